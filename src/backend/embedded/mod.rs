@@ -1,0 +1,1 @@
+//! The backend built in: Runloop's key and secret API on SQLite, in process.

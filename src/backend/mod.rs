@@ -1,0 +1,3 @@
+//! Where a request goes: over HTTP to a service, or to the backend built in. Knows nothing of tools.
+
+pub mod embedded;

@@ -1,0 +1,159 @@
+//! Everything that can fail once a catalog stands: arguments, the network, the backend's answer.
+//!
+//! Faults of a spec never come here: they are [diagnostics](crate::diagnostic), found at load. The texts are written
+//! for a model that has to decide what to do next: what failed, with which value, what to try. None holds a stack, a
+//! host's internals or a secret.
+
+use std::time::Duration;
+
+/// Why a call did not give a result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Arguments that the tool's input schema does not accept, or that cannot be placed in a request. Nothing was sent.
+    #[error("{}", arguments_text(.0))]
+    Arguments(Vec<ArgumentProblem>),
+    /// The service has no usable base URL or credential. Nothing was sent. The text says which setting is missing.
+    #[error("{0}")]
+    Unconfigured(String),
+    /// The backend answered with a status of 400 or above.
+    #[error("{}", status_text(*.status, .message, *.retry_after))]
+    Status {
+        /// The HTTP status.
+        status: http::StatusCode,
+        /// What the backend said, masked and shortened; empty when it said nothing readable.
+        message: String,
+        /// How long the backend asks to wait, from `Retry-After` (RFC 9110, section 10.2.3).
+        retry_after: Option<Duration>,
+    },
+    /// The backend answered with a redirect, which is never followed: the credential would travel with it.
+    #[error(
+        "the backend answered {status} and points to another address, which is not followed; the configured base URL \
+         of this service is probably wrong or outdated: tell the operator, a retry will not help"
+    )]
+    Redirect {
+        /// The HTTP status, 300 to 399.
+        status: http::StatusCode,
+    },
+    /// No complete answer came within the deadline.
+    #[error(
+        "the backend did not answer within {} s; the operation may or may not have been carried out: read the current \
+         state before you repeat it",
+        .0.as_secs_f32()
+    )]
+    Timeout(Duration),
+    /// No connection could be made, or it broke before an answer came.
+    #[error("the backend could not be reached ({0}); retry once, then tell the operator to check that it is running")]
+    Unreachable(&'static str),
+    /// The answer is larger than the limit. The rest of it was not read.
+    #[error(
+        "the answer is larger than {0} bytes and was cut off; ask for less (a lower `limit`, a narrower filter), the \
+         same call will fail again"
+    )]
+    Oversized(usize),
+    /// The answer could not be read in the format the spec promises.
+    #[error(
+        "the backend answered {status}, but its body is not {expected} ({reason}); the operation was probably carried \
+         out: read the current state before you repeat it"
+    )]
+    Decode {
+        /// The HTTP status.
+        status: http::StatusCode,
+        /// The promised format, as in "valid JSON".
+        expected: &'static str,
+        /// What stood in the way.
+        reason: String,
+    },
+    /// The answer was read, but does not have the shape that the tool's output schema promises.
+    #[error(
+        "the backend carried the operation out, but its answer is not of the promised shape: {problem}; do not repeat the call. The answer: {answer}"
+    )]
+    Shape {
+        /// The first deviation, with its place.
+        problem: String,
+        /// The answer as compact JSON, masked.
+        answer: String,
+    },
+    /// The client gave the call up, or the server is leaving.
+    #[error("the call was cancelled before the backend answered; it may or may not have been carried out")]
+    Cancelled,
+    /// A broken invariant of our own. The text is for the log, never for the client.
+    #[error("keyglass ran into a fault of its own; it has been logged, a retry will not help")]
+    Internal(String),
+}
+
+/// One argument that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgumentProblem {
+    /// The argument, as a path for nested members: `scopes[0].resource_type`. Empty for the arguments as a whole.
+    pub argument: String,
+    /// What was wrong and what would be right, without the argument's name.
+    pub message: String,
+}
+
+impl CallError {
+    /// A short, stable name of the kind of failure, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Arguments(_) => "arguments",
+            Self::Unconfigured(_) => "unconfigured",
+            Self::Status { .. } => "status",
+            Self::Redirect { .. } => "redirect",
+            Self::Timeout(_) => "timeout",
+            Self::Unreachable(_) => "unreachable",
+            Self::Oversized(_) => "oversized",
+            Self::Decode { .. } => "decode",
+            Self::Shape { .. } => "shape",
+            Self::Cancelled => "cancelled",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The HTTP status of the backend's answer, where there was one.
+    pub fn status(&self) -> Option<http::StatusCode> {
+        match self {
+            Self::Status { status, .. } | Self::Redirect { status } | Self::Decode { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without any change.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            Self::Timeout(_) | Self::Unreachable(_) | Self::Cancelled => true,
+            _ => false,
+        }
+    }
+}
+
+fn arguments_text(problems: &[ArgumentProblem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| match problem.argument.as_str() {
+            "" => problem.message.clone(),
+            argument => format!("`{argument}` {}", problem.message),
+        })
+        .collect();
+    format!("invalid arguments, nothing was sent: {}", lines.join("; "))
+}
+
+fn status_text(status: http::StatusCode, message: &str, retry_after: Option<Duration>) -> String {
+    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    let advice = match (status.as_u16(), retry_after) {
+        (_, Some(wait)) => format!("wait {} s, then retry", wait.as_secs().max(1)),
+        (400 | 422, _) => "correct the arguments; the same call will fail again".to_owned(),
+        (401, _) => "the configured credential is missing, wrong or expired; tell the operator, a retry will not help"
+            .to_owned(),
+        (403, _) => "the configured credential may not do this; tell the operator, a retry will not help".to_owned(),
+        (404, _) => "nothing has this name or id; list what exists, then call again".to_owned(),
+        (409, _) => "it conflicts with the current state; read that first".to_owned(),
+        (413, _) => "send less; the same call will fail again".to_owned(),
+        (408 | 425 | 429, _) => "wait a few seconds, then retry".to_owned(),
+        (500.., _) => {
+            "the fault is on the backend's side; retry once after a moment, then tell the operator".to_owned()
+        }
+        _ => "a retry will not help".to_owned(),
+    };
+    let reason = status.canonical_reason().unwrap_or("unknown status");
+    format!("the backend answered {} {reason}{said} ({advice})", status.as_u16())
+}

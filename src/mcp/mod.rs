@@ -1,0 +1,1 @@
+//! The Model Context Protocol on top of a [`Gateway`](crate::gateway::Gateway).
