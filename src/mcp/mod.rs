@@ -1,1 +1,285 @@
-//! The Model Context Protocol on top of a [`Gateway`](crate::gateway::Gateway).
+//! The Model Context Protocol on top of a [`Gateway`]: what a client may ask, whatever the transport.
+//!
+//! [`McpServer`] answers both protocol eras, 2025-11-25 with its handshake and 2026-07-28 without; which one a
+//! connection speaks is settled by the library. The transports are in [`stdio`] and [`http`], with the older HTTP+SSE
+//! transport inside the latter. Nothing outside this folder names the MCP library.
+
+mod convert;
+mod drain;
+pub mod guard;
+pub mod http;
+mod sse;
+pub mod stdio;
+
+use std::{fmt::Write as _, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt as _;
+use indexmap::IndexMap;
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, Implementation, ListToolsResult,
+        MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub use self::convert::ERROR_META_KEY;
+use crate::{call::CallContext, error::CallError, gateway::Gateway};
+
+/// How many tools one answer to `tools/list` holds.
+const PAGE: usize = 100;
+
+/// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds. Listings change only when the
+/// operator changes the specs.
+const LISTING_TTL_MS: u64 = 60_000;
+
+/// The `_meta` key that names the server in results (MCP 2026-07-28).
+const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
+
+/// Longer names are no typing mistakes, and comparing them would cost time.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Answers MCP requests from a [`Gateway`]. Clones are cheap and share everything.
+#[derive(Clone, Debug)]
+pub struct McpServer {
+    shared: Arc<Shared>,
+    /// Gives up the calls in flight, once their grace period is over.
+    abort: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Shared {
+    gateway: Arc<Gateway>,
+    listing: IndexMap<String, Tool>,
+    info: Implementation,
+    info_json: Option<Value>,
+}
+
+impl McpServer {
+    /// A server for this gateway.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
+        let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
+        let info_json = serde_json::to_value(&info).ok();
+        Self { shared: Arc::new(Shared { gateway, listing, info, info_json }), abort: CancellationToken::new() }
+    }
+
+    /// The same server with its own switch to give up calls, so that one transport's end leaves the others alone.
+    fn scoped(&self) -> Self {
+        Self { shared: self.shared.clone(), abort: self.abort.child_token() }
+    }
+
+    /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.
+    fn sign(&self, meta: &mut Option<MetaObject>, context: &RequestContext<RoleServer>) {
+        if is_modern(context)
+            && let Some(info) = &self.shared.info_json
+        {
+            meta.get_or_insert_default().0.insert(SERVER_INFO_META_KEY.to_owned(), info.clone());
+        }
+    }
+
+    fn unknown_tool(&self, name: &str) -> ErrorData {
+        // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
+        let message = match nearest(name, self.shared.listing.keys().map(String::as_str)) {
+            Some(near) => format!("unknown tool; the nearest name is `{near}`, `tools/list` has them all"),
+            None => "unknown tool; `tools/list` has all names".to_owned(),
+        };
+        ErrorData::invalid_params(message, None)
+    }
+}
+
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(self.shared.info.clone());
+        match self.shared.gateway.instructions() {
+            "" => config,
+            instructions => config.with_instructions(instructions),
+        }
+    }
+
+    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+            .with_ttl_ms(LISTING_TTL_MS)
+            .with_cache_scope(CacheScope::Private))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let listing = &self.shared.listing;
+        let start = match request.and_then(|request| request.cursor) {
+            None => 0,
+            Some(cursor) => page_start(&cursor, listing.len()).ok_or_else(|| {
+                ErrorData::invalid_params("unknown `cursor`; take the `nextCursor` of the page before", None)
+            })?,
+        };
+        let end = start.saturating_add(PAGE);
+        let mut page = ListToolsResult::with_all_items(listing.values().skip(start).take(PAGE).cloned().collect());
+        page.next_cursor = (end < listing.len()).then(|| page_cursor(end));
+        if is_modern(&context) {
+            // Private, because whoever lists tools may have needed a token for it.
+            page = page.with_ttl_ms(LISTING_TTL_MS).with_cache_scope(CacheScope::Private);
+        }
+        self.sign(&mut page.meta, &context);
+        Ok(page)
+    }
+
+    /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.shared.listing.get(name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = self.shared.gateway.tool(&request.name) else {
+            return Err(self.unknown_tool(&request.name));
+        };
+        let request_id = random_hex::<8>().map_err(|error| {
+            tracing::error!(%error, "no randomness for a request id");
+            ErrorData::internal_error("no randomness available on this machine", None)
+        })?;
+        let call_context = CallContext { request_id: request_id.clone() };
+        let call = self.shared.gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
+        // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
+        // leaves.
+        let outcome = tokio::select! {
+            outcome = AssertUnwindSafe(call).catch_unwind() => outcome,
+            () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
+            () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
+        };
+        let Ok(outcome) = outcome else {
+            // The panic's text went to the process's own hook; a client must not see it.
+            tracing::error!(request_id, tool = tool.name, "a call panicked");
+            return Err(ErrorData::internal_error(
+                format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
+                None,
+            ));
+        };
+        let failed = outcome.as_ref().err().map(CallError::kind);
+        tracing::debug!(request_id, tool = tool.name, failed, "answered a call");
+        let mut result = convert::result(outcome, &request_id);
+        self.sign(&mut result.meta, &context);
+        Ok(CallToolResponse::Complete(result))
+    }
+}
+
+/// Whether the request is of the 2026-07-28 era or later.
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    // Versions are dates, which compare as text.
+    context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// The cursor of the page that starts at this tool.
+fn page_cursor(start: usize) -> String {
+    format!("page-{:x}", start / PAGE)
+}
+
+/// Where the cursor's page starts; none for a cursor that [`page_cursor`] never gave for this many tools.
+fn page_start(cursor: &str, tools: usize) -> Option<usize> {
+    let page = usize::from_str_radix(cursor.strip_prefix("page-")?, 16).ok()?;
+    let start = page.checked_mul(PAGE)?;
+    (start > 0 && start < tools && page_cursor(start) == cursor).then_some(start)
+}
+
+/// So many random bytes of the operating system, as lowercase hexadecimal digits.
+fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().fold(String::with_capacity(BYTES.saturating_mul(2)), |mut text, byte| {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    }))
+}
+
+/// The name closest to what was asked for, if it is close enough to be meant.
+fn nearest<'names>(asked: &str, names: impl Iterator<Item = &'names str>) -> Option<&'names str> {
+    let asked: Vec<char> = asked.chars().take(MAX_NAME_CHARS + 1).collect();
+    if asked.len() > MAX_NAME_CHARS {
+        return None;
+    }
+    let limit = (asked.len() / 3).max(2);
+    names
+        .map(|name| (distance(&asked, name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// The edit distance (Levenshtein), ignoring ASCII case.
+fn distance(from: &[char], to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=from.len()).collect();
+    for (index, target) in to.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (source, cell) in from.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(!source.eq_ignore_ascii_case(&target));
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_lead_to_the_next_page_only() {
+        assert_eq!(page_start(&page_cursor(100), 250), Some(100));
+        assert_eq!(page_start(&page_cursor(1_700), 1_800), Some(1_700));
+        for bad in ["", "page-", "page-0", "page-3", "page-+1", "page-01", "page-ffffffffffffffff", "1", "page-1 ", "é"]
+        {
+            assert_eq!(page_start(bad, 250), None, "{bad}");
+        }
+        assert_eq!(page_start("page-1", 100), None, "100 tools are one page");
+    }
+
+    #[test]
+    fn request_ids_are_hexadecimal_and_differ() {
+        let (one, other) = (random_hex::<8>().unwrap(), random_hex::<8>().unwrap());
+        assert_eq!(one.len(), 16);
+        assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_when_it_is_near() {
+        let names = ["list_devboxes", "create_devbox", "get_devbox"];
+        for (asked, expected) in [
+            ("list_devboxs", Some("list_devboxes")),
+            ("listDevboxes", Some("list_devboxes")),
+            ("GET_DEVBOX", Some("get_devbox")),
+            ("get-devbox", Some("get_devbox")),
+            ("delete_everything", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(asked, names.into_iter()), expected, "{asked}");
+        }
+        assert_eq!(nearest(&"x".repeat(1_000_000), names.into_iter()), None);
+    }
+
+    #[test]
+    fn the_edit_distance_counts_single_edits() {
+        for (from, to, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(distance(&from.chars().collect::<Vec<_>>(), to), expected, "{from} {to}");
+        }
+    }
+}

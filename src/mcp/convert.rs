@@ -1,0 +1,157 @@
+//! Between the catalog's types and MCP's: a compiled tool as a listing, the outcome of a call as a tool result.
+//!
+//! Pure functions. Nothing here knows a transport or a session.
+
+use std::sync::Arc;
+
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, MetaObject, Tool, ToolAnnotations};
+use serde_json::{Value, json};
+
+use crate::{call::CallOutput, catalog::CompiledTool, error::CallError};
+
+/// The `_meta` key under which a failed call repeats its facts for programs: `kind`, `status`, `retryable`,
+/// `requestId`.
+pub const ERROR_META_KEY: &str = "keyglass/error";
+
+/// The longest text of a failed call, in bytes. Clients cut longer ones, and the facts stand in the last line.
+const MAX_ERROR_BYTES: usize = 2_000;
+
+/// A tool as a client sees it in `tools/list`, with all four hints.
+pub(super) fn listing(tool: &CompiledTool) -> Tool {
+    let annotations = ToolAnnotations::with_title(&tool.title)
+        .read_only(tool.hints.read_only)
+        .destructive(tool.hints.destructive)
+        .idempotent(tool.hints.idempotent)
+        .open_world(tool.hints.open_world);
+    let listing = Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input_schema.clone()))
+        .with_title(&tool.title)
+        .with_annotations(annotations);
+    match &tool.output_schema {
+        Some(schema) => listing.with_raw_output_schema(Arc::new(schema.clone())),
+        None => listing,
+    }
+}
+
+/// The outcome of a call as a tool result. A failure is a tool error that the model can act on, never a protocol error
+/// (MCP 2025-11-25 and 2026-07-28, "Error handling").
+pub(super) fn result(outcome: Result<CallOutput, CallError>, request_id: &str) -> CallToolResult {
+    match outcome {
+        Ok(output) => CallToolResult::structured(Value::Object(output.structured)),
+        Err(error) => failure(&error, request_id),
+    }
+}
+
+fn failure(error: &CallError, request_id: &str) -> CallToolResult {
+    if let CallError::Internal(fault) = error {
+        tracing::error!(request_id, fault, "a call ran into a broken invariant");
+    }
+    let status = error.status().map(|status| status.as_u16());
+    let mut meta = JsonObject::new();
+    meta.insert(
+        ERROR_META_KEY.to_owned(),
+        json!({
+            "kind": error.kind(),
+            "status": status,
+            "retryable": error.is_retryable(),
+            "requestId": request_id,
+        }),
+    );
+    CallToolResult::error(vec![ContentBlock::text(failure_text(error, request_id))]).with_meta(Some(MetaObject(meta)))
+}
+
+/// The error's sentence, shortened where needed, and a last line of facts.
+fn failure_text(error: &CallError, request_id: &str) -> String {
+    let status = error.status().map_or_else(String::new, |status| format!(", status: {}", status.as_u16()));
+    let retry = if error.is_retryable() { "yes" } else { "no" };
+    let facts = format!("\nkind: {}{status}, retry: {retry}, request id: {request_id}", error.kind());
+    // What a backend said may hold line breaks; the sentence stays the first line and the facts the last.
+    let mut text = error.to_string().replace(['\r', '\n'], " ");
+    shorten(&mut text, MAX_ERROR_BYTES.saturating_sub(facts.len()));
+    text.push_str(&facts);
+    text
+}
+
+/// Cuts a text to at most so many bytes, at a character's end, and marks the cut.
+fn shorten(text: &mut String, max_bytes: usize) {
+    const MARK: &str = "…";
+    if text.len() > max_bytes {
+        text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(MARK.len())));
+        text.push_str(MARK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::error::ArgumentProblem;
+
+    fn text_of(result: &CallToolResult) -> &str {
+        assert_eq!(result.content.len(), 1, "one block");
+        result.content[0].as_text().unwrap().text.as_str()
+    }
+
+    #[test]
+    fn a_success_carries_the_same_json_twice() {
+        let Value::Object(structured) = json!({"z": 1, "a": [null, "x"]}) else { panic!("an object") };
+        let result = result(Ok(CallOutput { structured }), "00ff");
+        let wire = serde_json::to_value(&result).unwrap();
+        assert_eq!(text_of(&result), r#"{"z":1,"a":[null,"x"]}"#, "compact, members in order");
+        assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
+        assert_eq!(wire["isError"], json!(false));
+        assert_eq!(wire["resultType"], json!("complete"));
+    }
+
+    #[test]
+    fn a_failure_states_its_facts_last_and_in_meta() {
+        let error = CallError::Status {
+            status: StatusCode::NOT_FOUND,
+            message: "no devbox\nof this id".to_owned(),
+            retry_after: None,
+        };
+        let result = result(Err(error), "1f00");
+        let wire = serde_json::to_value(&result).unwrap();
+        let lines: Vec<&str> = text_of(&result).lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("the backend answered 404 Not Found: no devbox of this id"), "{}", lines[0]);
+        assert_eq!(lines[1], "kind: status, status: 404, retry: no, request id: 1f00");
+        assert_eq!(wire["isError"], json!(true));
+        assert_eq!(wire["resultType"], json!("complete"));
+        assert!(wire.get("structuredContent").is_none());
+        assert_eq!(
+            wire["_meta"][ERROR_META_KEY],
+            json!({"kind": "status", "status": 404, "retryable": false, "requestId": "1f00"})
+        );
+    }
+
+    #[test]
+    fn a_failure_without_an_answer_has_no_status() {
+        let result = result(Err(CallError::Timeout(Duration::from_secs(30))), "1f00");
+        let wire = serde_json::to_value(&result).unwrap();
+        assert!(text_of(&result).ends_with("\nkind: timeout, retry: yes, request id: 1f00"));
+        assert_eq!(wire["_meta"][ERROR_META_KEY]["status"], Value::Null);
+    }
+
+    #[test]
+    fn long_failures_are_cut_at_a_character_and_keep_their_facts() {
+        for filler in ["x", "é", "鍵", "🔑"] {
+            let error =
+                CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message: filler.repeat(5_000) }]);
+            let result = result(Err(error), "0123456789abcdef");
+            let text = text_of(&result);
+            assert!(text.len() <= MAX_ERROR_BYTES, "{} bytes", text.len());
+            assert!(text.ends_with("…\nkind: arguments, retry: no, request id: 0123456789abcdef"));
+        }
+    }
+
+    #[test]
+    fn an_internal_fault_is_withheld() {
+        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), "1f00");
+        let wire = serde_json::to_string(&result).unwrap();
+        assert!(!wire.contains("canary-5d1c"));
+        assert!(wire.contains("kind: internal, retry: no"));
+    }
+}

@@ -1,0 +1,298 @@
+//! Leaving without losing answers: a count of work in flight, and a transport that ends only when every request it
+//! delivered has been answered.
+//!
+//! Knows nothing of tools. The service loop of the MCP library allows 5 s after the end of input and 2 s after a
+//! cancellation, and both can cut a call short; here the end of input is held back instead.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use rmcp::{
+    RoleServer,
+    model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetMeta, ProtocolVersion, RequestId},
+    service::{RxJsonRpcMessage, TxJsonRpcMessage},
+    transport::Transport,
+};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long calls in flight may go on once the server is told to leave.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the answers of calls that were given up after the grace period may take to leave.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// Counts work that should be finished before the server leaves. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InFlight(Arc<watch::Sender<usize>>);
+
+/// One piece of work in flight, until dropped.
+#[derive(Debug)]
+pub(super) struct Entered(InFlight);
+
+impl InFlight {
+    /// Counts one more piece of work.
+    pub(super) fn enter(&self) -> Entered {
+        self.0.send_modify(|count| *count = count.saturating_add(1));
+        Entered(self.clone())
+    }
+
+    /// Waits until nothing is in flight.
+    pub(super) async fn idle(&self) {
+        let mut count = self.0.subscribe();
+        // The sender lives in `self`, so the wait cannot end for the want of one.
+        drop(count.wait_for(|count| *count == 0).await);
+    }
+
+    /// Waits until something is in flight.
+    pub(super) async fn busy(&self) {
+        let mut count = self.0.subscribe();
+        drop(count.wait_for(|count| *count > 0).await);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// When a [`Draining`] transport stops to read, and what it stops then.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    /// Stops the reading.
+    pub(super) stop_reading: CancellationToken,
+    /// Is cancelled when the calls in flight outlast the grace period.
+    pub(super) abort: CancellationToken,
+    /// Counts every request that waits for its answer.
+    pub(super) in_flight: InFlight,
+}
+
+/// A transport that reports the end of input only when each delivered request has its answer, or the grace period is
+/// over.
+pub(super) struct Draining<T> {
+    inner: T,
+    ending: Ending,
+    pending: HashMap<RequestId, Entered>,
+    /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
+    opened: bool,
+    closing: Option<Closing>,
+}
+
+#[derive(Clone, Copy)]
+enum Closing {
+    Waiting { deadline: Instant },
+    Aborted { deadline: Instant },
+}
+
+impl<T> Draining<T> {
+    /// Wraps a transport.
+    pub(super) fn new(inner: T, ending: Ending) -> Self {
+        Self { inner, ending, pending: HashMap::new(), opened: false, closing: None }
+    }
+
+    /// Keeps the books on a message of the client. False means that it has to be left out.
+    fn admit(&mut self, message: &ClientJsonRpcMessage) -> bool {
+        match message {
+            ClientJsonRpcMessage::Request(request) => {
+                self.opened |= opens(&request.request);
+                self.pending.insert(request.id.clone(), self.ending.in_flight.enter());
+                true
+            }
+            ClientJsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    // A cancelled request gets no answer.
+                    self.pending.remove(id);
+                }
+                // Before a lifecycle is chosen, the library takes anything but a request as a reason to hang up.
+                self.opened
+            }
+            ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => self.opened,
+        }
+    }
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let answered = match &message {
+            TxJsonRpcMessage::<RoleServer>::Response(response) => self.pending.remove(&response.id),
+            TxJsonRpcMessage::<RoleServer>::Error(error) => error.id.as_ref().and_then(|id| self.pending.remove(id)),
+            _ => None,
+        };
+        let sending = self.inner.send(message);
+        async move {
+            let sent = sending.await;
+            drop(answered);
+            sent
+        }
+    }
+
+    // The service loop drops this future whenever it has something to send and calls again afterwards: everything that
+    // must last is in `self`, and each answer sent brings a fresh look at `pending`.
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let Some(closing) = self.closing else {
+                let message = tokio::select! {
+                    biased;
+                    () = self.ending.stop_reading.cancelled() => None,
+                    message = self.inner.receive() => message,
+                };
+                match message {
+                    Some(message) if self.admit(&message) => return Some(message),
+                    Some(_) => tracing::debug!("left out a message that came before the handshake"),
+                    None => self.closing = Some(Closing::Waiting { deadline: Instant::now() + GRACE }),
+                }
+                continue;
+            };
+            if self.pending.is_empty() {
+                return None;
+            }
+            match closing {
+                Closing::Waiting { deadline } => {
+                    tokio::time::sleep_until(deadline).await;
+                    tracing::warn!(calls = self.pending.len(), "giving up calls that outlasted the grace period");
+                    self.ending.abort.cancel();
+                    self.closing = Some(Closing::Aborted { deadline: Instant::now() + LINGER });
+                }
+                Closing::Aborted { deadline } => {
+                    tokio::time::sleep_until(deadline).await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
+    }
+}
+
+/// Whether the library leaves its waiting state at this request (`serve_server_with_ct_inner` of rmcp 3.9.0).
+fn opens(request: &ClientRequest) -> bool {
+    match request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
+        request => {
+            let meta = request.get_meta();
+            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+                && meta.protocol_version().is_some_and(|version| ProtocolVersion::KNOWN_VERSIONS.contains(&version))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, convert::Infallible};
+
+    use rmcp::model::{EmptyResult, NumberOrString, ServerJsonRpcMessage, ServerResult};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Delivers what it was given, then ends.
+    struct Script(VecDeque<serde_json::Value>);
+
+    impl Transport<RoleServer> for Script {
+        type Error = Infallible;
+
+        fn send(
+            &mut self,
+            _: TxJsonRpcMessage<RoleServer>,
+        ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+            std::future::ready(Ok(()))
+        }
+
+        async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+            self.0.pop_front().map(|message| serde_json::from_value(message).unwrap())
+        }
+
+        async fn close(&mut self) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    fn initialize(id: i64) -> serde_json::Value {
+        json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}})
+    }
+
+    fn draining(script: Vec<serde_json::Value>) -> (Draining<Script>, Ending) {
+        let ending = Ending {
+            stop_reading: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            in_flight: InFlight::default(),
+        };
+        (Draining::new(Script(script.into()), ending.clone()), ending)
+    }
+
+    fn answer(id: i64) -> ServerJsonRpcMessage {
+        ServerJsonRpcMessage::response(ServerResult::EmptyResult(EmptyResult {}), NumberOrString::Number(id))
+    }
+
+    fn in_flight(ending: &Ending) -> usize {
+        *ending.in_flight.0.borrow()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn input_ends_when_the_last_request_is_answered() {
+        let (mut transport, ending) = draining(vec![initialize(1), initialize(2)]);
+        assert!(transport.receive().await.is_some());
+        assert!(transport.receive().await.is_some());
+        transport.send(answer(1)).await.unwrap();
+        tokio::select! {
+            biased;
+            _ = transport.receive() => panic!("request 2 is still in flight"),
+            () = tokio::task::yield_now() => {}
+        }
+        transport.send(answer(2)).await.unwrap();
+        let before = Instant::now();
+        assert!(transport.receive().await.is_none());
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        assert_eq!(in_flight(&ending), 0);
+        assert!(!ending.abort.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_outlast_the_grace_period_are_given_up() {
+        let (mut transport, ending) = draining(vec![initialize(1)]);
+        assert!(transport.receive().await.is_some());
+        let before = Instant::now();
+        assert!(transport.receive().await.is_none());
+        assert_eq!(before.elapsed(), GRACE + LINGER);
+        assert!(ending.abort.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_stopped_transport_reads_no_more() {
+        let (mut transport, ending) = draining(vec![initialize(1)]);
+        ending.stop_reading.cancel();
+        assert!(transport.receive().await.is_none());
+        assert_eq!(transport.inner.0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_request_is_not_waited_for() {
+        let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+        let (mut transport, ending) = draining(vec![initialize(1), cancelled]);
+        assert!(transport.receive().await.is_some());
+        assert_eq!(in_flight(&ending), 1);
+        assert!(transport.receive().await.is_some());
+        assert_eq!(in_flight(&ending), 0);
+        assert!(transport.receive().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_handshake_is_left_out() {
+        let early = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        let answer = json!({"jsonrpc": "2.0", "id": 9, "result": {}});
+        let (mut transport, _) = draining(vec![early.clone(), answer, initialize(1), early]);
+        assert!(matches!(transport.receive().await, Some(ClientJsonRpcMessage::Request(_))));
+        assert!(matches!(transport.receive().await, Some(ClientJsonRpcMessage::Notification(_))));
+    }
+}

@@ -1,0 +1,625 @@
+//! Who may talk to the HTTP server at all: the bind check, and one middleware that looks at `Host`, `Origin`, the
+//! bearer token and the size of the body before anything else sees the request.
+//!
+//! Knows nothing of MCP. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route,
+//! and the token, which the library leaves to its user.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request, uri::Authority};
+use http_body_util::LengthLimitError;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::http::HttpOptions;
+
+/// The largest request body that is read, in bytes.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a client may take to send a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the HTTP server refuses to start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// Other machines could use the tools, and with them the backend's credentials.
+    #[error(
+        "refusing to listen on `{0}` without a bearer token, since other machines can reach that address; set one with \
+         `--token env:NAME` or `--token file:PATH`, or listen on `127.0.0.1`"
+    )]
+    Exposed(SocketAddr),
+    /// A token that is no token.
+    #[error(
+        "the bearer token given by `--token env:NAME | file:PATH` is empty or holds characters other than visible \
+         ASCII, which no client could send"
+    )]
+    UnusableToken,
+    /// A host that no request can name.
+    #[error("allowed host `{0}` is not a host name or address; expected `example.com`, `example.com:8443` or `[::1]`")]
+    Host(String),
+    /// An origin that no browser can send.
+    #[error(
+        "allowed origin `{0}` is not an origin; expected `https://example.com`, `http://localhost:3000` or \
+         `http://localhost:*`"
+    )]
+    Origin(String),
+}
+
+/// Refuses to listen beyond this machine without a bearer token.
+///
+/// # Errors
+///
+/// [`GuardError::Exposed`], or [`GuardError::UnusableToken`] for a token that could never match.
+pub fn check_bind(address: SocketAddr, token: Option<&SecretString>) -> Result<(), GuardError> {
+    match token {
+        Some(token) => {
+            let token = token.expose_secret();
+            let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+            if usable { Ok(()) } else { Err(GuardError::UnusableToken) }
+        }
+        None if is_loopback(address.ip()) => Ok(()),
+        None => Err(GuardError::Exposed(address)),
+    }
+}
+
+/// What a request has to show, on every route but `/healthz`.
+#[derive(Debug)]
+pub(super) struct Guard {
+    token: Option<SecretString>,
+    hosts: Vec<HostRule>,
+    /// Listening on all addresses means that the address a client used is not known beforehand. Any literal address is
+    /// safe: DNS rebinding needs a name.
+    any_address: bool,
+    origins: Vec<OriginRule>,
+    loopback_origins: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct HostRule {
+    host: String,
+    /// None for any port.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OriginRule {
+    scheme: String,
+    host: String,
+    /// None for any port.
+    port: Option<u16>,
+}
+
+/// An answer instead of the service's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: &'static str,
+    challenge: Option<&'static str>,
+}
+
+impl Guard {
+    /// The guard of a server that listens on this address. Loopback names and the address itself are always allowed as
+    /// hosts, and loopback origins are when the address is a loopback one; the options add to that.
+    pub(super) fn new(address: SocketAddr, options: &HttpOptions) -> Result<Self, GuardError> {
+        check_bind(address, options.token.as_ref())?;
+        let mut hosts: Vec<HostRule> = ["localhost", "127.0.0.1", "::1"]
+            .into_iter()
+            .map(|host| HostRule { host: host.to_owned(), port: None })
+            .collect();
+        hosts.push(HostRule { host: address.ip().to_canonical().to_string(), port: None });
+        for text in &options.allowed_hosts {
+            hosts.push(HostRule::parse(text).ok_or_else(|| GuardError::Host(text.clone()))?);
+        }
+        let origins = options
+            .allowed_origins
+            .iter()
+            .map(|text| OriginRule::parse(text).ok_or_else(|| GuardError::Origin(text.clone())))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            token: options.token.clone(),
+            hosts,
+            any_address: address.ip().is_unspecified(),
+            origins,
+            loopback_origins: is_loopback(address.ip()),
+        })
+    }
+
+    /// The hosts, in the words of the MCP library; empty when the library cannot express them and has to let all pass.
+    pub(super) fn library_hosts(&self) -> Vec<String> {
+        if self.any_address {
+            return Vec::new();
+        }
+        self.hosts.iter().map(|rule| rule.text()).collect()
+    }
+
+    /// The origins, in the words of the MCP library.
+    pub(super) fn library_origins(&self) -> Vec<String> {
+        let loopback = ["http", "https"]
+            .into_iter()
+            .filter(|_| self.loopback_origins)
+            .flat_map(|scheme| ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{scheme}://{host}:*")));
+        let own = self.origins.iter().map(|rule| {
+            let port = rule.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
+            format!("{}://{}:{port}", rule.scheme, bracketed(&rule.host))
+        });
+        loopback.chain(own).collect()
+    }
+
+    /// Lets the request pass or not, and takes the caller's credentials out of it, so that no call can reach them.
+    pub(super) fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
+        self.check_host(request)?;
+        self.check_origin(&request.headers)?;
+        let token = self.check_token(&request.headers);
+        for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+            request.headers.remove(name);
+        }
+        token
+    }
+
+    fn check_host(&self, request: &request::Parts) -> Result<(), Refusal> {
+        let mut named = request.headers.get_all(header::HOST).iter();
+        let header = match (named.next(), named.next()) {
+            (None, _) => None,
+            (Some(host), None) => Some(host.to_str().ok().and_then(parse_host).ok_or(Refusal::BAD_HOST)?),
+            (Some(_), Some(_)) => return Err(Refusal::BAD_HOST),
+        };
+        // HTTP/2 names the host in the target, and so does a request in absolute form (RFC 9112, section 3.2.2).
+        let target = match request.uri.authority() {
+            None => None,
+            Some(authority) => Some(parse_host(authority.as_str()).ok_or(Refusal::BAD_HOST)?),
+        };
+        if header.is_none() && target.is_none() {
+            return Err(Refusal::BAD_HOST);
+        }
+        if header.iter().chain(&target).all(|host| self.is_allowed_host(host)) {
+            Ok(())
+        } else {
+            Err(Refusal::FOREIGN_HOST)
+        }
+    }
+
+    fn is_allowed_host(&self, asked: &HostRule) -> bool {
+        (self.any_address && asked.host.parse::<IpAddr>().is_ok())
+            || self
+                .hosts
+                .iter()
+                .any(|rule| rule.host == asked.host && rule.port.is_none_or(|port| asked.port == Some(port)))
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        for origin in headers.get_all(header::ORIGIN) {
+            let origin = origin.to_str().ok().and_then(OriginRule::parse_exact).ok_or(Refusal::FOREIGN_ORIGIN)?;
+            let loopback = self.loopback_origins && origin.is_loopback();
+            if !loopback && !self.origins.iter().any(|rule| rule.covers(&origin)) {
+                return Err(Refusal::FOREIGN_ORIGIN);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(expected) = &self.token else { return Ok(()) };
+        let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(sent), None) = (sent.next(), sent.next()) else { return Err(Refusal::NO_TOKEN) };
+        let Some(token) = bearer(sent) else { return Err(Refusal::NO_TOKEN) };
+        // Digests have one length, so the comparison tells neither the token's length nor where it differs.
+        let (expected, token) = (Sha256::digest(expected.expose_secret()), Sha256::digest(token));
+        if bool::from(expected.as_slice().ct_eq(token.as_slice())) { Ok(()) } else { Err(Refusal::WRONG_TOKEN) }
+    }
+}
+
+impl HostRule {
+    fn parse(text: &str) -> Option<Self> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Some(Self { host: address.to_string(), port: None }),
+            Err(_) => parse_host(text).filter(|host| !host.host.contains('*')),
+        }
+    }
+
+    fn text(&self) -> String {
+        let host = bracketed(&self.host);
+        self.port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    }
+}
+
+impl OriginRule {
+    /// An entry of the operator: an origin, or one with `*` for its port.
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix(":*") {
+            Some(start) => Self::parse_exact(start)
+                .filter(|_| start.rsplit_once(':').is_some_and(|(_, rest)| rest.parse::<u16>().is_err()))
+                .map(|rule| Self { port: None, ..rule }),
+            None => Self::parse_exact(text),
+        }
+    }
+
+    /// An origin as a browser sends it (RFC 6454, section 6.2). `null` is none that could be told apart.
+    fn parse_exact(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let HostRule { host, port } = parse_host(authority)?;
+        let port = port.or(match scheme.as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        })?;
+        Some(Self { scheme, host, port: Some(port) })
+    }
+
+    fn covers(&self, origin: &Self) -> bool {
+        self.scheme == origin.scheme && self.host == origin.host && (self.port.is_none() || self.port == origin.port)
+    }
+
+    fn is_loopback(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https")
+            && (self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(is_loopback))
+    }
+}
+
+impl Refusal {
+    const BAD_HOST: Self =
+        Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenge: None };
+    const FOREIGN_HOST: Self = Self {
+        status: StatusCode::FORBIDDEN,
+        message: "this `Host` is not allowed; the operator can allow it by name",
+        challenge: None,
+    };
+    const FOREIGN_ORIGIN: Self = Self {
+        status: StatusCode::FORBIDDEN,
+        message: "this `Origin` is not allowed; the operator can allow it by name",
+        challenge: None,
+    };
+    const NO_TOKEN: Self = Self {
+        status: StatusCode::UNAUTHORIZED,
+        message: "a bearer token is needed: send `Authorization: Bearer …`",
+        challenge: Some(r#"Bearer realm="keyglass""#),
+    };
+    const WRONG_TOKEN: Self = Self {
+        status: StatusCode::UNAUTHORIZED,
+        message: "this bearer token is not the one of this server",
+        challenge: Some(r#"Bearer realm="keyglass", error="invalid_token""#),
+    };
+    const TOO_LARGE: Self = Self {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        message: "the request body is larger than 4 MiB",
+        challenge: None,
+    };
+    const TOO_SLOW: Self = Self {
+        status: StatusCode::REQUEST_TIMEOUT,
+        message: "the request body did not arrive within 30 s",
+        challenge: None,
+    };
+    const BROKEN_BODY: Self =
+        Self { status: StatusCode::BAD_REQUEST, message: "the request body could not be read", challenge: None };
+
+    fn into_response(self) -> Response {
+        let mut response = problem(self.status, self.message);
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+}
+
+/// The middleware. What passes has a body of at most [`MAX_BODY_BYTES`], already read, and no credentials.
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let checked = match guard.check(&mut parts) {
+        Ok(()) => read(&parts.headers, body).await,
+        Err(refusal) => Err(refusal),
+    };
+    match checked {
+        Ok(body) => next.run(Request::from_parts(parts, body)).await,
+        Err(refusal) => {
+            tracing::warn!(status = refusal.status.as_u16(), reason = refusal.message, "refused an HTTP request");
+            refusal.into_response()
+        }
+    }
+}
+
+/// An answer of the server itself, as `{"error": …}`.
+pub(super) fn problem(status: StatusCode, message: &str) -> Response {
+    json_response(status, &json!({ "error": message }))
+}
+
+/// A JSON answer that nothing may store.
+pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body.to_string()).into_response()
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Body, Refusal> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(Refusal::TOO_LARGE);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+        Err(_) => Err(Refusal::TOO_SLOW),
+        Ok(Err(error)) => {
+            let too_large = error.into_inner().is::<LengthLimitError>();
+            Err(if too_large { Refusal::TOO_LARGE } else { Refusal::BROKEN_BODY })
+        }
+        Ok(Ok(bytes)) => Ok(Body::from(bytes)),
+    }
+}
+
+/// The token of `Bearer TOKEN` (RFC 6750, section 2.1); the scheme's name is not case-sensitive (RFC 9110).
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// `host` or `host:port`, the host in one spelling: lower case, without brackets and final dot.
+fn parse_host(text: &str) -> Option<HostRule> {
+    let authority = Authority::try_from(text).ok().filter(|authority| !authority.as_str().contains('@'))?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let host = host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_canonical().to_string());
+    let rest = authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest);
+    let port = match rest.rsplit_once(':') {
+        None => None,
+        Some((_, port)) => Some(port.parse().ok()?),
+    };
+    (!host.is_empty()).then_some(HostRule { host, port })
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware, routing::any};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    const TOKEN: &str = "canary-b1946ac92492d2347c6235b4d2611184";
+
+    fn options(token: Option<&str>, hosts: &[&str], origins: &[&str]) -> HttpOptions {
+        HttpOptions {
+            token: token.map(SecretString::from),
+            allowed_hosts: hosts.iter().map(ToString::to_string).collect(),
+            allowed_origins: origins.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn app(address: &str, options: &HttpOptions) -> Router {
+        let guarded = Guard::new(address.parse().unwrap(), options).unwrap();
+        // Tells what reached the far side.
+        let echo = |request: Request| async move {
+            let secrets = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE]
+                .iter()
+                .filter(|name| request.headers().contains_key(*name))
+                .count();
+            let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+            format!("{secrets} {}", body.len())
+        };
+        Router::new().fallback(any(echo)).layer(middleware::from_fn_with_state(Arc::new(guarded), guard))
+    }
+
+    async fn send(app: &Router, headers: &[(&str, &str)], body: impl Into<Body>) -> (StatusCode, HeaderMap, String) {
+        let mut request = Request::builder().method("POST").uri("/mcp");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = app.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn status(app: &Router, headers: &[(&str, &str)]) -> u16 {
+        send(app, headers, Body::empty()).await.0.as_u16()
+    }
+
+    #[test]
+    fn listening_beyond_loopback_needs_a_token() {
+        let token = SecretString::from(TOKEN);
+        for (address, token, refused) in [
+            ("127.0.0.1:80", None, false),
+            ("127.9.9.9:80", None, false),
+            ("[::1]:80", None, false),
+            ("[::ffff:127.0.0.1]:80", None, false),
+            ("0.0.0.0:80", None, true),
+            ("[::]:80", None, true),
+            ("192.168.0.7:80", None, true),
+            ("0.0.0.0:80", Some(&token), false),
+        ] {
+            assert_eq!(check_bind(address.parse().unwrap(), token).is_err(), refused, "{address}");
+        }
+        let error = check_bind("0.0.0.0:8931".parse().unwrap(), None).unwrap_err().to_string();
+        assert!(
+            error.contains("`0.0.0.0:8931`") && error.contains("`--token env:NAME` or `--token file:PATH`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_token_that_no_client_could_send_is_refused() {
+        for bad in ["", " ", "a b", "tab\t", "é", "line\n"] {
+            let token = SecretString::from(bad);
+            let checked = check_bind("127.0.0.1:80".parse().unwrap(), Some(&token));
+            assert_eq!(checked, Err(GuardError::UnusableToken), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_are_checked_against_dns_rebinding() {
+        let app = app("127.0.0.1:8931", &options(None, &["tools.example", "proxy.example:8443"], &[]));
+        for (host, expected) in [
+            ("localhost", 200),
+            ("localhost:8931", 200),
+            ("LOCALHOST.:8931", 200),
+            ("127.0.0.1:8931", 200),
+            ("[::1]:8931", 200),
+            ("tools.example", 200),
+            ("tools.example:9", 200),
+            ("proxy.example:8443", 200),
+            ("proxy.example", 403),
+            ("proxy.example:1", 403),
+            ("evil.example", 403),
+            ("evil.example:8931", 403),
+            ("localhost.evil.example", 403),
+            ("192.168.0.7", 403),
+            ("localhost@evil.example", 400),
+            ("localhost:99999", 400),
+            ("a b", 400),
+            ("", 400),
+        ] {
+            assert_eq!(status(&app, &[("host", host)]).await, expected, "{host:?}");
+        }
+        assert_eq!(status(&app, &[]).await, 400, "no host at all");
+        assert_eq!(status(&app, &[("host", "localhost"), ("host", "evil.example")]).await, 400, "two hosts");
+    }
+
+    #[tokio::test]
+    async fn the_target_of_a_request_counts_as_its_host() {
+        let app = app("127.0.0.1:8931", &options(None, &[], &[]));
+        for (target, expected) in [("http://localhost:8931/mcp", 200), ("http://evil.example/mcp", 403)] {
+            let request = Request::builder().uri(target).header("host", "localhost").body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), expected, "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn on_all_addresses_any_literal_address_is_a_host_and_no_name_is() {
+        let app = app("0.0.0.0:8931", &options(Some(TOKEN), &[], &[]));
+        let auth = format!("Bearer {TOKEN}");
+        for (host, expected) in [("192.168.0.7:8931", 200), ("[2001:db8::1]", 200), ("evil.example", 403)] {
+            assert_eq!(status(&app, &[("host", host), ("authorization", &auth)]).await, expected, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn foreign_origins_are_refused() {
+        let origins = ["https://app.example", "http://any.example:*"];
+        let local = app("127.0.0.1:8931", &options(None, &[], &origins));
+        let public = app("0.0.0.0:8931", &options(Some(TOKEN), &[], &origins));
+        for (origin, at_local, at_public) in [
+            ("http://localhost:3000", 200, 403),
+            ("https://127.0.0.1", 200, 403),
+            ("http://[::1]:8931", 200, 403),
+            ("https://app.example", 200, 200),
+            ("https://app.example:443", 200, 200),
+            ("https://app.example:444", 403, 403),
+            ("http://app.example", 403, 403),
+            ("http://any.example:1234", 200, 200),
+            ("https://any.example:1234", 403, 403),
+            ("https://evil.example", 403, 403),
+            ("http://localhost.evil.example", 403, 403),
+            ("http://localhost@evil.example", 403, 403),
+            ("vscode://localhost", 403, 403),
+            ("null", 403, 403),
+            ("", 403, 403),
+        ] {
+            assert_eq!(status(&local, &[("host", "localhost"), ("origin", origin)]).await, at_local, "{origin:?}");
+            let auth = format!("Bearer {TOKEN}");
+            let headers = [("host", "127.0.0.1"), ("origin", origin), ("authorization", auth.as_str())];
+            assert_eq!(status(&public, &headers).await, at_public, "{origin:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_token_is_asked_for_and_goes_no_further() {
+        let app = app("127.0.0.1:8931", &options(Some(TOKEN), &[], &[]));
+        for (sent, expected) in [
+            (None, 401),
+            (Some(String::new()), 401),
+            (Some(format!("Basic {TOKEN}")), 401),
+            (Some(TOKEN.to_owned()), 401),
+            (Some("Bearer".to_owned()), 401),
+            (Some("Bearer ".to_owned()), 401),
+            (Some(format!("Bearer {TOKEN}x")), 401),
+            (Some(format!("Bearer {}", &TOKEN[1..])), 401),
+            (Some(format!("Bearer {TOKEN}")), 200),
+            (Some(format!("bearer {TOKEN}")), 200),
+        ] {
+            let mut headers = vec![("host", "localhost"), ("cookie", "a=b"), ("proxy-authorization", "x")];
+            headers.extend(sent.as_deref().map(|sent| ("authorization", sent)));
+            let (status, answer, body) = send(&app, &headers, "12345").await;
+            assert_eq!(status.as_u16(), expected, "{sent:?}");
+            if expected == 200 {
+                assert_eq!(body, "0 5", "no credentials, but the whole body");
+            } else {
+                assert!(answer[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"), "{sent:?}");
+                assert!(!body.contains("canary"), "{body}");
+            }
+        }
+        let twice = format!("Bearer {TOKEN}");
+        let headers = [("host", "localhost"), ("authorization", twice.as_str()), ("authorization", "Bearer x")];
+        assert_eq!(status(&app, &headers).await, 401, "two credentials");
+    }
+
+    #[tokio::test]
+    async fn without_a_token_credentials_are_still_taken_out() {
+        let app = app("127.0.0.1:8931", &options(None, &[], &[]));
+        let (_, _, body) = send(&app, &[("host", "localhost"), ("authorization", "Bearer x")], "").await;
+        assert_eq!(body, "0 0");
+    }
+
+    #[tokio::test]
+    async fn bodies_are_limited_whether_their_length_is_announced_or_not() {
+        let app = app("127.0.0.1:8931", &options(None, &[], &[]));
+        let host = ("host", "localhost");
+        let (status, _, body) = send(&app, &[host], vec![b' '; MAX_BODY_BYTES]).await;
+        assert_eq!((status.as_u16(), body), (200, format!("0 {MAX_BODY_BYTES}")));
+        assert_eq!(send(&app, &[host], vec![b' '; MAX_BODY_BYTES + 1]).await.0.as_u16(), 413);
+        assert_eq!(send(&app, &[host, ("content-length", "4194305")], "").await.0.as_u16(), 413);
+        let chunks = (0..5).map(|_| Ok::<_, std::io::Error>(vec![b' '; MAX_BODY_BYTES / 4]));
+        let chunked = Body::from_stream(futures_util::stream::iter(chunks));
+        assert_eq!(send(&app, &[host], chunked).await.0.as_u16(), 413);
+    }
+
+    #[test]
+    fn unusable_entries_of_the_operator_are_named() {
+        let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        for bad in ["", "http://example.com", "example.com/x", "*.example.com", "a@b", "example.com:x"] {
+            let error = Guard::new(address, &options(None, &[bad], &[])).unwrap_err();
+            assert_eq!(error, GuardError::Host(bad.to_owned()));
+        }
+        for bad in ["", "example.com", "null", "https://", "https://a/b", "https://a:1:*", "ftp://a", "*"] {
+            let error = Guard::new(address, &options(None, &[], &[bad])).unwrap_err();
+            assert_eq!(error, GuardError::Origin(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_library_is_told_the_same_rules() {
+        let options = options(Some(TOKEN), &["tools.example:8443", "::2"], &["https://app.example", "http://a:*"]);
+        let local = Guard::new("127.0.0.1:80".parse().unwrap(), &options).unwrap();
+        assert_eq!(
+            local.library_hosts(),
+            ["localhost", "127.0.0.1", "[::1]", "127.0.0.1", "tools.example:8443", "[::2]"]
+        );
+        let origins = local.library_origins();
+        assert!(origins.contains(&"http://localhost:*".to_owned()), "{origins:?}");
+        let public = Guard::new("0.0.0.0:80".parse().unwrap(), &options).unwrap();
+        assert_eq!(public.library_hosts(), Vec::<String>::new());
+        assert_eq!(public.library_origins(), ["https://app.example:443", "http://a:*"]);
+    }
+
+    #[test]
+    fn nothing_prints_the_token() {
+        let options = options(Some(TOKEN), &[], &[]);
+        let guard = Guard::new("127.0.0.1:80".parse().unwrap(), &options).unwrap();
+        assert!(!format!("{guard:?} {options:?}").contains("canary"));
+    }
+}

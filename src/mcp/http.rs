@@ -1,0 +1,344 @@
+//! MCP over HTTP: the Streamable HTTP endpoint `/mcp`, the older `/sse` and `/messages`, and `/healthz`.
+//!
+//! The endpoint itself is the MCP library's. Around it stand the [guard](super::guard), a cap on sessions, leniency
+//! about `Accept`, and a shutdown that lets calls in flight be answered.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+    serve::ListenerExt as _,
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use rmcp::{
+    model::ErrorCode,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService,
+        session::local::{LocalSessionManager, SessionConfig},
+    },
+};
+use secrecy::SecretString;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    McpServer,
+    drain::{GRACE, InFlight, LINGER},
+    guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
+    sse,
+};
+
+/// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
+pub const MAX_SESSIONS: usize = 1_000;
+
+/// How long a session of the 2025-11-25 era lasts without a message. Clients keep one for the length of a conversation,
+/// so the library's 5 minutes are short.
+const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// How long nothing must be in flight before the server counts as idle: a request may sit between its connection and
+/// the first middleware.
+const SETTLE: Duration = Duration::from_millis(50);
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// Who may talk to the HTTP server, besides clients on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct HttpOptions {
+    /// The bearer token that every request has to carry, `/healthz` apart. Needed to listen beyond loopback.
+    pub token: Option<SecretString>,
+    /// Hosts that a request may name in `Host`, as `example.com` (any port) or `example.com:8443`, besides the loopback
+    /// names and the address the server listens on. Where that is `0.0.0.0` or `[::]`, any literal address is allowed.
+    pub allowed_hosts: Vec<String>,
+    /// Origins that a browser may name in `Origin`, as `https://example.com`, `http://localhost:3000` or
+    /// `http://localhost:*`, besides the loopback ones when the server listens on loopback.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Serves MCP over HTTP until `shutdown` is cancelled. Then no connection is taken any more, calls in flight are
+/// answered for up to 10 s, and those that last longer are given up with an answer that says so.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] with a [`GuardError`] inside when the options do not fit the address, and what the
+/// listener reports.
+pub async fn serve(
+    server: McpServer,
+    listener: TcpListener,
+    options: HttpOptions,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let server = server.scoped();
+    let abort = server.abort.clone();
+    let in_flight = InFlight::default();
+    let stop = CancellationToken::new();
+    // However this ends, no session may outlive it.
+    let _stop = stop.clone().drop_guard();
+    let app = router(server, listener.local_addr()?, &options, in_flight.clone(), stop.clone())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    // With Nagle's algorithm on, the end of a streamed answer waits 40 ms for an acknowledgement.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "could not turn Nagle's algorithm off");
+        }
+    });
+    let serving = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // `stop` turns unanswered requests into HTTP 500 and cuts streams off, so it has to come last.
+    let leaving = async {
+        shutdown.cancelled().await;
+        if tokio::time::timeout(GRACE, settled(&in_flight)).await.is_err() {
+            tracing::warn!("giving up calls that outlasted the grace period");
+            abort.cancel();
+            // Past this there is nothing left to wait for.
+            tokio::time::timeout(LINGER, settled(&in_flight)).await.ok();
+        }
+        stop.cancel();
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        served = async { serving.await } => served,
+        () = leaving => Ok(()),
+    }
+}
+
+async fn settled(in_flight: &InFlight) {
+    loop {
+        in_flight.idle().await;
+        tokio::select! {
+            biased;
+            () = in_flight.busy() => {}
+            () = tokio::time::sleep(SETTLE) => return,
+        }
+    }
+}
+
+fn router(
+    server: McpServer,
+    address: SocketAddr,
+    options: &HttpOptions,
+    in_flight: InFlight,
+    stop: CancellationToken,
+) -> Result<Router, GuardError> {
+    let entrance = Arc::new(Guard::new(address, options)?);
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(true)
+        .with_json_response(true)
+        .with_max_request_body_bytes(MAX_BODY_BYTES)
+        .with_cancellation_token(stop.clone())
+        .with_allowed_hosts(entrance.library_hosts())
+        .with_allowed_origins(entrance.library_origins())
+        .enforce_origin_validation();
+    let mut manager = LocalSessionManager::default();
+    manager.session_config = SessionConfig::default();
+    manager.session_config.keep_alive = Some(SESSION_IDLE);
+    let manager = Arc::new(manager);
+    let endpoint = {
+        let server = server.clone();
+        StreamableHttpService::new(move || Ok(server.clone()), manager.clone(), config)
+    };
+    let front =
+        Arc::new(Front { manager, opening: AtomicUsize::new(0), in_flight: in_flight.clone(), stop: stop.clone() });
+    let guarded = Router::new()
+        .route_service("/mcp", endpoint)
+        .route_layer(middleware::from_fn_with_state(front, front_of_endpoint))
+        .merge(sse::router(server, in_flight, stop))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`") })
+        .layer(middleware::from_fn_with_state(entrance, guard));
+    let health = || async { json_response(StatusCode::OK, &json!({ "status": "ok" })) };
+    Ok(Router::new().route("/healthz", get(health)).merge(guarded))
+}
+
+/// What stands right in front of the library's endpoint.
+struct Front {
+    manager: Arc<LocalSessionManager>,
+    /// Sessions that are being opened and may not be counted yet.
+    opening: AtomicUsize,
+    in_flight: InFlight,
+    stop: CancellationToken,
+}
+
+async fn front_of_endpoint(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
+    let accepted = Accepted::of(request.headers());
+    match *request.method() {
+        Method::POST => front.post(accepted, request, next).await,
+        Method::GET => {
+            if accepted.event_stream {
+                request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+            }
+            next.run(request).await
+        }
+        _ => next.run(request).await,
+    }
+}
+
+impl Front {
+    async fn post(&self, accepted: Accepted, request: Request, next: Next) -> Response {
+        if self.stop.is_cancelled() {
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "the server is leaving");
+        }
+        let running = self.in_flight.enter();
+        let (mut parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+            return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
+        };
+        let opening = if opens_session(&parts.headers, &body) {
+            let opening = Opening::new(&self.opening);
+            if self.manager.sessions.read().await.len().saturating_add(opening.before) >= MAX_SESSIONS {
+                tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
+                return problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many sessions are open; close one, or retry later",
+                );
+            }
+            Some(opening)
+        } else {
+            None
+        };
+        // The specification wants both types listed, many a client and `curl` do not.
+        if accepted.json {
+            parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        }
+        let is_json = media_type_is(&parts.headers, JSON);
+        let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
+        drop(opening);
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && is_json {
+            // The library calls a body it cannot read an unsupported media type.
+            return match serde_json::from_slice::<rmcp::model::ClientJsonRpcMessage>(&body) {
+                Err(error) => unreadable(&error),
+                Ok(_) => response,
+            };
+        }
+        if !media_type_is(response.headers(), EVENT_STREAM) {
+            return response;
+        }
+        if !accepted.event_stream {
+            return collected(response).await;
+        }
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |chunk| {
+                // In flight until the stream is dropped.
+                let _ = &running;
+                chunk
+            }))
+        })
+    }
+}
+
+/// A session that is being opened, until dropped.
+struct Opening<'a> {
+    count: &'a AtomicUsize,
+    /// How many were being opened already.
+    before: usize,
+}
+
+impl<'a> Opening<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::SeqCst) }
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether this request makes the library open a session: an `initialize` without a session's id.
+fn opens_session(headers: &HeaderMap, body: &Bytes) -> bool {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        method: Option<std::borrow::Cow<'a, str>>,
+    }
+    let method = || serde_json::from_slice::<Envelope>(body).ok()?.method;
+    !headers.contains_key("mcp-session-id") && method().is_some_and(|method| method == "initialize")
+}
+
+/// The answer to a body that is no JSON-RPC message: -32700 for what is no JSON, -32600 for JSON of another shape.
+pub(super) fn unreadable(error: &serde_json::Error) -> Response {
+    let (code, message) = if error.is_data() {
+        (ErrorCode::INVALID_REQUEST, "not a JSON-RPC 2.0 message; batches are not supported")
+    } else {
+        (ErrorCode::PARSE_ERROR, "the body is not JSON")
+    };
+    let body = json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}});
+    json_response(StatusCode::BAD_REQUEST, &body)
+}
+
+/// An answer for a client that takes no event stream: the stream's last JSON-RPC response.
+async fn collected(response: Response) -> Response {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Option<IgnoredAny>,
+        error: Option<IgnoredAny>,
+    }
+    let (mut parts, body) = response.into_parts();
+    let answer = to_bytes(body, usize::MAX).await.ok().and_then(|events| {
+        let answers = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+        answers
+            .map(<[u8]>::trim_ascii)
+            .filter(|data| {
+                serde_json::from_slice::<Answer>(data)
+                    .is_ok_and(|answer| answer.result.is_some() || answer.error.is_some())
+            })
+            .last()
+            .map(Bytes::copy_from_slice)
+    });
+    let Some(answer) = answer else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the session ended before the answer came");
+    };
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    Response::from_parts(parts, Body::from(answer))
+}
+
+/// Which of the two kinds of answer a client takes (RFC 9110, section 12.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Accepted {
+    json: bool,
+    event_stream: bool,
+}
+
+impl Accepted {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut accepted = Self { json: false, event_stream: false };
+        if !headers.contains_key(header::ACCEPT) {
+            return Self { json: true, event_stream: true };
+        }
+        let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        for range in ranges.flat_map(|value| value.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+            if parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000")) {
+                continue;
+            }
+            accepted.json |= matches!(essence.as_str(), "*/*" | "application/*" | JSON);
+            accepted.event_stream |= matches!(essence.as_str(), "*/*" | "text/*" | EVENT_STREAM);
+        }
+        accepted
+    }
+}
+
+fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
+}

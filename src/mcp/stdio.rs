@@ -1,0 +1,56 @@
+//! MCP over standard input and output: one client, one JSON-RPC message a line.
+//!
+//! Standard output belongs to the protocol alone; what has to be said otherwise goes to the log.
+
+use std::io;
+
+use rmcp::{
+    RoleServer,
+    service::{ServerInitializeError, serve_server_with_ct},
+    transport::{Transport, TransportAdapterIdentity, async_rw::AsyncRwTransport, stdio_pipes},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    McpServer,
+    drain::{Draining, Ending, InFlight},
+};
+
+/// Serves the client at the other end of standard input and output, until it closes the input or `shutdown` is
+/// cancelled. Calls in flight are answered first, for up to 10 s.
+///
+/// Where standard input is neither a pipe nor a socket (a terminal, a file), a thread of the runtime stays blocked in a
+/// read after `shutdown`; a caller that wants to leave then has to shut the runtime down in the background.
+///
+/// # Errors
+///
+/// When the service itself breaks down. A client that leaves, at whatever point, is no error.
+pub async fn serve(server: McpServer, shutdown: CancellationToken) -> io::Result<()> {
+    let (reader, writer) = stdio_pipes();
+    serve_transport(server, AsyncRwTransport::new_server(reader, writer), shutdown).await
+}
+
+async fn serve_transport(
+    server: McpServer,
+    transport: impl Transport<RoleServer> + 'static,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let server = server.scoped();
+    let ending = Ending { stop_reading: shutdown, abort: server.abort.clone(), in_flight: InFlight::default() };
+    let transport = Draining::new(transport, ending);
+    // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
+    let cut = CancellationToken::new();
+    match serve_server_with_ct::<_, _, _, TransportAdapterIdentity>(server, transport, cut).await {
+        Ok(running) => {
+            running.waiting().await.map_err(io::Error::other)?;
+            Ok(())
+        }
+        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+        Err(ServerInitializeError::TransportError { error, .. }) => {
+            tracing::debug!(%error, "the client left during the handshake");
+            Ok(())
+        }
+        // The library's text would repeat what the client sent.
+        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the client broke the handshake off")),
+    }
+}
