@@ -1,27 +1,35 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::{sync::Arc, time::Duration};
-
 use crate::{
-    call::{CallContext, CallOutput},
-    catalog::{Catalog, CompiledTool, JsonObject},
+    backend::{Backend, Limits},
+    call::{self, CallContext, CallOutput, Environment},
+    catalog::{Catalog, CompiledTool, JsonObject, service::Route},
+    clock::Clock,
     error::CallError,
 };
-
-/// The limits of one call.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The deadline of a call, connection and answer included.
-    pub timeout: Duration,
-    /// The largest answer that is read, in bytes.
-    pub max_answer_bytes: usize,
-}
 
 /// A catalog together with the backends that carry its calls out. Shared by all transports and sessions.
 #[derive(Debug)]
 pub struct Gateway {
-    catalog: Arc<Catalog>,
-    instructions: String,
+    /// The tools.
+    pub catalog: Catalog,
+    /// The backends.
+    pub backends: Backends,
+    /// The limits of each call.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// What a client is told about this server.
+    pub instructions: String,
+}
+
+/// The backends in use; one that no service needs is absent.
+#[derive(Clone, Debug, Default)]
+pub struct Backends {
+    /// The one built in.
+    pub embedded: Option<Backend>,
+    /// The HTTP client.
+    pub remote: Option<Backend>,
 }
 
 impl Gateway {
@@ -43,10 +51,18 @@ impl Gateway {
     /// Carries one call out.
     pub async fn call(
         &self,
-        _tool: &CompiledTool,
-        _arguments: JsonObject,
-        _context: &CallContext,
+        tool: &CompiledTool,
+        arguments: JsonObject,
+        context: &CallContext,
     ) -> Result<CallOutput, CallError> {
-        Err(CallError::Internal("not wired".to_owned()))
+        let backend = match tool.service.route {
+            Route::Embedded => self.backends.embedded.as_ref(),
+            Route::Remote => self.backends.remote.as_ref(),
+        };
+        let Some(backend) = backend else {
+            return Err(CallError::Internal(format!("no backend is open for `{}`", tool.service.namespace)));
+        };
+        let environment = Environment { backend, limits: self.limits, clock: self.clock };
+        call::call(tool, &arguments, environment, context).await
     }
 }

@@ -1,6 +1,23 @@
 //! The catalog: every tool, compiled, immutable, ready to be listed and called. Data and look-up, no input or output.
+//!
+//! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
+
+pub mod compile;
+pub mod hints;
+pub mod input;
+pub mod output;
+pub mod request;
+pub mod service;
+pub mod template;
+
+use std::sync::Arc;
 
 use indexmap::IndexMap;
+
+pub use self::{
+    compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
+    service::Service,
+};
 
 /// A JSON object whose members keep their order.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
@@ -22,23 +39,16 @@ pub struct CompiledTool {
     pub description: String,
     /// What a client may assume about the tool's effects.
     pub hints: Hints,
-    /// The JSON Schema of the arguments, an object schema.
-    pub input_schema: JsonObject,
-    /// The JSON Schema of the result, an object schema.
-    pub output_schema: Option<JsonObject>,
-}
-
-/// What a client may assume about a tool's effects (MCP `ToolAnnotations`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hints {
-    /// The tool changes nothing.
-    pub read_only: bool,
-    /// The tool may destroy something.
-    pub destructive: bool,
-    /// Repeating the call has no further effect.
-    pub idempotent: bool,
-    /// The tool reaches beyond this machine.
-    pub open_world: bool,
+    /// The arguments.
+    pub input: InputSchema,
+    /// The result, where the spec says what it is.
+    pub output: Option<OutputSchema>,
+    /// The request it makes.
+    pub request: RequestTemplate,
+    /// The operation as the spec writes it: `METHOD /path/{placeholder}`.
+    pub operation: String,
+    /// The service it calls.
+    pub service: Arc<Service>,
 }
 
 impl Catalog {
@@ -50,5 +60,15 @@ impl Catalog {
     /// All tools, in the order of the specs.
     pub fn tools(&self) -> impl Iterator<Item = &CompiledTool> {
         self.tools.values()
+    }
+
+    /// How many tools there are.
+    pub fn len(&self) -> usize {
+        self.tools.len()
+    }
+
+    /// Whether there is no tool.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
     }
 }

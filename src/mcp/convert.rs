@@ -23,11 +23,11 @@ pub(super) fn listing(tool: &CompiledTool) -> Tool {
         .destructive(tool.hints.destructive)
         .idempotent(tool.hints.idempotent)
         .open_world(tool.hints.open_world);
-    let listing = Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input_schema.clone()))
+    let listing = Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed().clone()))
         .with_title(&tool.title)
         .with_annotations(annotations);
-    match &tool.output_schema {
-        Some(schema) => listing.with_raw_output_schema(Arc::new(schema.clone())),
+    match &tool.output {
+        Some(schema) => listing.with_raw_output_schema(Arc::new(schema.listed().clone())),
         None => listing,
     }
 }
@@ -42,9 +42,6 @@ pub(super) fn result(outcome: Result<CallOutput, CallError>, request_id: &str) -
 }
 
 fn failure(error: &CallError, request_id: &str) -> CallToolResult {
-    if let CallError::Internal(fault) = error {
-        tracing::error!(request_id, fault, "a call ran into a broken invariant");
-    }
     let status = error.status().map(|status| status.as_u16());
     let mut meta = JsonObject::new();
     meta.insert(

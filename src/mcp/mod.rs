@@ -27,7 +27,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use crate::{call::CallContext, error::CallError, gateway::Gateway};
+use crate::{call::CallContext, diagnostic::nearest, error::CallError, gateway::Gateway};
 
 /// How many tools one answer to `tools/list` holds.
 const PAGE: usize = 100;
@@ -38,9 +38,6 @@ const LISTING_TTL_MS: u64 = 60_000;
 
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
-
-/// Longer names are no typing mistakes, and comparing them would cost time.
-const MAX_NAME_CHARS: usize = 128;
 
 /// Answers MCP requests from a [`Gateway`]. Clones are cheap and share everything.
 #[derive(Clone, Debug)]
@@ -144,7 +141,7 @@ impl ServerHandler for McpServer {
         let Some(tool) = self.shared.gateway.tool(&request.name) else {
             return Err(self.unknown_tool(&request.name));
         };
-        let request_id = random_hex::<8>().map_err(|error| {
+        let request_id = request_id().map_err(|error| {
             tracing::error!(%error, "no randomness for a request id");
             ErrorData::internal_error("no randomness available on this machine", None)
         })?;
@@ -171,6 +168,17 @@ impl ServerHandler for McpServer {
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))
     }
+}
+
+/// The answer to `tools/list`, all pages in one.
+pub fn listing(gateway: &Gateway) -> Value {
+    let tools: Vec<Tool> = gateway.tools().map(convert::listing).collect();
+    serde_json::json!({ "tools": tools })
+}
+
+/// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
+pub fn request_id() -> Result<String, getrandom::Error> {
+    random_hex::<8>()
 }
 
 /// Whether the request is of the 2026-07-28 era or later.
@@ -202,39 +210,6 @@ fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
     }))
 }
 
-/// The name closest to what was asked for, if it is close enough to be meant.
-fn nearest<'names>(asked: &str, names: impl Iterator<Item = &'names str>) -> Option<&'names str> {
-    let asked: Vec<char> = asked.chars().take(MAX_NAME_CHARS + 1).collect();
-    if asked.len() > MAX_NAME_CHARS {
-        return None;
-    }
-    let limit = (asked.len() / 3).max(2);
-    names
-        .map(|name| (distance(&asked, name), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// The edit distance (Levenshtein), ignoring ASCII case.
-fn distance(from: &[char], to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=from.len()).collect();
-    for (index, target) in to.chars().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (source, cell) in from.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(!source.eq_ignore_ascii_case(&target));
-            diagonal = *cell;
-            left = replaced.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,30 +231,5 @@ mod tests {
         assert_eq!(one.len(), 16);
         assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()));
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn the_nearest_name_is_offered_when_it_is_near() {
-        let names = ["list_devboxes", "create_devbox", "get_devbox"];
-        for (asked, expected) in [
-            ("list_devboxs", Some("list_devboxes")),
-            ("listDevboxes", Some("list_devboxes")),
-            ("GET_DEVBOX", Some("get_devbox")),
-            ("get-devbox", Some("get_devbox")),
-            ("delete_everything", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(asked, names.into_iter()), expected, "{asked}");
-        }
-        assert_eq!(nearest(&"x".repeat(1_000_000), names.into_iter()), None);
-    }
-
-    #[test]
-    fn the_edit_distance_counts_single_edits() {
-        for (from, to, expected) in
-            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-        {
-            assert_eq!(distance(&from.chars().collect::<Vec<_>>(), to), expected, "{from} {to}");
-        }
     }
 }

@@ -1,0 +1,144 @@
+//! A tool's result: the schema a client sees, and bringing an answer into its shape.
+//!
+//! MCP binds a server to its `outputSchema`, and clients refuse a whole call over one deviation, so the listed schema
+//! accepts what backends honestly send: members nobody promised, nothing at all (204), and null where it is admitted.
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use super::JsonObject;
+
+/// The result of a tool.
+#[derive(Debug)]
+pub struct OutputSchema {
+    listed: JsonObject,
+    validator: Validator,
+}
+
+impl OutputSchema {
+    /// Builds the schema of a result from that of an answer. Error: why it is not a valid schema.
+    pub fn new(answer: Value) -> Result<Self, String> {
+        let mut listed = match open(answer) {
+            Value::Object(schema) if is_object_schema(&schema) => schema,
+            schema => {
+                let member = if is_array_schema(&schema) { ITEMS } else { RESULT };
+                let mut wrapped = JsonObject::new();
+                wrapped.insert("type".to_owned(), json!("object"));
+                wrapped.insert("properties".to_owned(), json!({ member: schema }));
+                wrapped
+            }
+        };
+        // An answer without a body is an empty object: clients would refuse it if a member had to be there.
+        listed.shift_remove("required");
+        let validator = jsonschema::draft202012::options()
+            .should_validate_formats(false)
+            .build(&Value::Object(listed.clone()))
+            .map_err(|error| error.masked().to_string())?;
+        Ok(Self { listed, validator })
+    }
+
+    /// The schema as clients see it: an object schema without references.
+    pub fn listed(&self) -> &JsonObject {
+        &self.listed
+    }
+
+    /// The first place where a result deviates from the schema, and how; no value of it is repeated.
+    pub fn deviation(&self, result: &JsonObject) -> Option<String> {
+        let instance = Value::Object(result.clone());
+        let error = self.validator.iter_errors(&instance).next()?;
+        Some(format!("`{}` {}", error.instance_path().as_str(), error.masked()))
+    }
+}
+
+const ITEMS: &str = "items";
+const RESULT: &str = "result";
+
+/// An answer as the object that a result must be: an object as it is, an array as `items`, anything else as `result`.
+pub fn as_object(answer: Value) -> JsonObject {
+    match answer {
+        Value::Object(members) => members,
+        other => {
+            let member = if other.is_array() { ITEMS } else { RESULT };
+            JsonObject::from_iter([(member.to_owned(), other)])
+        }
+    }
+}
+
+fn is_object_schema(schema: &JsonObject) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object")
+}
+
+fn is_array_schema(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "array")
+}
+
+/// Drops what would make an honest answer invalid: closed objects, formats of other vocabularies.
+fn open(schema: Value) -> Value {
+    let Value::Object(mut schema) = schema else { return schema };
+    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+        schema.shift_remove("additionalProperties");
+    }
+    if schema.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
+        schema.shift_remove("unevaluatedProperties");
+    }
+    if schema
+        .get("format")
+        .and_then(Value::as_str)
+        .is_some_and(|format| !matches!(format, "date-time" | "date" | "uri" | "uuid" | "email"))
+    {
+        schema.shift_remove("format");
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(|property| *property = open(property.take()));
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(inner @ Value::Object(_)) = schema.get_mut(keyword) {
+            *inner = open(inner.take());
+        }
+    }
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        if let Some(Value::Array(options)) = schema.get_mut(keyword) {
+            options.iter_mut().for_each(|option| *option = open(option.take()));
+        }
+    }
+    Value::Object(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> JsonObject {
+        as_object(value)
+    }
+
+    #[test]
+    fn an_object_schema_is_opened() {
+        let schema = OutputSchema::new(json!({
+            "type": "object", "additionalProperties": false, "required": ["id"],
+            "properties": {
+                "id": {"type": "string"},
+                "at": {"type": ["integer", "null"], "format": "int64"},
+                "in": {"type": "object", "additionalProperties": false, "required": ["x"]}}}))
+        .expect("valid");
+        assert_eq!(
+            Value::Object(schema.listed().clone()),
+            json!({"type": "object", "properties": {
+                "id": {"type": "string"}, "at": {"type": ["integer", "null"]}, "in": {"type": "object", "required": ["x"]}}})
+        );
+        assert_eq!(schema.deviation(&object(json!({}))), None, "an answer without a body");
+        assert_eq!(schema.deviation(&object(json!({"id": "a", "at": null, "new": 1}))), None);
+        let deviation = schema.deviation(&object(json!({"id": 12345}))).expect("deviates");
+        assert!(deviation.contains("/id") && !deviation.contains("12345"), "{deviation}");
+    }
+
+    #[test]
+    fn what_is_no_object_is_wrapped() {
+        let list = OutputSchema::new(json!({"type": "array", "items": {"type": "integer"}})).expect("valid");
+        assert_eq!(list.deviation(&object(json!([1, 2]))), None);
+        assert!(list.deviation(&object(json!(["x"]))).is_some());
+        let text = OutputSchema::new(json!({"type": "string"})).expect("valid");
+        assert_eq!(text.deviation(&object(json!("x"))), None);
+        assert_eq!(Value::Object(object(json!("x"))), json!({"result": "x"}));
+    }
+}

@@ -1,0 +1,98 @@
+//! `keyglass call`: one tool, once, without a client.
+
+use std::{io::Read, process::ExitCode};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+
+use super::{EXIT_TOOL_ERROR, Usage, log_diagnostics, print};
+use crate::{
+    call::CallContext,
+    catalog::{CompiledTool, JsonObject},
+    clock::Clock,
+    config::Options,
+    diagnostic::nearest,
+    mcp,
+    setup::{Purpose, setup},
+};
+
+/// The largest text of arguments that is read from standard input, in bytes.
+const MAX_INPUT_BYTES: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The tool
+    tool: String,
+    /// Arguments as NAME=VALUE; a value is taken as the argument's type says
+    #[arg(value_name = "NAME=VALUE")]
+    arguments: Vec<String>,
+    /// Arguments as a JSON object; `-` reads it from standard input, so that secrets stay off the command line
+    #[arg(long, value_name = "JSON", conflicts_with = "arguments")]
+    json: Option<String>,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { tool: name, arguments, json, options } = arguments;
+    let set_up = setup(&options.settings()?, Purpose::Call, Clock::System)?;
+    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    let gateway = set_up.gateway;
+    let Some(tool) = gateway.tool(&name) else {
+        let near = nearest(&name, gateway.tools().map(|tool| tool.name.as_str()));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Usage(format!("unknown tool `{name}`{near} (`keyglass tools` lists them)")).into());
+    };
+    let arguments = match json.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().take(MAX_INPUT_BYTES).read_to_string(&mut text).context("cannot read standard input")?;
+            object(&text)?
+        }
+        Some(text) => object(text)?,
+        None => pairs(tool, &arguments)?,
+    };
+    let context = CallContext { request_id: mcp::request_id()? };
+    match gateway.call(tool, arguments, &context).await {
+        Ok(output) => {
+            print(&format!("{}\n", serde_json::to_string_pretty(&output.structured)?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            super::report(&anyhow::Error::msg(format!("{error} (request id: {})", context.request_id)));
+            Ok(ExitCode::from(EXIT_TOOL_ERROR))
+        }
+    }
+}
+
+/// The text is not repeated in the error: it may hold a secret.
+fn object(text: &str) -> anyhow::Result<JsonObject> {
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Usage(format!("--json must be a JSON object such as {{\"name\": \"A\"}}; it broke at {place}")).into()
+    })
+}
+
+fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
+    let mut arguments = JsonObject::new();
+    for pair in pairs {
+        let Some((name, text)) = pair.split_once('=') else {
+            return Err(Usage("arguments are given as NAME=VALUE, or all at once by --json".to_owned()).into());
+        };
+        if arguments.insert(name.to_owned(), value(tool, name, text)).is_some() {
+            return Err(Usage(format!("argument `{name}` is given twice")).into());
+        }
+    }
+    Ok(arguments)
+}
+
+/// A text as the argument's type says; what does not read as that type stays text, and the check will name it.
+fn value(tool: &CompiledTool, name: &str, text: &str) -> Value {
+    let schema = tool.input.listed().get("properties").and_then(|properties| properties.get(name));
+    let kind = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
+    match kind {
+        Some("string") | None => Value::from(text),
+        Some(_) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+    }
+}

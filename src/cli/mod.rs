@@ -1,0 +1,198 @@
+//! The command line: a file for each command. The only user of standard output and of `anyhow`.
+//!
+//! Exit codes: 0 done; 1 a spec has errors; 2 the program could not start or was stopped by a fault; 5 the tool answered
+//! with an error; 64 the command line or the configuration is wrong.
+
+mod backend;
+mod call;
+mod check;
+mod serve;
+mod tools;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::ConfigError,
+    diagnostic::{Diagnostic, Severity, SourceMap},
+    setup::SetupError,
+    telemetry,
+};
+
+/// Exit code: a spec has errors.
+const EXIT_DIAGNOSTICS: u8 = 1;
+/// Exit code: the program could not start, or a fault stopped it.
+const EXIT_FAULT: u8 = 2;
+/// Exit code: the tool answered with an error.
+const EXIT_TOOL_ERROR: u8 = 5;
+/// Exit code: the command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+/// Turns capability specs into typed, safe MCP tools.
+#[derive(Debug, Parser)]
+#[command(name = "keyglass", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keyglass serve                                   MCP over stdio, shipped tools, embedded backend
+  keyglass serve --http 127.0.0.1:7480             MCP over HTTP at /mcp (and /sse for older clients)
+  keyglass serve --backend remote                  the hosted service, with the key in RUNLOOP_API_KEY
+  keyglass tools                                   what a client would see
+  keyglass call create_secret name=DB_PASSWORD value=hunter2
+  keyglass call list_secrets --json '{\"limit\": 5}'
+  keyglass check capabilities/                     diagnose specs
+  keyglass backend --listen 127.0.0.1:8080         the embedded backend alone, for Runloop's own clients
+
+Variables: every option that has one shows it as [env: …]; KEYGLASS_LOG sets log levels (as `debug` or
+`keyglass=trace`). Logs go to standard error.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the tools over MCP, on stdio or HTTP
+    Serve(serve::Arguments),
+    /// Serve the embedded backend alone, over HTTP
+    Backend(backend::Arguments),
+    /// List the tools as a client would see them
+    Tools(tools::Arguments),
+    /// Call one tool
+    Call(call::Arguments),
+    /// Diagnose specs and the schemas they refer to
+    Check(check::Arguments),
+}
+
+/// Runs the program on the process's own arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let failed = error.print().is_err() || error.use_stderr();
+            return if failed { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    telemetry::start();
+    let outcome = match cli.command {
+        Command::Serve(arguments) => run(serve::run(arguments)),
+        Command::Backend(arguments) => run(backend::run(arguments)),
+        Command::Tools(arguments) => tools::run(&arguments),
+        Command::Call(arguments) => run(call::run(arguments)),
+        Command::Check(arguments) => check::run(arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAULT })
+        }
+    }
+}
+
+/// Runs a command on a runtime of its own. A thread of it that is stuck in a read keeps nobody from leaving.
+fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// One line with the causes.
+#[allow(clippy::print_stderr, reason = "the last word of a program that ends, whatever the log level")]
+fn report(error: &anyhow::Error) {
+    eprintln!("keyglass: {error:#}");
+}
+
+/// What was wrong with the command line, said by a command itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>()
+        || matches!(error.downcast_ref::<ConfigError>(), Some(ConfigError::Invalid { .. } | ConfigError::File { .. }))
+        || matches!(
+            error.downcast_ref::<SetupError>(),
+            Some(SetupError::Config(ConfigError::Invalid { .. } | ConfigError::File { .. }))
+        )
+}
+
+/// Writes to standard output. A reader that has gone away, as `head` does, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Logs diagnostics, each at the level of its severity.
+fn log_diagnostics(diagnostics: &[Diagnostic], sources: &SourceMap) {
+    for diagnostic in diagnostics {
+        let line = diagnostic.one_line(sources);
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
+            Severity::Note => tracing::debug!("{line}"),
+        }
+    }
+}
+
+/// A token that is cancelled by SIGINT or SIGTERM. A second signal ends the process at once.
+fn shutdown_signal() -> io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    let mut signals = Signals::new()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        tracing::info!("stopping: calls in flight get up to 10 s");
+        cancelled.cancel();
+        signals.next().await;
+        #[allow(clippy::exit, reason = "asked for twice: nothing may hold the process any longer")]
+        std::process::exit(i32::from(EXIT_FAULT));
+    });
+    Ok(token)
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `keyglass serve`: the tools over MCP, on stdio or HTTP.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{EXIT_DIAGNOSTICS, Usage, log_diagnostics, shutdown_signal};
+use crate::{
+    backend::embedded::{self, Embedded},
+    clock::Clock,
+    config::{CredentialReference, Options},
+    diagnostic::has_errors,
+    mcp::{self, McpServer, guard, http::HttpOptions},
+    setup::{self, Purpose, setup},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Serve over HTTP on this address instead of stdio: Streamable HTTP at /mcp, HTTP+SSE at /sse, health at /healthz
+    #[arg(long, value_name = "ADDR", env = "KEYGLASS_HTTP", hide_env_values = true)]
+    http: Option<SocketAddr>,
+    /// Bearer token that HTTP clients must send, by reference: `env:NAME` or `file:PATH`; needed beyond loopback
+    #[arg(long, value_name = "REFERENCE", env = "KEYGLASS_TOKEN", hide_env_values = true, requires = "http")]
+    token: Option<String>,
+    /// Host name that HTTP clients may use besides the address itself; may be repeated
+    #[arg(long, value_name = "HOST", requires = "http")]
+    allow_host: Vec<String>,
+    /// Browser origin that may connect, as https://app.example.com; may be repeated
+    #[arg(long, value_name = "ORIGIN", requires = "http")]
+    allow_origin: Vec<String>,
+    /// Serve the embedded backend on this address too, for Runloop's own clients
+    #[arg(long, value_name = "ADDR")]
+    backend_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { http, token, allow_host, allow_origin, backend_listen, options } = arguments;
+    let token = token.map(|text| text.parse::<CredentialReference>()).transpose();
+    let token = token.map_err(|problem| Usage(format!("--token: {problem}")))?;
+    let token = token.map(|reference| reference.read()).transpose()?;
+    if let Some(address) = http {
+        guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
+    }
+    let settings = options.settings()?;
+    let set_up = setup(&settings, Purpose::Call, Clock::System)?;
+    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
+        tracing::error!("no tool could be loaded");
+        return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), tools = set_up.gateway.catalog.len(), "keyglass");
+    for route in &set_up.routes {
+        tracing::info!("{route}");
+    }
+    if let Some(embedded) = &set_up.embedded {
+        tracing::info!(root_key = %embedded.root_key_path().display(), "the embedded backend is open");
+    }
+    let shutdown = shutdown_signal().context("cannot listen for signals")?;
+    let backend = match backend_listen {
+        Some(address) => {
+            let embedded = match set_up.embedded {
+                Some(embedded) => embedded,
+                None => setup::open(&settings, Clock::System)?,
+            };
+            Some(tokio::spawn(serve_backend(embedded, bind(address).await?, shutdown.clone())))
+        }
+        None => None,
+    };
+    let server = McpServer::new(Arc::new(set_up.gateway));
+    match http {
+        Some(address) => {
+            let listener = bind(address).await?;
+            let address = listener.local_addr()?;
+            tracing::info!("listening on http://{address}/mcp (Streamable HTTP) and http://{address}/sse (HTTP+SSE)");
+            let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };
+            mcp::http::serve(server, listener, options, shutdown.clone()).await?;
+        }
+        None => mcp::stdio::serve(server, shutdown.clone()).await?,
+    }
+    shutdown.cancel();
+    if let Some(backend) = backend {
+        backend.await.context("the backend's listener broke down")??;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+pub(super) async fn serve_backend(
+    embedded: Embedded,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!("the embedded backend listens on http://{address}");
+    embedded::serve(embedded.router(), listener, shutdown.cancelled_owned()).await?;
+    Ok(())
+}

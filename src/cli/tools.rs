@@ -1,0 +1,97 @@
+//! `keyglass tools`: what a client would see, as a table or as the JSON of `tools/list`.
+
+use std::{fmt::Write, process::ExitCode};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{log_diagnostics, print};
+use crate::{
+    catalog::{CompiledTool, Hints},
+    clock::Clock,
+    config::Options,
+    mcp,
+    setup::{Purpose, setup},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print what `tools/list` answers, all pages in one
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print the table of the README
+    #[arg(long)]
+    markdown: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let set_up = setup(&arguments.options.settings()?, Purpose::Inspect, Clock::System)?;
+    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    let gateway = &set_up.gateway;
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&mcp::listing(gateway))?)
+    } else if arguments.markdown {
+        markdown(gateway.tools())
+    } else {
+        table(gateway.tools())
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
+    let mut rows = vec![["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"].map(str::to_owned)];
+    for tool in tools {
+        let arguments = arguments_of(tool).map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
+        let arguments: Vec<String> = arguments.collect();
+        rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.operation.clone()]);
+    }
+    let widths = rows.iter().fold([0; 4], |mut widths, row| {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+        widths
+    });
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a string cannot fail.
+            write!(line, "{cell:width$}  ").ok();
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
+    let mut text = "| Tool | Arguments | Effect | What it does |\n|---|---|---|---|\n".to_owned();
+    for tool in tools {
+        let arguments: Vec<String> = arguments_of(tool)
+            .map(|(name, required)| if required { format!("**`{name}`**") } else { format!("`{name}`") })
+            .collect();
+        let description = tool.description.replace('|', "\\|");
+        let arguments = arguments.join(", ");
+        writeln!(text, "| `{}` | {arguments} | {} | {description} |", tool.name, effect(tool.hints)).ok();
+    }
+    text
+}
+
+fn arguments_of(tool: &CompiledTool) -> impl Iterator<Item = (&str, bool)> {
+    let schema = tool.input.listed();
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    properties.map(move |(name, _)| (name.as_str(), required.contains(&name.as_str())))
+}
+
+fn effect(hints: Hints) -> &'static str {
+    match hints {
+        Hints { read_only: true, .. } => "reads",
+        Hints { destructive: true, .. } => "destructive",
+        _ => "writes",
+    }
+}

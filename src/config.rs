@@ -1,0 +1,342 @@
+//! Settings: from flags, `KEYGLASS_*` variables and a configuration file to values that were checked.
+//!
+//! The only reader of the environment and of files that hold secrets. Flags win over the environment, the environment
+//! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::Args;
+use etcetera::BaseStrategy;
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{
+    backend::{
+        Limits,
+        choice::{ByNamespace, Choice, Scoped},
+    },
+    diagnostic::SourceMap,
+    shipped,
+    spec::{Source, yaml},
+};
+
+/// The largest file that a credential is read from, in bytes.
+const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
+
+/// The settings that every command shares, as given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Options {
+    /// Capability specs to load instead of the shipped ones: a YAML file, or a folder of them; may be repeated
+    #[arg(long, value_name = "PATH", env = "KEYGLASS_CAPABILITIES", value_delimiter = ',', hide_env_values = true)]
+    pub capabilities: Vec<PathBuf>,
+    /// Folder of JSON Schema files that specs refer to; may be repeated
+    #[arg(long, value_name = "DIR", env = "KEYGLASS_SCHEMAS", value_delimiter = ',', hide_env_values = true)]
+    pub schemas: Vec<PathBuf>,
+    /// Where calls go: `embedded`, `remote` (the spec's own address), a URL, or any of them for one namespace as
+    /// NAMESPACE=BACKEND; may be repeated
+    #[arg(long, value_name = "BACKEND", env = "KEYGLASS_BACKEND", value_delimiter = ',', hide_env_values = true)]
+    pub backend: Vec<String>,
+    /// Credential for remote backends by reference: `env:NAME` or `file:PATH`, or for one namespace as
+    /// NAMESPACE=REFERENCE; may be repeated
+    #[arg(long, value_name = "REFERENCE", env = "KEYGLASS_CREDENTIAL", value_delimiter = ',', hide_env_values = true)]
+    pub credential: Vec<String>,
+    /// Folder of the embedded backend [default: the platform's data folder]
+    #[arg(long, value_name = "DIR", env = "KEYGLASS_DATA_DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Deadline of one call in seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "KEYGLASS_TIMEOUT", hide_env_values = true)]
+    pub timeout: Option<u64>,
+    /// Largest answer that is read from a backend, in bytes [default: 2097152]
+    #[arg(long, value_name = "BYTES", env = "KEYGLASS_MAX_ANSWER_BYTES", hide_env_values = true)]
+    pub max_answer_bytes: Option<usize>,
+    /// Configuration file; flags and variables win over it
+    #[arg(long, value_name = "FILE", env = "KEYGLASS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// The configuration file, as written. All members are optional; relative paths start at the file's folder.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "keyglass configuration", deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Capability specs to load instead of the shipped ones: YAML files, or folders of them.
+    pub capabilities: Vec<PathBuf>,
+    /// Folders of JSON Schema files that specs refer to.
+    pub schemas: Vec<PathBuf>,
+    /// Where calls go: `embedded`, `remote` (the spec's own address) or a URL.
+    pub backend: Option<String>,
+    /// Where the calls of single namespaces go.
+    pub backends: BTreeMap<String, String>,
+    /// Credential for remote backends by reference: `env:NAME` or `file:PATH`.
+    pub credential: Option<String>,
+    /// Credentials of single namespaces by reference.
+    pub credentials: BTreeMap<String, String>,
+    /// Folder of the embedded backend.
+    pub data_dir: Option<PathBuf>,
+    /// Deadline of one call in seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout: Option<u64>,
+    /// Largest answer that is read from a backend, in bytes.
+    #[schemars(range(min = 1024))]
+    pub max_answer_bytes: Option<usize>,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where specs come from.
+    pub specs: Vec<Source>,
+    /// Where schemas come from.
+    pub schemas: Vec<Source>,
+    /// The backends that were chosen.
+    pub backends: ByNamespace<Choice>,
+    /// The credentials that were given.
+    pub credentials: ByNamespace<CredentialReference>,
+    /// The folder of the embedded backend; `None` where the platform names none and nothing was set.
+    pub data_dir: Option<PathBuf>,
+    /// The limits of a call.
+    pub limits: Limits,
+}
+
+/// Where a credential is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialReference {
+    /// In an environment variable.
+    Environment(String),
+    /// In a file, without the white space around it.
+    File(PathBuf),
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A setting has a value that it cannot have.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// The setting, as the person knows it.
+        setting: &'static str,
+        /// What is wrong; never holds a credential.
+        problem: String,
+    },
+    /// The configuration file cannot be read.
+    #[error("configuration file {}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A referenced credential is not there or is not one.
+    #[error("credential {reference}: {problem}")]
+    Credential {
+        /// The reference.
+        reference: String,
+        /// What is wrong; never holds the credential.
+        problem: String,
+    },
+}
+
+impl Options {
+    /// Merges the options with the configuration file and checks them.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let file = match &self.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        let invalid = |setting| move |problem| ConfigError::Invalid { setting, problem };
+        let capabilities = either(&self.capabilities, file.capabilities);
+        let specs = if capabilities.is_empty() {
+            shipped::specs()
+        } else {
+            capabilities.into_iter().map(Source::Path).collect()
+        };
+        let mut schemas = shipped::schemas();
+        schemas.extend(either(&self.schemas, file.schemas).into_iter().map(Source::Path));
+        let backends = scoped(file.backend, file.backends).chain(self.backend.iter().cloned());
+        let backends = backends.map(|text| text.parse()).collect::<Result<Vec<Scoped<Choice>>, _>>();
+        let credentials = scoped(file.credential, file.credentials).chain(self.credential.iter().cloned());
+        let credentials = credentials.map(|text| text.parse()).collect::<Result<Vec<Scoped<CredentialReference>>, _>>();
+        let timeout = self.timeout.or(file.timeout).unwrap_or(30);
+        if !(1..=3600).contains(&timeout) {
+            let problem = format!("{timeout} is outside 1 to 3600 seconds");
+            return Err(ConfigError::Invalid { setting: "--timeout", problem });
+        }
+        let max_answer_bytes = self.max_answer_bytes.or(file.max_answer_bytes);
+        let max_answer_bytes = max_answer_bytes.unwrap_or(Limits::default().max_answer_bytes);
+        if max_answer_bytes < 1024 {
+            let problem = format!("{max_answer_bytes} is too small; at least 1024 bytes");
+            return Err(ConfigError::Invalid { setting: "--max-answer-bytes", problem });
+        }
+        Ok(Settings {
+            specs,
+            schemas,
+            backends: ByNamespace::new(backends.map_err(invalid("--backend"))?),
+            credentials: ByNamespace::new(credentials.map_err(invalid("--credential"))?),
+            data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
+            limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
+        })
+    }
+}
+
+impl ConfigFile {
+    /// Reads a configuration file and resolves its relative paths.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let fault = |problem: String| ConfigError::File { path: path.to_owned(), problem };
+        let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let mut sources = SourceMap::default();
+        let file = sources.add(path.display().to_string(), text);
+        let root = yaml::parse(file, &sources).map_err(|problem| fault(problem.one_line(&sources)))?;
+        let value = match root.to_json() {
+            serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
+            value => value,
+        };
+        let mut config: Self = serde_json::from_value(value).map_err(|error| fault(error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
+        paths.for_each(|path| *path = folder.join(&*path));
+        Ok(config)
+    }
+}
+
+impl FromStr for CredentialReference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
+            _ => Err("a credential is given by reference, as `env:NAME` or `file:PATH`; what was given is not shown, \
+                      in case it is the credential itself"
+                .to_owned()),
+        }
+    }
+}
+
+impl CredentialReference {
+    /// Reads the credential.
+    pub fn read(&self) -> Result<SecretString, ConfigError> {
+        let fault =
+            |problem: &str| ConfigError::Credential { reference: self.to_string(), problem: problem.to_owned() };
+        let text = match self {
+            Self::Environment(name) => {
+                zeroize::Zeroizing::new(environment(name).ok_or_else(|| fault("the environment variable is not set"))?)
+            }
+            Self::File(path) => {
+                let size = fs::metadata(path).map_err(|error| fault(&error.to_string()))?.len();
+                if size > MAX_CREDENTIAL_BYTES {
+                    return Err(fault("the file is too large to hold a credential"));
+                }
+                zeroize::Zeroizing::new(fs::read_to_string(path).map_err(|error| fault(&error.to_string()))?)
+            }
+        };
+        checked(&text).map_err(fault)
+    }
+}
+
+impl std::fmt::Display for CredentialReference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Environment(name) => write!(formatter, "env:{name}"),
+            Self::File(path) => write!(formatter, "file:{}", path.display()),
+        }
+    }
+}
+
+/// A variable of the environment as a secret. `Ok(None)` where it is not set; an error for a value that cannot be meant.
+pub fn secret_variable(name: &str) -> Result<Option<SecretString>, &'static str> {
+    environment(name).map(|text| checked(&zeroize::Zeroizing::new(text))).transpose()
+}
+
+/// What `KEYGLASS_LOG` says.
+pub fn log_filter() -> Option<String> {
+    environment("KEYGLASS_LOG").filter(|filter| !filter.trim().is_empty())
+}
+
+/// The JSON Schema of the configuration file.
+pub fn config_file_schema() -> serde_json::Value {
+    schemars::schema_for!(ConfigFile).to_value()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Refuses what hosts hand over when they did not fill a credential in.
+fn checked(text: &str) -> Result<SecretString, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("it is empty")
+    } else if text.starts_with("${") && text.ends_with('}') {
+        Err("it is a placeholder `${…}` that the client did not fill in")
+    } else if text.starts_with("__encrypted__:") {
+        Err("it is still encrypted: the client handed over its stored form")
+    } else if text.chars().any(char::is_control) {
+        Err("it holds a line break or control character")
+    } else {
+        Ok(SecretString::from(text))
+    }
+}
+
+fn default_data_dir() -> Option<PathBuf> {
+    etcetera::base_strategy::choose_native_strategy().ok().map(|strategy| strategy.data_dir().join("keyglass"))
+}
+
+fn either(given: &[PathBuf], otherwise: Vec<PathBuf>) -> Vec<PathBuf> {
+    if given.is_empty() { otherwise } else { given.to_vec() }
+}
+
+fn scoped(rest: Option<String>, named: BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    rest.into_iter().chain(named.into_iter().map(|(namespace, value)| format!("{namespace}={value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_credential_is_refused_and_not_repeated() {
+        for literal in ["ak_canary", "envv:canary", "env:", "file:", "ns=ak_canary"] {
+            let options = Options { credential: vec![literal.to_owned()], ..Options::default() };
+            let error = options.settings().expect_err(literal).to_string();
+            assert!(error.contains("env:NAME") && !error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_host_did_not_fill_in_are_refused() {
+        for text in ["", "  ", "${KEY}", "${user_config.key}", "__encrypted__:canary", "a\nb"] {
+            let problem = checked(text).expect_err(text);
+            assert!(!problem.contains("canary"));
+        }
+        checked(" ak_1 \n").expect("white space around is no part of it");
+    }
+
+    #[test]
+    fn the_file_gives_way_to_flags() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keyglass.yaml");
+        fs::write(&path, "backend: remote\nbackends:\n  a: embedded\ntimeout: 5\ndata_dir: data\n").expect("written");
+        let options = Options {
+            config: Some(path.clone()),
+            backend: vec!["a=https://h.test".to_owned()],
+            timeout: Some(7),
+            ..Options::default()
+        };
+        let settings = options.settings().expect("settings");
+        assert_eq!(settings.backends.get("a").map(ToString::to_string).as_deref(), Some("https://h.test"));
+        assert_eq!(settings.backends.get("b"), Some(&Choice::Remote));
+        assert_eq!(settings.limits.timeout, Duration::from_secs(7));
+        assert_eq!(settings.data_dir, Some(folder.path().join("data")));
+        fs::write(&path, "bakend: remote\n").expect("written");
+        let error = options.settings().expect_err("unknown member").to_string();
+        assert!(error.contains("bakend") && error.contains("backend"), "{error}");
+    }
+}

@@ -1,0 +1,463 @@
+//! Diagnostics: everything that can be wrong with a spec or a schema, as values with a place, and their rendering.
+//!
+//! A diagnostic is data first: a code, a severity, spans into a [`SourceMap`], help. It must not know how specs are
+//! read nor who looks at it; rendering to text (with the source line) and to JSON is offered at the end of the file.
+
+use std::{fmt, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+use serde::Serialize;
+
+/// Longer names are no slips of known ones, and comparing them would cost time.
+const MAX_NAME_BYTES: usize = 128;
+
+/// A file known to a [`SourceMap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(u32);
+
+/// A range of bytes in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: usize,
+    /// Offset behind the last byte; equal to `start` where only a position is known.
+    pub end: usize,
+}
+
+impl Span {
+    /// The start of a file, for problems with the file as a whole.
+    pub fn start_of(file: FileId) -> Self {
+        Self { file, start: 0, end: 0 }
+    }
+}
+
+/// The files that were read, for turning spans into lines and columns.
+#[derive(Debug, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+#[derive(Debug)]
+struct SourceFile {
+    name: String,
+    text: Arc<str>,
+}
+
+impl SourceMap {
+    /// Adds a file under the name that messages show.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        id
+    }
+
+    /// The name of a file.
+    pub fn name(&self, file: FileId) -> &str {
+        self.file(file).map_or("<unknown>", |file| &file.name)
+    }
+
+    /// The text of a file.
+    pub fn text(&self, file: FileId) -> Arc<str> {
+        self.file(file).map_or_else(|| Arc::from(""), |file| Arc::clone(&file.text))
+    }
+
+    /// Line and column (in characters) of an offset, both counted from 1.
+    pub fn position(&self, file: FileId, offset: usize) -> (usize, usize) {
+        let text = self.text(file);
+        let before = text.get(..floor_char_boundary(&text, offset)).unwrap_or_default();
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+
+    /// The offset of a line and a column (in characters), both counted from 1; the nearest one inside the file.
+    pub fn offset(&self, file: FileId, line: usize, column: usize) -> usize {
+        let text = self.text(file);
+        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let rest = text.get(start..).unwrap_or_default();
+        let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(offset, _)| offset);
+        (start + within).min(text.len())
+    }
+
+    fn file(&self, file: FileId) -> Option<&SourceFile> {
+        self.files.get(file.0 as usize)
+    }
+}
+
+/// How grave a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is lost.
+    Note,
+    /// Probably not what was meant; the tool is served all the same.
+    Warning,
+    /// What the diagnostic names is not served.
+    Error,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
+        /// What kind of problem a diagnostic reports. The names are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// The kebab-case name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A file or folder cannot be read.
+    UnreadableFile = "unreadable-file",
+    /// The text is not well-formed YAML or JSON, or exceeds a limit on size, depth or aliases.
+    InvalidSyntax = "invalid-syntax",
+    /// The document is well-formed, but not a capability spec.
+    NotACapability = "not-a-capability",
+    /// The language version is not one this program knows.
+    UnsupportedVersion = "unsupported-version",
+    /// A field that the language does not have at this place.
+    UnknownField = "unknown-field",
+    /// A field that must be there is absent.
+    MissingField = "missing-field",
+    /// A field has a value of the wrong type or outside its set.
+    InvalidValue = "invalid-value",
+    /// A part of the language that this program does not run.
+    UnsupportedFeature = "unsupported-feature",
+    /// `call` names a namespace that no document consumes.
+    UnknownNamespace = "unknown-namespace",
+    /// `call` names an operation that its namespace does not have.
+    UnknownOperation = "unknown-operation",
+    /// Two documents consume the same namespace.
+    DuplicateNamespace = "duplicate-namespace",
+    /// Two operations of one namespace have the same name; the first one is called.
+    DuplicateOperation = "duplicate-operation",
+    /// Two tools have the same name.
+    DuplicateTool = "duplicate-tool",
+    /// A tool's name cannot be offered to every client.
+    InvalidToolName = "invalid-tool-name",
+    /// A tool has no description; one is made from method and path.
+    MissingDescription = "missing-description",
+    /// A placeholder of the path is not declared as a parameter; it is taken as a required string.
+    UndeclaredPathParameter = "undeclared-path-parameter",
+    /// A parameter declared `in: path` does not occur in the path.
+    UnusedPathParameter = "unused-path-parameter",
+    /// The path cannot be read as a template.
+    InvalidPath = "invalid-path",
+    /// A schema reference leads nowhere, or outside what may be read.
+    UnknownSchema = "unknown-schema",
+    /// The referenced schema is not a valid JSON Schema.
+    InvalidSchema = "invalid-schema",
+    /// The consumed service has no base URL that can be used.
+    UnusableBaseUri = "unusable-base-uri",
+    /// A base URL sends credentials in clear text to another machine.
+    InsecureBaseUri = "insecure-base-uri",
+    /// A variable that the spec needs is not set.
+    MissingVariable = "missing-variable",
+    /// A credential stands in the spec itself, where everyone who reads the file sees it.
+    LiteralSecret = "literal-secret",
+    /// The hints of a tool contradict what its operation does.
+    ContradictoryHints = "contradictory-hints",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The kind of problem.
+    pub code: Code,
+    /// How grave it is.
+    pub severity: Severity,
+    /// What is wrong: lower case, the offending text in backticks, what was expected.
+    pub message: String,
+    /// Where.
+    pub primary: Span,
+    /// Other places that explain it, each with a label.
+    pub secondary: Vec<(Span, String)>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A problem that keeps what it names from being served.
+    pub fn error(code: Code, primary: Span, message: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Error, message: message.into(), primary, secondary: Vec::new(), help: None }
+    }
+
+    /// A problem that is probably a mistake, but stops nothing.
+    pub fn warning(code: Code, primary: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, primary, message) }
+    }
+
+    /// Something worth knowing.
+    pub fn note(code: Code, primary: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, primary, message) }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the nearest of the known names as help, where one is near enough.
+    #[must_use]
+    pub fn with_nearest<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(given, known) {
+            Some(name) => self.with_help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
+    /// Adds another place with a label.
+    #[must_use]
+    pub fn with_secondary(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.secondary.push((span, label.into()));
+        self
+    }
+
+    /// `FILE:LINE:COLUMN: SEVERITY[CODE]: MESSAGE` on one line, for logs.
+    pub fn one_line(&self, sources: &SourceMap) -> String {
+        let (line, column) = sources.position(self.primary.file, self.primary.start);
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!(
+            "{}:{line}:{column}: {}[{}]: {}{help}",
+            sources.name(self.primary.file),
+            severity_name(self.severity),
+            self.code,
+            self.message
+        )
+    }
+}
+
+/// Whether any of the diagnostics is an error.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+/// How text is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// ASCII without colour.
+    Plain,
+    /// With ANSI colours.
+    Coloured,
+}
+
+/// Renders diagnostics for a person: message, file:line:column, the source line, labels and help.
+pub fn render_text(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style) -> String {
+    let renderer = match style {
+        Style::Plain => Renderer::plain(),
+        Style::Coloured => Renderer::styled(),
+    }
+    .decor_style(DecorStyle::Ascii)
+    .term_width(120);
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&renderer.render(&[group(diagnostic, sources)]));
+        text.push_str("\n\n");
+    }
+    text
+}
+
+/// One diagnostic as programs read it. Lines and columns (in characters) are counted from 1.
+#[derive(Debug, Serialize)]
+pub struct JsonDiagnostic<'a> {
+    code: &'static str,
+    severity: Severity,
+    message: &'a str,
+    file: &'a str,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+}
+
+/// Turns diagnostics into what `check --json` prints.
+pub fn to_json<'a>(diagnostics: &'a [Diagnostic], sources: &'a SourceMap) -> Vec<JsonDiagnostic<'a>> {
+    diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let Diagnostic { code, severity, message, primary, secondary: _, help } = diagnostic;
+            let (line, column) = sources.position(primary.file, primary.start);
+            let (end_line, end_column) = sources.position(primary.file, primary.end);
+            JsonDiagnostic {
+                code: code.as_str(),
+                severity: *severity,
+                message,
+                file: sources.name(primary.file),
+                line,
+                column,
+                end_line,
+                end_column,
+                help: help.as_deref(),
+            }
+        })
+        .collect()
+}
+
+/// The known name that is nearest to a given one, if it is near enough to be a slip.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.is_empty() || given.len() > MAX_NAME_BYTES {
+        return None;
+    }
+    let given = given.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (edit_distance(&given, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (given.len().max(name.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
+    let Diagnostic { code, severity, message, primary, secondary, help } = diagnostic;
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let mut snippets = vec![snippet(sources, *primary, AnnotationKind::Primary, None)];
+    for (span, label) in secondary {
+        if span.file == primary.file {
+            if let Some(first) = snippets.pop() {
+                let range = shown_range(&sources.text(span.file), *span);
+                snippets.push(first.annotation(AnnotationKind::Context.span(range).label(label.as_str())));
+            }
+        } else {
+            snippets.push(snippet(sources, *span, AnnotationKind::Context, Some(label)));
+        }
+    }
+    let mut group = level.primary_title(message.as_str()).id(code.as_str()).elements(snippets);
+    if let Some(help) = help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    group
+}
+
+fn snippet<'a>(
+    sources: &'a SourceMap,
+    span: Span,
+    kind: AnnotationKind,
+    label: Option<&'a String>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let text = sources.text(span.file);
+    let annotation = kind.span(shown_range(&text, span)).label(label.map(String::as_str));
+    Snippet::source(text.to_string()).path(sources.name(span.file)).annotation(annotation)
+}
+
+/// A span as it is underlined: never empty where there is text, never over the end, on character boundaries.
+fn shown_range(text: &str, span: Span) -> std::ops::Range<usize> {
+    let start = floor_char_boundary(text, span.start);
+    let end = floor_char_boundary(text, span.end).max(start);
+    if end > start {
+        return start..end;
+    }
+    let rest = text.get(start..).unwrap_or_default();
+    let word = rest.find(['\n', '\r']).unwrap_or(rest.len());
+    start..start + word
+}
+
+fn floor_char_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
+/// The Levenshtein distance.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, left_char) in left.chars().enumerate() {
+        let mut next = vec![index + 1];
+        for (right_char, window) in right.iter().zip(row.windows(2)) {
+            let [diagonal, above] = window else { continue };
+            let before = next.last().copied().unwrap_or(0);
+            let replaced = diagonal + usize::from(*right_char != left_char);
+            next.push(replaced.min(above + 1).min(before + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered_only_for_a_slip() {
+        let known = ["create_secret", "delete_secret", "list_secrets"];
+        assert_eq!(nearest("list_secret", known), Some("list_secrets"));
+        assert_eq!(nearest("Create-Secret", known), Some("create_secret"));
+        assert_eq!(nearest("banana", known), None);
+        assert_eq!(nearest("nam", ["name", "value"]), Some("name"));
+        assert_eq!(nearest("listSecrets", known), Some("list_secrets"));
+        assert_eq!(nearest("", known), None);
+        assert_eq!(nearest(&"x".repeat(1_000_000), known), None);
+    }
+
+    #[test]
+    fn positions_count_characters_and_survive_offsets_out_of_range() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("a.yaml", "ä: 1\nb: 2\n");
+        assert_eq!(sources.position(file, 0), (1, 1));
+        assert_eq!(sources.position(file, 2), (1, 2));
+        assert_eq!(sources.position(file, 1), (1, 1), "inside a character: its start");
+        assert_eq!(sources.position(file, 6), (2, 1));
+        assert_eq!(sources.position(file, 999), (3, 1));
+        assert_eq!(sources.offset(file, 2, 1), 6);
+        assert_eq!(sources.offset(file, 9, 9), 11);
+    }
+
+    #[test]
+    fn text_shows_the_place_the_code_and_the_help() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("specs/a.yaml", "naftiko: 1\ncapabilty: {}\n");
+        let span = Span { file, start: 11, end: 20 };
+        let diagnostic = Diagnostic::error(Code::UnknownField, span, "unknown field `capabilty`")
+            .with_nearest("capabilty", ["capability", "info"]);
+        let text = render_text(&[diagnostic.clone()], &sources, Style::Plain);
+        assert!(text.starts_with("error[unknown-field]: unknown field `capabilty`"), "{text}");
+        assert!(text.contains("specs/a.yaml:2:1"), "{text}");
+        assert!(text.contains("did you mean `capability`?"), "{text}");
+        assert_eq!(
+            diagnostic.one_line(&sources),
+            "specs/a.yaml:2:1: error[unknown-field]: unknown field `capabilty` (did you mean `capability`?)"
+        );
+    }
+
+    #[test]
+    fn an_empty_file_and_a_span_beyond_its_end_render() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("empty.yaml", "");
+        let diagnostic = Diagnostic::error(Code::NotACapability, Span { file, start: 7, end: 99 }, "no document");
+        assert!(render_text(&[diagnostic], &sources, Style::Plain).contains("empty.yaml"));
+    }
+}

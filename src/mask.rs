@@ -1,0 +1,107 @@
+//! Replacing known secret values wherever text comes back from outside. Must not know where the secrets come from.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// What stands in a text where a secret was.
+pub const MASKED: &str = "[masked]";
+/// Shorter secrets occur in any text by chance: a text that holds one is withheld as a whole.
+const MIN_REPLACEABLE: usize = 4;
+
+/// Secret values to look for, in the forms they commonly come back in.
+pub struct Mask {
+    /// Longest first, so that a secret that contains another one is replaced whole.
+    needles: Vec<Zeroizing<String>>,
+}
+
+impl Mask {
+    /// A mask over these secrets. Empty ones are ignored.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
+        let mut needles: Vec<Zeroizing<String>> = Vec::new();
+        for secret in secrets {
+            let plain = secret.expose_secret();
+            if plain.is_empty() {
+                continue;
+            }
+            let json = Zeroizing::new(Value::from(plain).to_string());
+            let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
+            for form in [plain, json, &utf8_percent_encode(plain, NON_ALPHANUMERIC).to_string()] {
+                if !needles.iter().any(|needle| needle.as_str() == form) {
+                    needles.push(Zeroizing::new(form.to_owned()));
+                }
+            }
+        }
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        Self { needles }
+    }
+
+    /// The text with every secret replaced; nothing of it where a very short secret occurs.
+    pub fn text(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for needle in &self.needles {
+            if !text.contains(needle.as_str()) {
+                continue;
+            }
+            if needle.len() < MIN_REPLACEABLE {
+                return MASKED.to_owned();
+            }
+            text = text.replace(needle.as_str(), MASKED);
+        }
+        text
+    }
+
+    /// Replaces secrets in every text of a JSON value, names of members included.
+    pub fn value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if self.occurs_in(text) {
+                    *text = self.text(text);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Value::Object(members) => {
+                members.values_mut().for_each(|member| self.value(member));
+                if members.keys().any(|name| self.occurs_in(name)) {
+                    *members =
+                        std::mem::take(members).into_iter().map(|(name, value)| (self.text(&name), value)).collect();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn occurs_in(&self, text: &str) -> bool {
+        self.needles.iter().any(|needle| text.contains(needle.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_replaced_in_all_their_forms() {
+        let secrets: [SecretString; 2] = ["pa\"ss word".into(), "pa\"ss".into()];
+        let mask = Mask::new(&secrets);
+        assert_eq!(mask.text("a pa\"ss word b"), "a [masked] b");
+        assert_eq!(mask.text(r#"{"x":"pa\"ss word"}"#), r#"{"x":"[masked]"}"#);
+        assert_eq!(mask.text("?k=pa%22ss%20word&"), "?k=[masked]&");
+        assert_eq!(mask.text("nothing"), "nothing");
+        let mut value = json!({"pa\"ss": ["x pa\"ss", 1]});
+        mask.value(&mut value);
+        assert_eq!(value, json!({"[masked]": ["x [masked]", 1]}));
+    }
+
+    #[test]
+    fn a_text_with_a_very_short_secret_is_withheld() {
+        let secret: SecretString = "ab".into();
+        let mask = Mask::new([&secret]);
+        assert_eq!(mask.text("a cab came"), MASKED);
+        assert_eq!(mask.text("a car came"), "a car came");
+        assert_eq!(Mask::new([&SecretString::from("")]).text("x"), "x");
+    }
+}

@@ -1,0 +1,365 @@
+//! JSON Schemas beside the specs: found by relative reference, read once, references inlined, dialect cleaned up.
+//!
+//! Only local files are read: a reference to another host is refused, and so is one that leads out of the folder above
+//! the spec's own or a folder named for schemas. Must not know what a schema is used for.
+
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use crate::{
+    diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
+    spec::{self, Source, Spanned},
+};
+
+/// The largest schema file that is read, in bytes.
+const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest schema after inlining, in values. A tool's schema beyond it would fill any model's context.
+const MAX_INLINED_VALUES: usize = 20_000;
+/// How often one reference may stand inside itself before it is cut to "any value".
+const MAX_RECURSION: usize = 2;
+const MAX_DEPTH: usize = 64;
+
+/// Keywords that mean nothing to a reader of one inlined schema, or come from OpenAPI and mean nothing in 2020-12.
+const DROPPED: [&str; 14] = [
+    "$schema",
+    "$id",
+    "$anchor",
+    "$dynamicAnchor",
+    "$defs",
+    "definitions",
+    "$comment",
+    "$vocabulary",
+    "nullable",
+    "discriminator",
+    "xml",
+    "externalDocs",
+    "example",
+    "$ref",
+];
+
+/// The schema files that were read.
+#[derive(Debug, Default)]
+pub struct SchemaStore {
+    files: BTreeMap<PathBuf, Option<(FileId, Value)>>,
+    folders: Vec<PathBuf>,
+}
+
+impl SchemaStore {
+    /// A store that knows the shipped schemas among `schemas` and looks into the folders among them.
+    pub fn new(schemas: &[Source], sources: &mut SourceMap) -> (Self, Vec<Diagnostic>) {
+        let mut store = Self::default();
+        let mut problems = Vec::new();
+        for schema in schemas {
+            match schema {
+                Source::Shipped { name, text } => {
+                    let parsed = parse(name, text, sources);
+                    let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
+                    store.files.insert(PathBuf::from(name), parsed);
+                }
+                Source::Path(path) if path.is_dir() => store.folders.extend(absolute(path)),
+                Source::Path(path) => {
+                    let file = sources.add(path.display().to_string(), "");
+                    let message = "no such folder; `--schemas` names a folder of JSON Schema files";
+                    problems.push(Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message));
+                }
+            }
+        }
+        (store, problems)
+    }
+
+    /// The schema a reference of a spec names (`FILE#POINTER`, FILE relative to the spec's own file), with everything
+    /// it refers to inlined.
+    pub fn resolve(&mut self, reference: &Spanned<String>, sources: &mut SourceMap) -> Result<Value, Box<Diagnostic>> {
+        let spec = PathBuf::from(sources.name(reference.span.file));
+        let fault = |code, message: String| Box::new(Diagnostic::error(code, reference.span, message));
+        let target = self.locate(&spec, &reference.value).map_err(|message| fault(Code::UnknownSchema, message))?;
+        let mut inlining = Inlining { store: self, sources, spec: &spec, open: Vec::new(), values: 0 };
+        inlining.target(&target, 0).map_err(|problem| match problem {
+            Problem::Message(message) => fault(Code::UnknownSchema, message),
+            Problem::File(diagnostic) => diagnostic,
+        })
+    }
+
+    /// The file and pointer of a reference that stands in `base`.
+    fn locate(&self, base: &Path, reference: &str) -> Result<Target, String> {
+        let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
+        if file.contains("://") || file.starts_with("//") {
+            return Err(format!("schema `{reference}` is on another host; only local files are read"));
+        }
+        let pointer = percent_decode_str(pointer).decode_utf8_lossy().into_owned();
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            return Err(format!("schema reference `{reference}` must end in a JSON pointer such as `#/$defs/Name`"));
+        }
+        let path = if file.is_empty() { base.to_owned() } else { normalize(&base.parent().unwrap_or(base).join(file)) };
+        Ok(Target { path, pointer })
+    }
+
+    /// Reads a file once, where it may be read at all.
+    fn file(&mut self, path: &Path, spec: &Path, sources: &mut SourceMap) -> Result<&(FileId, Value), Problem> {
+        let shown = path.display();
+        if !self.files.contains_key(path) {
+            let found = self.readable(path, spec).ok_or_else(|| {
+                Problem::Message(format!(
+                    "no schema file `{shown}`; it must be in the folder above the spec's own, or in one given by `--schemas`"
+                ))
+            })?;
+            let text = spec::read_text(&found, MAX_FILE_BYTES)
+                .map_err(|error| Problem::Message(format!("schema file `{shown}` cannot be read: {error}")))?;
+            let parsed = parse(&shown.to_string(), &text, sources);
+            self.files.insert(path.to_owned(), parsed.as_ref().ok().cloned());
+            parsed.map_err(Problem::File)?;
+        }
+        let file = self.files.get(path).and_then(Option::as_ref);
+        file.ok_or_else(|| Problem::Message(format!("schema file `{shown}` is broken")))
+    }
+
+    /// The file to read for a path: itself if it lies within reach, else the one of its name in a schema folder.
+    fn readable(&self, path: &Path, spec: &Path) -> Option<PathBuf> {
+        let path = absolute(path)?;
+        let folder = absolute(spec)?.parent()?.to_owned();
+        let reach = folder.parent().map(Path::to_owned).unwrap_or(folder);
+        let mut folders = self.folders.iter().chain([&reach]);
+        if folders.any(|folder| path.starts_with(folder) && !escapes(&path, folder)) && path.is_file() {
+            return Some(path);
+        }
+        let name = path.file_name()?;
+        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+    }
+}
+
+/// A place in a schema file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    path: PathBuf,
+    pointer: String,
+}
+
+enum Problem {
+    Message(String),
+    File(Box<Diagnostic>),
+}
+
+struct Inlining<'a> {
+    store: &'a mut SchemaStore,
+    sources: &'a mut SourceMap,
+    spec: &'a Path,
+    open: Vec<Target>,
+    values: usize,
+}
+
+impl Inlining<'_> {
+    fn target(&mut self, target: &Target, depth: usize) -> Result<Value, Problem> {
+        if self.open.iter().filter(|open| *open == target).count() >= MAX_RECURSION {
+            return Ok(Value::Object(Map::new()));
+        }
+        let (_, document) = self.store.file(&target.path, self.spec, self.sources)?;
+        let value = document.pointer(&target.pointer).cloned().ok_or_else(|| {
+            let known = names_near(document, &target.pointer);
+            Problem::Message(format!("`{}` has nothing at `#{}`{known}", target.path.display(), target.pointer))
+        })?;
+        self.open.push(target.clone());
+        let inlined = self.value(value, &target.path, depth);
+        self.open.pop();
+        inlined
+    }
+
+    /// Inlines a schema, or any value inside one: where a member is no schema, nothing in it looks like a reference.
+    fn value(&mut self, value: Value, file: &Path, depth: usize) -> Result<Value, Problem> {
+        self.values += 1;
+        if self.values > MAX_INLINED_VALUES || depth > MAX_DEPTH {
+            return Err(Problem::Message(format!(
+                "the schema is too large or too deep once its references are inlined; the limits are \
+                 {MAX_INLINED_VALUES} values and {MAX_DEPTH} levels"
+            )));
+        }
+        match value {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| self.value(item, file, depth + 1))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
+            Value::Object(members) => self.object(members, file, depth),
+            scalar => Ok(scalar),
+        }
+    }
+
+    fn object(&mut self, members: Map<String, Value>, file: &Path, depth: usize) -> Result<Value, Problem> {
+        let mut result = Map::new();
+        if let Some(Value::String(reference)) = members.get("$ref") {
+            let target = self.store.locate(file, reference).map_err(Problem::Message)?;
+            if let Value::Object(referenced) = self.target(&target, depth + 1)? {
+                result = referenced;
+            }
+        }
+        let nullable = members.get("nullable") == Some(&Value::Bool(true));
+        for (name, member) in members {
+            if DROPPED.contains(&name.as_str()) {
+                continue;
+            }
+            let member = match (name.as_str(), member) {
+                // A map of schemas: its keys are names, not keywords.
+                ("properties" | "patternProperties" | "dependentSchemas", Value::Object(schemas)) => Value::Object(
+                    schemas
+                        .into_iter()
+                        .map(|(name, schema)| Ok((name, self.value(schema, file, depth + 1)?)))
+                        .collect::<Result<_, _>>()?,
+                ),
+                // Data, which may hold anything.
+                ("enum" | "const" | "default" | "examples", data) => data,
+                (_, member) => self.value(member, file, depth + 1)?,
+            };
+            result.insert(name, member);
+        }
+        if nullable {
+            admit_null(&mut result);
+        }
+        Ok(Value::Object(result))
+    }
+}
+
+/// Says OpenAPI 3.0's `nullable` in the words of JSON Schema.
+fn admit_null(schema: &mut Map<String, Value>) {
+    match schema.get_mut("type") {
+        Some(Value::Array(types)) if !types.contains(&Value::from("null")) => types.push(Value::from("null")),
+        Some(kind @ Value::String(_)) => *kind = Value::Array(vec![kind.clone(), Value::from("null")]),
+        _ => {}
+    }
+    if let Some(Value::Array(options)) = schema.get_mut("enum")
+        && !options.contains(&Value::Null)
+    {
+        options.push(Value::Null);
+    }
+}
+
+fn parse(name: &str, text: &str, sources: &mut SourceMap) -> Result<(FileId, Value), Box<Diagnostic>> {
+    let file = sources.add(name, text);
+    serde_json::from_str(text).map(|value| (file, value)).map_err(|error| {
+        let start = sources.offset(file, error.line().max(1), error.column().max(1));
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let message = format!("not well-formed JSON: {message}");
+        Box::new(Diagnostic::error(Code::InvalidSyntax, Span { file, start, end: start }, message))
+    })
+}
+
+/// The names beside a pointer's last step, for the message that it leads nowhere.
+fn names_near(document: &Value, pointer: &str) -> String {
+    let Some((parent, last)) = pointer.rsplit_once('/') else { return String::new() };
+    let Some(Value::Object(members)) = document.pointer(parent) else { return String::new() };
+    match crate::diagnostic::nearest(last, members.keys().map(String::as_str)) {
+        Some(name) => format!("; did you mean `#{parent}/{name}`?"),
+        None => String::new(),
+    }
+}
+
+/// Whether a symbolic link leads a path out of a folder it seems to lie in.
+fn escapes(path: &Path, folder: &Path) -> bool {
+    match (path.canonicalize(), folder.canonicalize()) {
+        (Ok(path), Ok(folder)) => !path.starts_with(folder),
+        _ => false,
+    }
+}
+
+fn absolute(path: &Path) -> Option<PathBuf> {
+    std::path::absolute(path).ok().map(|path| normalize(&path))
+}
+
+/// Resolves `.` and `..` by the text alone.
+fn normalize(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(result.components().next_back(), Some(Component::Normal(_))) => {
+                result.pop();
+            }
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SPEC: &str = "capabilities/spec.yaml";
+
+    fn resolve(files: &[(&'static str, &'static str)], reference: &str) -> Result<Value, Box<Diagnostic>> {
+        let mut sources = SourceMap::default();
+        let shipped: Vec<_> = files.iter().map(|(name, text)| Source::Shipped { name, text }).collect();
+        let (mut store, problems) = SchemaStore::new(&shipped, &mut sources);
+        assert_eq!(problems, []);
+        let file = sources.add(SPEC, "");
+        store.resolve(&Spanned::new(reference.to_owned(), Span::start_of(file)), &mut sources)
+    }
+
+    #[test]
+    fn references_are_inlined_across_files_and_openapi_nullable_becomes_a_type() {
+        let files = [
+            (
+                "schemas/a.json",
+                r##"{"$defs": {"A": {"type": "object", "properties": {
+                "b": {"$ref": "b.json#/$defs/B", "description": "own words"},
+                "$ref": {"type": "string"},
+                "n": {"type": "integer", "nullable": true},
+                "e": {"enum": ["x"], "nullable": true}}}}}"##,
+            ),
+            ("schemas/b.json", r#"{"$defs": {"B": {"type": "string", "description": "theirs"}}}"#),
+        ];
+        let schema = resolve(&files, "../schemas/a.json#/$defs/A").expect("resolves");
+        assert_eq!(
+            schema,
+            json!({"type": "object", "properties": {
+            "b": {"type": "string", "description": "own words"},
+            "$ref": {"type": "string"},
+            "n": {"type": ["integer", "null"]},
+            "e": {"enum": ["x", null]}}})
+        );
+    }
+
+    #[test]
+    fn a_cycle_is_cut_to_any_value() {
+        let files = [("schemas/a.json", r##"{"type": "object", "properties": {"next": {"$ref": "#"}}}"##)];
+        let schema = resolve(&files, "../schemas/a.json").expect("resolves");
+        assert_eq!(schema.pointer("/properties/next/properties/next"), Some(&json!({})));
+    }
+
+    #[test]
+    fn references_that_lead_nowhere_are_explained() {
+        let files =
+            [("schemas/a.json", r##"{"$defs": {"Secret": {}, "Remote": {"$ref": "https://example.test/x"}}}"##)];
+        for (reference, expected) in [
+            ("../schemas/a.json#/$defs/Secert", "did you mean `#/$defs/Secret`?"),
+            ("../schemas/missing.json", "no schema file `schemas/missing.json`"),
+            ("https://example.test/a.json", "on another host"),
+            ("../schemas/a.json#/$defs/Remote", "on another host"),
+            ("../../../etc/passwd", "no schema file"),
+            ("../schemas/a.json#Secret", "JSON pointer"),
+        ] {
+            let problem = resolve(&files, reference).expect_err(reference);
+            assert_eq!(problem.code, Code::UnknownSchema);
+            assert!(problem.message.contains(expected), "{reference}: {}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_schema_that_explodes_is_refused() {
+        let mut defs = Map::new();
+        defs.insert("d0".to_owned(), json!({"type": "string"}));
+        for level in 1..20 {
+            let reference = json!({"$ref": format!("#/d{}", level - 1)});
+            defs.insert(format!("d{level}"), json!({"anyOf": vec![reference; 8]}));
+        }
+        let text: &'static str = Value::Object(defs).to_string().leak();
+        let problem = resolve(&[("schemas/a.json", text)], "../schemas/a.json#/d19").expect_err("too large");
+        assert!(problem.message.contains("too large"), "{}", problem.message);
+    }
+}

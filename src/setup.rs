@@ -1,0 +1,155 @@
+//! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
+
+use crate::{
+    backend::{Backend, Remote, choice::Choice, embedded},
+    catalog::{self, service::Route},
+    clock::Clock,
+    config::{ConfigError, Settings},
+    diagnostic::{Diagnostic, SourceMap},
+    gateway::{Backends, Gateway},
+    schema::SchemaStore,
+    services::{Choices, Resolution, Variables},
+    spec::{self, Workspace},
+};
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To carry calls out: backends are opened.
+    Call,
+    /// To look at tools and diagnostics: nothing is opened, created or connected.
+    Inspect,
+}
+
+/// What was set up.
+#[derive(Debug)]
+pub struct Setup {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// The embedded backend, where it is in use and open.
+    pub embedded: Option<embedded::Embedded>,
+    /// What was found in specs and schemas.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that the diagnostics refer to.
+    pub sources: SourceMap,
+    /// Where calls go, a line for each backend in use.
+    pub routes: Vec<String>,
+}
+
+/// Why nothing could be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The embedded backend cannot be opened.
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
+    /// The platform has no data folder.
+    #[error("no data folder is known on this platform; name one by `--data-dir`")]
+    NoDataDir,
+    /// The HTTP client cannot be started.
+    #[error("the HTTP client cannot be started: {0}")]
+    Client(String),
+    /// Nothing could be loaded.
+    #[error("no tool could be loaded; what was found:\n{0}")]
+    NoTools(String),
+}
+
+/// Sets everything up.
+pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setup, SetupError> {
+    let mut sources = SourceMap::default();
+    let (workspace, mut diagnostics) = spec::load(&settings.specs, &mut sources);
+    let (mut schemas, problems) = SchemaStore::new(&settings.schemas, &mut sources);
+    diagnostics.extend(problems);
+    let resolution = Resolution {
+        backends: &settings.backends,
+        credentials: &settings.credentials,
+        variables: Variables::Environment,
+    };
+    let choices = resolution.choices(&workspace);
+    warn_of_unknown_namespaces(settings, &choices);
+    let embedded = match purpose {
+        Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => Some(open(settings, clock)?),
+        _ => None,
+    };
+    let root_key = embedded.as_ref().map(embedded::Embedded::root_key);
+    let (services, problems) = resolution.services(&workspace, &choices, root_key)?;
+    diagnostics.extend(problems);
+    let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
+    diagnostics.extend(problems);
+    let needs_remote = services.values().any(|service| service.route == Route::Remote && service.endpoint.is_ok());
+    let remote = match purpose {
+        Purpose::Call if needs_remote => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),
+        _ => None,
+    };
+    let backends =
+        Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
+    let routes = routes(&choices, &workspace);
+    let instructions = instructions(&workspace, &routes);
+    let gateway = Gateway { catalog, backends, limits: settings.limits, clock, instructions };
+    Ok(Setup { gateway, embedded, diagnostics, sources, routes })
+}
+
+/// Opens the embedded backend in the data folder.
+pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, SetupError> {
+    let data_dir = settings.data_dir.clone().ok_or(SetupError::NoDataDir)?;
+    Ok(embedded::open(&embedded::Options { data_dir, clock })?)
+}
+
+fn warn_of_unknown_namespaces(settings: &Settings, choices: &Choices) {
+    for name in settings.backends.names().chain(settings.credentials.names()) {
+        if !choices.keys().any(|(_, namespace)| namespace == name) {
+            let known = choices.keys().map(|(_, namespace)| namespace.as_str());
+            let nearest = crate::diagnostic::nearest(name, known).unwrap_or_default();
+            tracing::warn!(namespace = name, nearest, "a setting names a namespace that no loaded spec consumes");
+        }
+    }
+}
+
+/// A line for each backend in use, with the namespaces it serves.
+fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for ((index, namespace), choice) in choices {
+        let target = match choice {
+            Choice::Embedded => "the backend built into keyglass on this machine".to_owned(),
+            Choice::Url(_) => choice.to_string(),
+            Choice::Remote => {
+                let document = workspace.documents.get(*index);
+                let mut consumes = document.iter().flat_map(|document| &document.consumes);
+                let consumed = consumes.find(|consumes| consumes.namespace.value == *namespace);
+                let base = consumed.and_then(|consumes| consumes.base_uri.as_ref());
+                base.filter(|base| !base.value.is_empty())
+                    .map_or("no address yet".to_owned(), |base| base.value.clone())
+            }
+        };
+        match lines.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, namespaces)) => namespaces.push(namespace),
+            None => lines.push((target, vec![namespace])),
+        }
+    }
+    lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
+}
+
+/// What a client is told: the first sentences stand alone, since some clients cut the rest off.
+fn instructions(workspace: &Workspace, routes: &[String]) -> String {
+    const LIMIT: usize = 2_000;
+    let mut lines = vec!["Tools made from capability specs. Arguments are checked before anything is sent; an error says what to correct.".to_owned()];
+    lines.push(format!("Calls go to: {}.", routes.join("; ")));
+    for server in workspace.documents.iter().flat_map(|document| &document.servers) {
+        if let Some(description) = &server.description {
+            lines.push(description.value.trim().to_owned());
+        }
+    }
+    let mut text = String::new();
+    for line in lines {
+        if text.chars().count() + line.chars().count() + 1 > LIMIT {
+            break;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&line);
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! Capability specs: from paths to documents that mirror the text.
+//!
+//! Nothing is looked up here: references between parts, to schemas and to the environment are resolved when the
+//! [catalog](crate::catalog) is compiled. A bad part is reported and left out; what stands beside it is kept.
+
+mod auth;
+mod consumes;
+mod document;
+mod exposes;
+mod parameters;
+mod reader;
+pub mod yaml;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    auth::{Authentication, AuthenticationKind, Placement},
+    consumes::{Consumes, Operation},
+    document::{Bind, Document, Info},
+    exposes::{Hints, McpServer, Tool, WithValue},
+    parameters::{InputParameter, Location, OutputParameter},
+    reader::Spanned,
+};
+use crate::diagnostic::{Code, Diagnostic, SourceMap, Span};
+
+/// Where specs come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a folder whose `.yaml` and `.yml` files are read, with those of its folders.
+    Path(PathBuf),
+    /// A text compiled into the program, under the name that messages show.
+    Shipped {
+        /// The name, a relative path as in a checkout.
+        name: &'static str,
+        /// The text.
+        text: &'static str,
+    },
+}
+
+/// The documents that were read.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// One document a file, in order of the sources and, in a folder, of the names.
+    pub documents: Vec<Document>,
+}
+
+/// Reads all specs of the sources. What cannot be read is reported and left out.
+pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagnostic>) {
+    let mut workspace = Workspace::default();
+    let mut problems = Vec::new();
+    for spec in specs {
+        match spec {
+            Source::Shipped { name, text } => load_text(name, text, sources, &mut workspace, &mut problems),
+            Source::Path(path) => match files_of(path) {
+                Ok(files) => {
+                    if files.is_empty() {
+                        let message = "no `.yaml` or `.yml` file in this folder";
+                        problems.push(unreadable(path, message, sources));
+                    }
+                    for file in files {
+                        load_file(&file, sources, &mut workspace, &mut problems);
+                    }
+                }
+                Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
+            },
+        }
+    }
+    (workspace, problems)
+}
+
+fn load_file(path: &Path, sources: &mut SourceMap, workspace: &mut Workspace, problems: &mut Vec<Diagnostic>) {
+    match read_text(path, yaml::MAX_FILE_BYTES) {
+        Ok(text) => load_text(&path.display().to_string(), &text, sources, workspace, problems),
+        Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
+    }
+}
+
+fn load_text(
+    name: &str,
+    text: &str,
+    sources: &mut SourceMap,
+    workspace: &mut Workspace,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let file = sources.add(name, text);
+    match yaml::parse(file, sources) {
+        Ok(root) => workspace.documents.extend(document::read(file, &root, problems)),
+        Err(problem) => problems.push(*problem),
+    }
+}
+
+/// Reads a text file of limited size.
+pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    let size = fs::metadata(path)?.len();
+    if size > limit as u64 {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("the file is larger than {limit} bytes")));
+    }
+    String::from_utf8(fs::read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
+}
+
+/// The spec files of a path, sorted by name so that the order of tools never depends on the file system.
+fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if fs::metadata(path)?.is_file() {
+        files.push(path.to_owned());
+    } else {
+        collect(path, 0, &mut files)?;
+        files.sort();
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    const MAX_FOLDER_DEPTH: usize = 8; // ends a cycle of symbolic links
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            if depth < MAX_FOLDER_DEPTH {
+                collect(&path, depth + 1, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, message: &str, sources: &mut SourceMap) -> Diagnostic {
+    let file = sources.add(path.display().to_string(), "");
+    Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message)
+}
+
+fn cannot_read(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission to read it is missing".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}

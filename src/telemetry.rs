@@ -1,0 +1,27 @@
+//! Logs: to standard error alone, since standard output is the protocol. `KEYGLASS_LOG` sets levels.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config;
+
+/// What is logged where `KEYGLASS_LOG` says nothing.
+const DEFAULT_FILTER: &str = "warn,keyglass=info";
+
+/// Starts logging. A filter that cannot be read is reported, and the default holds.
+pub fn start() {
+    let given = config::log_filter();
+    let filter = given.as_deref().map(EnvFilter::try_new);
+    let problem = filter.as_ref().and_then(|filter| filter.as_ref().err().map(ToString::to_string));
+    let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+    if let (Ok(()), Some(problem)) = (started, problem) {
+        tracing::warn!(problem, "KEYGLASS_LOG cannot be read; logging at the default levels");
+    }
+}
