@@ -320,7 +320,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let given = given.to_lowercase();
     known
         .into_iter()
-        .map(|name| (edit_distance(&given, &name.to_lowercase()), name))
+        .map(|name| (strsim::osa_distance(&given, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= (given.len().max(name.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -388,23 +388,6 @@ fn severity_name(severity: Severity) -> &'static str {
         Severity::Warning => "warning",
         Severity::Note => "note",
     }
-}
-
-/// The Levenshtein distance.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, left_char) in left.chars().enumerate() {
-        let mut next = vec![index + 1];
-        for (right_char, window) in right.iter().zip(row.windows(2)) {
-            let [diagonal, above] = window else { continue };
-            let before = next.last().copied().unwrap_or(0);
-            let replaced = diagonal + usize::from(*right_char != left_char);
-            next.push(replaced.min(above + 1).min(before + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

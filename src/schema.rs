@@ -218,7 +218,52 @@ impl Inlining<'_> {
         if nullable {
             admit_null(&mut result);
         }
+        merge_all_of(&mut result);
         Ok(Value::Object(result))
+    }
+}
+
+/// Merges `allOf` over plain object schemas into one object schema, which every client reads and whose members can
+/// become arguments. Closed objects are opened by it: `additionalProperties: false` beside `allOf` would refuse the
+/// members of its siblings. Anything less plain stays as it is.
+fn merge_all_of(schema: &mut Map<String, Value>) {
+    const PLAIN: [&str; 6] = ["type", "properties", "required", "description", "title", "additionalProperties"];
+    let is_plain = |part: &Value| {
+        let Value::Object(part) = part else { return false };
+        part.get("type").is_none_or(|kind| kind == "object")
+            && part.contains_key("properties")
+            && part.keys().all(|keyword| PLAIN.contains(&keyword.as_str()))
+            && !part.get("additionalProperties").is_some_and(Value::is_object)
+    };
+    let Some(Value::Array(parts)) = schema.get("allOf") else { return };
+    let own_is_object = schema.get("type").is_none_or(|kind| kind == "object");
+    if parts.is_empty() || !own_is_object || !parts.iter().all(is_plain) {
+        return;
+    }
+    let Some(Value::Array(mut parts)) = schema.shift_remove("allOf") else { return };
+    let own = ["properties", "required"].map(|keyword| (keyword.to_owned(), schema.shift_remove(keyword)));
+    parts.push(Value::Object(own.into_iter().filter_map(|(keyword, value)| Some((keyword, value?))).collect()));
+    schema.shift_remove("additionalProperties");
+    let mut properties = Map::new();
+    let mut required: Vec<Value> = Vec::new();
+    for part in parts {
+        let Value::Object(mut part) = part else { continue };
+        if let Some(Value::Object(more)) = part.remove("properties") {
+            properties.extend(more);
+        }
+        if let Some(Value::Array(more)) = part.remove("required") {
+            required.extend(more.into_iter().filter(|name| !required.contains(name)).collect::<Vec<_>>());
+        }
+        for keyword in ["title", "description"] {
+            if let Some(text) = part.remove(keyword) {
+                schema.entry(keyword).or_insert(text);
+            }
+        }
+    }
+    schema.insert("type".to_owned(), Value::from("object"));
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), Value::Array(required));
     }
 }
 
@@ -323,6 +368,23 @@ mod tests {
             "n": {"type": ["integer", "null"]},
             "e": {"enum": ["x", null]}}})
         );
+    }
+
+    #[test]
+    fn plain_objects_in_all_of_become_one() {
+        let files = [(
+            "schemas/a.json",
+            r##"{"$defs": {
+            "Base": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false},
+            "Both": {"allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {}}}], "properties": {"c": {}}, "required": ["c", "a"]},
+            "Choice": {"allOf": [{"anyOf": [{"type": "string"}]}]}}}"##,
+        )];
+        assert_eq!(
+            resolve(&files, "../schemas/a.json#/$defs/Both").expect("resolves"),
+            json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {}, "c": {}}, "required": ["a", "c"]})
+        );
+        let choice = resolve(&files, "../schemas/a.json#/$defs/Choice").expect("resolves");
+        assert_eq!(choice, json!({"allOf": [{"anyOf": [{"type": "string"}]}]}));
     }
 
     #[test]

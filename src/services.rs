@@ -115,7 +115,10 @@ impl Resolution<'_> {
                     Err(problem) => {
                         let span = base.as_ref().map_or(namespace.span, |base| base.span);
                         let setting = format!("--backend {}=URL", namespace.value);
-                        let message = format!("`baseUri: {text}` {problem}");
+                        let message = match text.trim() {
+                            "" => format!("`{}` names no `baseUri`", namespace.value),
+                            text => format!("`baseUri: {text}` {problem}"),
+                        };
                         problems.push(
                             Diagnostic::warning(Code::UnusableBaseUri, span, message).with_help(format!(
                                 "its tools are listed, and can be called once `{setting}` is given"

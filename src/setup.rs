@@ -78,6 +78,9 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     diagnostics.extend(problems);
     let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
     diagnostics.extend(problems);
+    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
+    diagnostics.dedup();
     let needs_remote = services.values().any(|service| service.route == Route::Remote && service.endpoint.is_ok());
     let remote = match purpose {
         Purpose::Call if needs_remote => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),

@@ -91,7 +91,11 @@ fn read_tool(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<To
     let description = fields.text(&["description"], problems);
     let hints = fields.node(&["hints"]).map(|node| read_hints(node, problems)).unwrap_or_default();
     fields.unsupported(&["steps", "ref", "mappings", "inputSchema"], problems);
-    let call = if problems.len() == before { fields.required_text(&["call"], problems) } else { None };
+    let call = if problems.len() == before {
+        fields.required_text(&["call"], problems)
+    } else {
+        fields.text(&["call"], problems) // one error is enough to leave the tool out
+    };
     let with = fields.node(&["with"]).map(|node| read_with(node, problems)).unwrap_or_default();
     let input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
     let output_parameters = parameters::read_outputs(fields.named(&["outputParameters"], problems), problems);

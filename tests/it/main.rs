@@ -1,0 +1,3 @@
+//! Behaviour through the public API and the program itself.
+
+mod specs;

@@ -1,0 +1,100 @@
+//! Every spec beside its snapshot: the tools it becomes and the diagnostics it gives.
+//!
+//! `tests/specs/NAME.yaml` compiles without an error, `NAME.bad.yaml` does not. `INSTA_UPDATE=always cargo test` writes
+//! the snapshots anew.
+
+use std::{fmt::Write, fs, path::Path};
+
+use keyglass::{
+    clock::Clock,
+    config::Options,
+    diagnostic::{Style, has_errors, render_text},
+    mcp,
+    setup::{Purpose, Setup, setup},
+};
+
+fn load(path: &Path) -> Setup {
+    let options = Options { capabilities: vec![path.to_owned()], ..Options::default() };
+    setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up")
+}
+
+#[test]
+fn every_spec_compiles_to_its_snapshot() {
+    let mut paths: Vec<_> =
+        fs::read_dir("tests/specs").expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    assert!(paths.len() >= 7, "the specs are there");
+    for path in paths {
+        let set_up = load(&path);
+        let bad = path.to_string_lossy().ends_with(".bad.yaml");
+        assert_eq!(has_errors(&set_up.diagnostics), bad, "{}", path.display());
+        let mut text = render_text(&set_up.diagnostics, &set_up.sources, Style::Plain);
+        for tool in set_up.gateway.tools() {
+            writeln!(text, "{}: {} -> {:?}", tool.name, tool.operation, tool.request).expect("a string");
+        }
+        text.push_str(&serde_json::to_string_pretty(&mcp::listing(&set_up.gateway)).expect("JSON"));
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        insta::with_settings!({ snapshot_path => "../specs", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, text);
+        });
+    }
+}
+
+/// What every client takes (names, schemas) and every person expects (titles, hints, descriptions).
+#[test]
+fn every_shipped_tool_is_fit_for_every_client() {
+    let set_up =
+        setup(&Options::default().settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up");
+    assert_eq!(set_up.diagnostics, [], "{}", render_text(&set_up.diagnostics, &set_up.sources, Style::Plain));
+    let listing = mcp::listing(&set_up.gateway);
+    let tools = listing["tools"].as_array().expect("tools");
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().expect("a name")).collect();
+    assert_eq!(
+        names,
+        [
+            "create_api_key",
+            "create_restricted_key",
+            "create_secret",
+            "list_secrets",
+            "get_secret",
+            "update_secret",
+            "delete_secret"
+        ]
+    );
+    for tool in tools {
+        let name = tool["name"].as_str().expect("a name");
+        assert!(name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+        let description = tool["description"].as_str().expect("a description");
+        let verb = description.split(' ').next().expect("a word");
+        assert!(["Create", "Store", "List", "Get", "Replace", "Delete"].contains(&verb), "{name}: {description}");
+        assert!(!tool["title"].as_str().expect("a title").is_empty());
+        for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
+            assert!(tool["annotations"][hint].is_boolean(), "{name}: {hint}");
+        }
+        assert_eq!(tool["annotations"]["title"], tool["title"]);
+        for schema in ["inputSchema", "outputSchema"] {
+            let schema = &tool[schema];
+            assert_eq!(schema["type"], "object", "{name}");
+            for keyword in ["$ref", "anyOf", "oneOf", "allOf", "$defs", "not"] {
+                assert!(schema.get(keyword).is_none(), "{name}: {keyword}");
+            }
+            assert!(!schema.to_string().contains("int64"), "{name}");
+            jsonschema::draft202012::meta::validate(schema).expect("a valid schema");
+            for (argument, schema) in schema["properties"].as_object().expect("properties") {
+                assert!(
+                    argument.len() <= 64 && argument.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+                );
+                let words = schema["description"].as_str().unwrap_or_default().chars().count();
+                assert!(words <= 200, "{name}.{argument}: {words} characters");
+            }
+        }
+    }
+    let destructive: Vec<&str> = tools
+        .iter()
+        .filter(|tool| tool["annotations"]["destructiveHint"] == true)
+        .map(|tool| tool["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(destructive, ["update_secret", "delete_secret"]);
+    assert!(set_up.gateway.instructions().chars().count() <= 2_000);
+}
