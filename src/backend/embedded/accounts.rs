@@ -1,0 +1,75 @@
+//! The account: there is one, made with the database.
+//!
+//! Source: the published clients' `AccountView`; calling it is their way to ask whether a key works.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use super::{
+    Embedded,
+    api_keys::to_json,
+    auth::AccountReader,
+    error::{ApiError, json_headers},
+    ids,
+    store::StoreError,
+};
+
+/// The published answer with its required members. Status, tier and billing are fixed: nothing here depends on them.
+#[derive(Serialize)]
+struct AccountView {
+    id: String,
+    name: String,
+    account_status: &'static str,
+    tier: &'static str,
+    created_at: String,
+    billing: BillingView,
+}
+
+#[derive(Serialize)]
+struct BillingView {
+    account_billing_type: &'static str,
+}
+
+/// `GET /v1/accounts/me`.
+pub(super) async fn me(
+    State(backend): State<Embedded>,
+    AccountReader(caller): AccountReader,
+) -> Result<Response, ApiError> {
+    let view = backend
+        .store()
+        .read(move |transaction| {
+            // the one time that is a text in this API; SQLite gives nothing for years beyond 9999
+            let sql =
+                "SELECT id, name, coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', create_time_ms / 1000.0, 'unixepoch'), '')
+                       FROM accounts WHERE id = ?1";
+            Ok(transaction.query_row(sql, [caller.account_id], |row| {
+                Ok(AccountView {
+                    id: row.get(0)?,
+                    name: row.get(1)?,
+                    account_status: "ACCOUNT_STATUS_ENABLED",
+                    tier: "ACCOUNT_TIER_BASIC",
+                    created_at: row.get(2)?,
+                    billing: BillingView { account_billing_type: "UNRECOGNIZED" },
+                })
+            })?)
+        })
+        .await?;
+    Ok((json_headers(), to_json(&view)?.expose_secret().to_owned()).into_response())
+}
+
+/// The id of the account, which is made where there is none.
+pub(super) fn ensure(transaction: &Transaction<'_>, now_ms: i64) -> Result<String, StoreError> {
+    let id = transaction.query_row("SELECT id FROM accounts", [], |row| row.get(0)).optional()?;
+    if let Some(id) = id {
+        return Ok(id);
+    }
+    let id = ids::next(transaction, "acct", now_ms)?;
+    transaction
+        .execute("INSERT INTO accounts (id, name, create_time_ms) VALUES (?1, 'keyglass', ?2)", params![id, now_ms])?;
+    Ok(id)
+}

@@ -1,0 +1,172 @@
+//! Who calls, and what they may: the layer that asks for a key before anything else happens, and the two rights that
+//! handlers ask for.
+//!
+//! Source: the published API documents name the bearer scheme, the prefixes and the scopes, and one rule (making keys
+//! needs `RESOURCE_TYPE_ACCOUNT` at write). The other rules are decisions of this backend: writing includes reading,
+//! secrets and the account itself belong to `RESOURCE_TYPE_ACCOUNT`, and what is not granted is refused.
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, header, request::Parts};
+
+use super::{
+    Embedded, api_keys,
+    error::ApiError,
+    restricted_keys::{AccessLevel, ResourceType, Scope},
+};
+
+/// The key a request came with, as the database knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The key's id.
+    pub(super) key_id: String,
+    /// The account it belongs to.
+    pub(super) account_id: String,
+    /// What it may do.
+    pub(super) rights: Rights,
+}
+
+/// What a key may do.
+#[derive(Clone, Debug)]
+pub(super) enum Rights {
+    /// Everything: the root key and standard keys (`ak_`).
+    All,
+    /// What these scopes grant: restricted keys (`rk_`).
+    Scoped(Vec<Scope>),
+}
+
+impl Rights {
+    /// Whether these rights reach that level for that kind of resource. Where one is listed twice, the higher counts.
+    pub(super) fn reach(&self, resource_type: ResourceType, level: AccessLevel) -> bool {
+        match self {
+            Self::All => true,
+            Self::Scoped(scopes) => {
+                scopes.iter().any(|scope| scope.resource_type == resource_type && scope.access_level >= level)
+            }
+        }
+    }
+}
+
+/// A caller that may read the account's things. As the parameter of a handler it makes the router check that.
+pub(super) struct AccountReader(pub(super) Caller);
+
+/// A caller that may change the account's things.
+pub(super) struct AccountWriter(pub(super) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for AccountReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        caller_with(parts, AccessLevel::Read).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AccountWriter {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        caller_with(parts, AccessLevel::Write).map(Self)
+    }
+}
+
+/// Lets only requests with a valid key pass, and notes whose it is. Lies around the whole router, unknown routes too:
+/// without a key nothing tells what exists.
+pub(super) async fn layer(
+    State(backend): State<Embedded>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let digest = backend.crypto().key_digest(bearer_token(request.headers())?);
+    let now_ms = backend.clock().now_ms();
+    let found = backend.store().read(move |transaction| api_keys::find(transaction, &digest)).await?;
+    let (caller, expires_at_ms) = found.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
+    if expires_at_ms.is_some_and(|expiry| expiry <= now_ms) {
+        return Err(ApiError::unauthorized("the API key has expired"));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn caller_with(parts: &Parts, level: AccessLevel) -> Result<Caller, ApiError> {
+    let caller =
+        parts.extensions.get::<Caller>().ok_or_else(|| ApiError::internal("a route outside the auth layer"))?;
+    if caller.rights.reach(ResourceType::Account, level) {
+        return Ok(caller.clone());
+    }
+    let wanted = if level == AccessLevel::Write { "ACCESS_LEVEL_WRITE" } else { "ACCESS_LEVEL_READ" };
+    Err(ApiError::forbidden(format!("this key lacks the scope `RESOURCE_TYPE_ACCOUNT` with `{wanted}`")))
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme's case does
+/// not matter).
+fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(ApiError::unauthorized("send the API key once, as `Authorization: Bearer <key>`"));
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim_matches(' '))
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| ApiError::unauthorized("the `Authorization` header must be `Bearer <key>`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn one_bearer_token_is_taken_whatever_the_case_of_its_scheme() {
+        for value in ["Bearer t", "bearer t", "BEARER  t "] {
+            assert_eq!(bearer_token(&headers(&[value.as_bytes()])).unwrap(), "t", "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let refused: [&[&[u8]]; 8] = [
+            &[],
+            &[b""],
+            &[b"Bearer"],
+            &[b"Bearer "],
+            &[b"Basic t"],
+            &[b"t"],
+            &[b"Bearer \xff"],
+            &[b"Bearer t", b"Bearer t"],
+        ];
+        for values in refused {
+            assert!(bearer_token(&headers(values)).is_err(), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_highest_level_of_a_type_counts_and_writing_includes_reading() {
+        let scope = |access_level| Scope { resource_type: ResourceType::Account, access_level };
+        let other = Scope { resource_type: ResourceType::Devboxes, access_level: AccessLevel::Write };
+        let cases = [
+            (vec![], false, false),
+            (vec![other], false, false),
+            (vec![scope(AccessLevel::None)], false, false),
+            (vec![scope(AccessLevel::Read)], true, false),
+            (vec![scope(AccessLevel::Write)], true, true),
+            (vec![scope(AccessLevel::Write), scope(AccessLevel::None)], true, true),
+        ];
+        for (scopes, reads, writes) in cases {
+            let rights = Rights::Scoped(scopes);
+            assert_eq!(rights.reach(ResourceType::Account, AccessLevel::Read), reads, "{rights:?}");
+            assert_eq!(rights.reach(ResourceType::Account, AccessLevel::Write), writes, "{rights:?}");
+        }
+    }
+}

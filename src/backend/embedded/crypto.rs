@@ -1,0 +1,294 @@
+//! Keys, digests and sealing: everything that touches key material.
+//!
+//! Knows nothing of files, tables or HTTP. The master key comes from `folder`; two subkeys are derived from it, so that
+//! a fault in the use of one says nothing about the other.
+
+use std::fmt;
+
+use chacha20poly1305::{
+    KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Payload},
+};
+use hmac::{Hmac, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// Bytes of a digest: HMAC-SHA256.
+pub(super) const DIGEST_BYTES: usize = 32;
+
+/// First byte of everything sealed here. Another layout or cipher gets another number.
+const VERSION: u8 = 1;
+const KEY_ID_BYTES: usize = 4;
+const NONCE_BYTES: usize = 24;
+/// Characters of a key after its prefix: 43 of 62 kinds hold 256 bits.
+const KEY_CHARACTERS: usize = 43;
+const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Why sealing, unsealing or drawing random bytes failed. Holds neither key nor text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CryptoError {
+    /// The machine gives no random bytes.
+    #[error("the operating system gives no random bytes")]
+    Random,
+    /// The text to be sealed is longer than the cipher takes.
+    #[error("the text cannot be sealed")]
+    Seal,
+    /// Not sealed by this master key, sealed for another place, or damaged.
+    #[error("the sealed text does not open: another master key, another place, or damage")]
+    Unseal,
+}
+
+/// The 32 bytes from which all keys are derived.
+pub(super) struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl MasterKey {
+    /// Draws a new one.
+    pub(super) fn generate() -> Result<Self, CryptoError> {
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(key.as_mut()).map_err(|_| CryptoError::Random)?;
+        Ok(Self(key))
+    }
+
+    /// Reads the form that [`to_hex`](Self::to_hex) writes: 64 hexadecimal digits, white space around them ignored.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let digits = text.trim().as_bytes();
+        let mut key = Zeroizing::new([0; 32]);
+        if digits.len() != key.len() * 2 {
+            return None;
+        }
+        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+            for digit in pair {
+                let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())?;
+                *byte = (*byte << 4) | value;
+            }
+        }
+        Some(Self(key))
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    pub(super) fn to_hex(&self) -> SecretString {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        SecretString::from(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect::<String>())
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey([redacted])")
+    }
+}
+
+/// The subkeys in use: one seals secrets, one makes digests of API keys.
+pub(super) struct Crypto {
+    sealing: Zeroizing<[u8; 32]>,
+    digesting: Zeroizing<[u8; 32]>,
+    key_id: [u8; KEY_ID_BYTES],
+}
+
+impl Crypto {
+    /// Derives the subkeys with HMAC-SHA256, a label each.
+    pub(super) fn new(master: &MasterKey) -> Self {
+        let derive = |label: &[u8]| Zeroizing::new(hmac(&master.0, &[label]));
+        let named = derive(b"keyglass key id 1");
+        let mut key_id = [0; KEY_ID_BYTES];
+        key_id.iter_mut().zip(named.iter()).for_each(|(to, from)| *to = *from);
+        Self { sealing: derive(b"keyglass sealing 1"), digesting: derive(b"keyglass digests 1"), key_id }
+    }
+
+    /// The digest under which an API key is kept. Keys are random, so a keyed hash is enough: there is no dictionary to
+    /// try, and without the master key a stolen database cannot even be used to check a guess.
+    pub(super) fn key_digest(&self, key: &str) -> [u8; DIGEST_BYTES] {
+        self.digest("api key", &[key.as_bytes()])
+    }
+
+    /// A keyed digest of these parts. Digests of different purposes, or of differently cut parts, never coincide.
+    pub(super) fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
+        let framed: Vec<Vec<u8>> =
+            std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).map(frame).collect();
+        let parts: Vec<&[u8]> = framed.iter().map(Vec::as_slice).chain(parts.iter().copied()).collect();
+        hmac(&self.digesting, &parts)
+    }
+
+    /// Seals a text for one place: version, key id, random nonce, XChaCha20-Poly1305 ciphertext.
+    pub(super) fn seal(&self, text: &[u8], place: &[&str]) -> Result<Vec<u8>, CryptoError> {
+        // 192 bits of nonce: random ones never meet, so no counter has to be kept over restarts and processes
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| CryptoError::Random)?;
+        let header = self.header();
+        let aad = associated_data(&header, place);
+        let ciphertext = XChaCha20Poly1305::new((&*self.sealing).into())
+            .encrypt(XNonce::from(nonce).as_ref(), Payload { msg: text, aad: &aad })
+            .map_err(|_| CryptoError::Seal)?;
+        Ok([header.as_slice(), nonce.as_slice(), ciphertext.as_slice()].concat())
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same place.
+    pub(super) fn unseal(&self, sealed: &[u8], place: &[&str]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let header = self.header();
+        let (nonce, ciphertext) = sealed
+            .strip_prefix(header.as_slice())
+            .and_then(|rest| rest.split_first_chunk::<NONCE_BYTES>())
+            .ok_or(CryptoError::Unseal)?;
+        let aad = associated_data(&header, place);
+        XChaCha20Poly1305::new((&*self.sealing).into())
+            .decrypt(XNonce::from(*nonce).as_ref(), Payload { msg: ciphertext, aad: &aad })
+            .map(Zeroizing::new)
+            .map_err(|_| CryptoError::Unseal)
+    }
+
+    fn header(&self) -> Vec<u8> {
+        [[VERSION].as_slice(), self.key_id.as_slice()].concat()
+    }
+}
+
+impl fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Crypto([redacted])")
+    }
+}
+
+/// A new API key: the prefix, `_`, 43 random characters.
+pub(super) fn new_key(prefix: &str) -> Result<SecretString, CryptoError> {
+    let mut key = Zeroizing::new(String::with_capacity(prefix.len() + 1 + KEY_CHARACTERS));
+    key.push_str(prefix);
+    key.push('_');
+    let full = key.len() + KEY_CHARACTERS;
+    let mut random = Zeroizing::new([0; 64]);
+    while key.len() < full {
+        getrandom::fill(random.as_mut()).map_err(|_| CryptoError::Random)?;
+        // 248 is the largest multiple of 62 in a byte: taking the rest of larger ones would favour the first characters
+        let fair = random.iter().filter(|byte| **byte < 248).filter_map(|byte| BASE_62.get(usize::from(byte % 62)));
+        fair.take(full - key.len()).for_each(|character| key.push(char::from(*character)));
+    }
+    Ok(SecretString::from(key.as_str()))
+}
+
+/// Whether this text has the form of a key that [`new_key`] made with this prefix.
+pub(super) fn is_key(prefix: &str, text: &SecretString) -> bool {
+    text.expose_secret().strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
+        rest.len() == KEY_CHARACTERS && rest.bytes().all(|character| character.is_ascii_alphanumeric())
+    })
+}
+
+/// A number as base-62 digits, the most significant first; as many as there is room for.
+pub(super) fn base_62<const DIGITS: usize>(mut number: u128) -> String {
+    let mut digits = [b'0'; DIGITS];
+    for digit in digits.iter_mut().rev() {
+        let value = usize::try_from(number % 62).unwrap_or(0);
+        *digit = BASE_62.get(value).copied().unwrap_or(b'0');
+        number /= 62;
+    }
+    digits.iter().copied().map(char::from).collect()
+}
+
+/// Compares without telling by its duration where the difference is.
+pub(super) fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
+    // HMAC fills short keys up with zeros to its block size (RFC 2104, section 2); doing so here leaves nothing to fail
+    let mut block = Zeroizing::new([0; 64]);
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mut hmac = Hmac::<Sha256>::new((&*block).into());
+    parts.iter().for_each(|part| hmac.update(part));
+    hmac.finalize().into_bytes().into()
+}
+
+fn associated_data(header: &[u8], place: &[&str]) -> Vec<u8> {
+    let parts = place.iter().flat_map(|part| [frame(part.as_bytes()), part.as_bytes().to_vec()]);
+    std::iter::once(header.to_vec()).chain(parts).flatten().collect()
+}
+
+/// The length of a part. Before the part itself it keeps `ab`, `c` and `a`, `bc` apart.
+fn frame(part: &[u8]) -> Vec<u8> {
+    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crypto(byte: u8) -> Crypto {
+        Crypto::new(&MasterKey(Zeroizing::new([byte; 32])))
+    }
+
+    #[test]
+    fn a_sealed_text_opens_only_with_its_key_and_in_its_place() {
+        let sealed = crypto(1).seal(b"canary", &["acct", "sec_1"]).unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"canary"));
+        assert_eq!(crypto(1).unseal(&sealed, &["acct", "sec_1"]).unwrap().as_slice(), b"canary");
+        for place in [&["acct", "sec_2"][..], &["acctsec_1"], &["acc", "tsec_1"], &["acct", "sec_1", ""], &[]] {
+            assert_eq!(crypto(1).unseal(&sealed, place), Err(CryptoError::Unseal), "{place:?}");
+        }
+        assert_eq!(crypto(2).unseal(&sealed, &["acct", "sec_1"]), Err(CryptoError::Unseal));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let sealed = crypto(1).seal(b"canary", &["p"]).unwrap();
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert_eq!(crypto(1).unseal(&damaged, &["p"]), Err(CryptoError::Unseal), "byte {at}");
+            assert_eq!(crypto(1).unseal(&sealed[..at], &["p"]), Err(CryptoError::Unseal), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn sealing_twice_gives_different_bytes() {
+        assert_ne!(crypto(1).seal(b"x", &[]).unwrap(), crypto(1).seal(b"x", &[]).unwrap());
+    }
+
+    #[test]
+    fn digests_depend_on_key_purpose_and_cut() {
+        let one = crypto(1);
+        let digest = one.digest("p", &[b"ab", b"c"]);
+        assert_eq!(digest, one.digest("p", &[b"ab", b"c"]));
+        assert_ne!(digest, one.digest("p", &[b"a", b"bc"]));
+        assert_ne!(digest, one.digest("q", &[b"ab", b"c"]));
+        assert_ne!(digest, crypto(2).digest("p", &[b"ab", b"c"]));
+        assert_ne!(one.sealing, one.digesting);
+    }
+
+    #[test]
+    fn hmac_matches_a_published_test_vector() {
+        // RFC 4231, test case 1, has a 20-byte key; filled up with zeros it is the same key
+        let mut key = [0; 32];
+        key[..20].fill(0x0b);
+        let digest = hmac(&key, &[b"Hi ", b"There"]);
+        assert_eq!(digest[..8], [0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53]);
+    }
+
+    #[test]
+    fn a_master_key_reads_what_it_wrote_and_nothing_else() {
+        let key = MasterKey::generate().unwrap();
+        let hex = key.to_hex();
+        let hex = hex.expose_secret();
+        assert_eq!(hex.len(), 64);
+        assert_eq!(*MasterKey::parse(&format!(" {hex}\n")).unwrap().0, *key.0);
+        for bad in ["", "00", &hex[1..], &format!("{hex}0"), &"g".repeat(64), &"é".repeat(32)] {
+            assert!(MasterKey::parse(bad).is_none(), "{bad}");
+        }
+        assert_eq!(format!("{key:?} {:?}", Crypto::new(&key)), "MasterKey([redacted]) Crypto([redacted])");
+    }
+
+    #[test]
+    fn keys_have_their_form_and_differ() {
+        let (one, other) = (new_key("ak").unwrap(), new_key("ak").unwrap());
+        assert_ne!(one.expose_secret(), other.expose_secret());
+        assert!(is_key("ak", &one));
+        assert!(!is_key("rk", &one));
+        assert!(!is_key("ak", &SecretString::from("ak_short")));
+    }
+
+    #[test]
+    fn base_62_keeps_the_order_of_numbers() {
+        assert_eq!(base_62::<3>(0), "000");
+        assert_eq!(base_62::<3>(61), "00z");
+        assert_eq!(base_62::<3>(62), "010");
+        assert!(base_62::<21>(u128::from(u64::MAX)) > base_62::<21>(u128::from(u64::MAX) - 1));
+    }
+}

@@ -1,0 +1,233 @@
+//! What can go wrong: at the start ([`OpenError`]), and in one request ([`ApiError`]).
+//!
+//! Knows nothing of routes and tables. No text here ever holds a key or a secret's value.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::{crypto::CryptoError, store::StoreError};
+
+/// Why the embedded backend cannot start. Each text is one line that names the file and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The data folder cannot be made.
+    #[error("the data folder `{}` cannot be used ({source}); name another one or mend its permissions", path.display())]
+    Folder {
+        /// The data folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file in the data folder cannot be read, written or closed to others.
+    #[error("`{}` cannot be {action} ({source}); mend its permissions or name another data folder", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, as in "read".
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is a database, but the key it was made with is gone. No other key is made: it could not open anything.
+    #[error(
+        "`{}` is missing, but `{}` cannot be read without it; restore it from a backup, or move the database away to \
+         start empty",
+        path.display(), database.display()
+    )]
+    MasterKeyMissing {
+        /// Where the key should be.
+        path: PathBuf,
+        /// The database.
+        database: PathBuf,
+    },
+    /// A key file that holds something else.
+    #[error("`{}` does not hold {expected}; restore it from a backup", path.display())]
+    KeyFileInvalid {
+        /// The key file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// The database was made with another master key.
+    #[error(
+        "`{}` is not the key that `{}` was made with; restore the right one, or move the database away to start empty",
+        path.display(), database.display()
+    )]
+    MasterKeyMismatch {
+        /// The key file.
+        path: PathBuf,
+        /// The database.
+        database: PathBuf,
+    },
+    /// The key in the root key file is not the database's.
+    #[error(
+        "`{}` does not belong to `{}`; restore the right one, or delete it to have a new root key made",
+        path.display(), database.display()
+    )]
+    RootKeyMismatch {
+        /// The root key file.
+        path: PathBuf,
+        /// The database.
+        database: PathBuf,
+    },
+    /// Somebody else holds the database for too long.
+    #[error(
+        "`{}` has been locked by another program for more than {} s; stop that program, or name another data folder",
+        database.display(), waited.as_secs_f32()
+    )]
+    Locked {
+        /// The database.
+        database: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The file is no SQLite database, or one of another program.
+    #[error("`{}` is not a keyglass database; move it away, or name another data folder", database.display())]
+    Foreign {
+        /// The file.
+        database: PathBuf,
+    },
+    /// A later keyglass has written the database.
+    #[error(
+        "`{}` has schema version {found}, this keyglass knows up to {known}; use a newer keyglass, or name another data \
+         folder",
+        database.display()
+    )]
+    Newer {
+        /// The database.
+        database: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        known: usize,
+    },
+    /// SQLite cannot work with the file.
+    #[error("`{}` cannot be used ({source}); check the disk and the file's permissions", database.display())]
+    Database {
+        /// The database.
+        database: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The machine gives no random bytes or no thread. The text says which.
+    #[error("the embedded backend cannot start: {0}; try again, or look at the limits of the system")]
+    System(String),
+}
+
+/// A refused or failed request: what the client is told, and what only the log is told.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    external: String,
+    internal: Option<String>,
+}
+
+impl ApiError {
+    /// 400: the request is wrong in itself. The text names the member and says what was expected.
+    pub(super) fn invalid(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", external)
+    }
+
+    /// 400 for a name that is taken. Not 409, which Runloop's clients repeat five times; and they look for the words
+    /// "already exists" to turn to an update instead.
+    pub(super) fn already_exists(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "already_exists", external)
+    }
+
+    /// 401. The text says what is wrong with the credential, never which credential.
+    pub(super) fn unauthorized(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", external)
+    }
+
+    /// 403: the key is good, but not for this.
+    pub(super) fn forbidden(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", external)
+    }
+
+    /// 404.
+    pub(super) fn not_found(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", external)
+    }
+
+    /// 405. The router adds `Allow`.
+    pub(super) fn method_not_allowed(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", external)
+    }
+
+    /// 413.
+    pub(super) fn too_large(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", external)
+    }
+
+    /// 500: a fault of our own or of the machine. The cause goes to the log alone.
+    pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
+        Self {
+            internal: Some(cause.to_string()),
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the backend ran into a fault of its own")
+        }
+    }
+
+    fn new(status: StatusCode, code: &'static str, external: impl Into<String>) -> Self {
+        Self { status, code, external: external.into(), internal: None }
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_busy(&error) {
+            return Self {
+                internal: Some(error.to_string()),
+                // 503 is repeated by clients, and here that is right: another process holds the file for a moment
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
+            };
+        }
+        Self::internal(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Sqlite(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<CryptoError> for ApiError {
+    fn from(error: CryptoError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self { status, code, external, internal } = self;
+        if let Some(cause) = internal {
+            tracing::error!(%cause, status = status.as_u16(), "embedded backend failed");
+        }
+        let body = serde_json::json!({ "message": external, "code": code }).to_string();
+        let mut response = (status, json_headers(), body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// The headers of every answer. Answers can hold a new key, and none of the others gains by being kept.
+pub(super) fn json_headers() -> [(HeaderName, HeaderValue); 2] {
+    [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]
+}
+
+/// Whether another connection held the database.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}

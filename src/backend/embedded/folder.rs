@@ -1,0 +1,183 @@
+//! The files of the data folder: the folder itself, the master key, the root key, who may read them.
+//!
+//! Knows nothing of tables and HTTP. Several processes may start on an empty folder at once: a key file appears whole
+//! or not at all, and the first one to appear is everybody's.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{crypto::MasterKey, error::OpenError};
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder, for its owner alone, unless there is one. The mode of a folder that is there already is left as
+    /// it is: it may be shared or well known, and every file that is put into it is closed by itself.
+    pub(super) fn prepare(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Folder { path: path.to_owned(), source };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(failed)?;
+        // later messages name files in this folder; whole paths can be acted on from any working directory
+        let path = fs::canonicalize(path).map_err(failed)?;
+        Ok(Self { path })
+    }
+
+    /// The SQLite database.
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("keyglass.db")
+    }
+
+    /// The file with the master key.
+    pub(super) fn master_key_path(&self) -> PathBuf {
+        self.path.join("master.key")
+    }
+
+    /// The file with the root key.
+    pub(super) fn root_key_path(&self) -> PathBuf {
+        self.path.join("root.key")
+    }
+
+    /// The master key: the one in the folder, or a new one where there is neither key nor database.
+    pub(super) fn master_key(&self) -> Result<MasterKey, OpenError> {
+        let (path, database) = (self.master_key_path(), self.database());
+        // In this order: the key always appears before the database, so whoever sees a database must also see a key.
+        let has_database = database.try_exists().map_err(|source| file_error(&path, "read", source))?;
+        if let Some(key) = read_private(&path)? {
+            return parse_master_key(&path, &key);
+        }
+        if has_database {
+            return Err(OpenError::MasterKeyMissing { path, database });
+        }
+        let key = MasterKey::generate().map_err(|error| OpenError::System(error.to_string()))?;
+        let draft = self.draft("master.key", &key.to_hex())?;
+        // A link, unlike a rename, fails where there is a file already: only one process's key can win.
+        let linked = fs::hard_link(&draft, &path);
+        fs::remove_file(&draft).map_err(|source| file_error(&draft, "removed", source))?;
+        match linked {
+            Ok(()) => {
+                self.sync()?;
+                tracing::info!(file = %path.display(), "master key made");
+                Ok(key)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => match read_private(&path)? {
+                Some(key) => parse_master_key(&path, &key),
+                None => Err(OpenError::MasterKeyMissing { path, database }),
+            },
+            Err(source) => Err(file_error(&path, "made", source)),
+        }
+    }
+
+    /// What the root key file holds, if there is one.
+    pub(super) fn read_root_key(&self) -> Result<Option<SecretString>, OpenError> {
+        read_private(&self.root_key_path())
+    }
+
+    /// Writes the root key file, or replaces it. The caller holds the database's write lock, so nobody else does.
+    pub(super) fn write_root_key(&self, key: &SecretString) -> Result<(), OpenError> {
+        let path = self.root_key_path();
+        let draft = self.draft("root.key", key)?;
+        fs::rename(&draft, &path).map_err(|source| file_error(&path, "written", source))?;
+        self.sync()
+    }
+
+    /// Makes the database's file where there is none, so that it is never open to others, not even for a moment. SQLite
+    /// gives its side files the same mode.
+    pub(super) fn prepare_database(&self) -> Result<PathBuf, OpenError> {
+        let path = self.database();
+        private_options()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|source| file_error(&path, "opened for writing", source))?;
+        close_to_others(&path)?;
+        Ok(path)
+    }
+
+    /// Writes a text into a new file under a name that nobody else uses, down to the disk.
+    fn draft(&self, name: &str, text: &SecretString) -> Result<PathBuf, OpenError> {
+        let chance = getrandom::u64().map_err(|error| OpenError::System(error.to_string()))?;
+        let path = self.path.join(format!(".{name}.{chance:016x}"));
+        let write = || {
+            let mut file = private_options().create_new(true).open(&path)?;
+            file.write_all(text.expose_secret().as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        };
+        write().map_err(|source| file_error(&path, "written", source))?;
+        Ok(path)
+    }
+
+    /// Makes a new name in the folder last over a power cut.
+    fn sync(&self) -> Result<(), OpenError> {
+        #[cfg(unix)]
+        fs::File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| file_error(&self.path, "written", source))?;
+        Ok(())
+    }
+}
+
+fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey, OpenError> {
+    MasterKey::parse(text.expose_secret())
+        .ok_or_else(|| OpenError::KeyFileInvalid { path: path.to_owned(), expected: "64 hexadecimal digits" })
+}
+
+/// The text of a key file, white space around it cut off; nothing where there is no file.
+fn read_private(path: &Path) -> Result<Option<SecretString>, OpenError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(file_error(path, "read", source)),
+    };
+    close_to_others(path)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| OpenError::KeyFileInvalid { path: path.to_owned(), expected: "text" })?;
+    Ok(Some(SecretString::from(text.trim())))
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Takes a file away from group and others. Refusing to start would leave it as exposed as it was found, while this ends
+/// the exposure; the log tells, since whoever read it before still knows it.
+#[cfg(unix)]
+fn close_to_others(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = fs::metadata(path).map_err(|source| file_error(path, "read", source))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|source| file_error(path, "closed to other users", source))?;
+    tracing::warn!(file = %path.display(), mode = format!("{:o}", mode & 0o777), "file was open to others, closed it");
+    Ok(())
+}
+
+/// Elsewhere the folder's access list decides, and its files inherit it.
+#[cfg(not(unix))]
+fn close_to_others(_path: &Path) -> Result<(), OpenError> {
+    Ok(())
+}
+
+fn file_error(path: &Path, action: &'static str, source: io::Error) -> OpenError {
+    OpenError::File { path: path.to_owned(), action, source }
+}

@@ -1,0 +1,178 @@
+//! Replay: a creating request that comes again with the same `x-request-id` and body gets the first answer, instead of
+//! making a second key.
+//!
+//! Runloop's clients repeat a POST up to five times when an answer is lost. Kept in memory alone, since answers hold new
+//! keys; a process that was restarted in between runs the request again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::HeaderMap;
+use secrecy::SecretString;
+use tokio::sync::OnceCell;
+
+use super::{
+    auth::Caller,
+    crypto::{Crypto, DIGEST_BYTES},
+    error::ApiError,
+};
+
+/// How long an answer is kept: clients give up after about four minutes (six attempts of 30 s, 27 s of waiting).
+const KEPT_MS: i64 = 10 * 60 * 1000;
+/// How many answers are kept; the oldest go first.
+const KEPT_ANSWERS: usize = 1024;
+/// The header that names a request and its repetitions.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Names one request: the caller's key, the route, the request id and the body, as one keyed digest. Another body gives
+/// another name, so a request id used twice never gets a stranger's answer.
+pub(super) type RequestName = [u8; DIGEST_BYTES];
+
+/// The answers that may be asked for again.
+#[derive(Default)]
+pub(super) struct Replays(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    answers: HashMap<RequestName, Arc<OnceCell<SecretString>>>,
+    oldest_first: VecDeque<(i64, RequestName)>,
+}
+
+impl Replays {
+    /// The answer to this request: the one given before, or what `work` gives. Requests of one name that come while the
+    /// first is at work wait for it. A refusal is not kept: it changed nothing, so the request may run again.
+    pub(super) async fn answer<F>(
+        &self,
+        name: Option<RequestName>,
+        now_ms: i64,
+        work: F,
+    ) -> Result<SecretString, ApiError>
+    where
+        F: Future<Output = Result<SecretString, ApiError>> + Send + 'static,
+    {
+        let Some(name) = name else { return work.await };
+        let cell = self.cell(name, now_ms);
+        // On a task of its own: a client that hangs up takes its request's future along, and the key that was made
+        // would be forgotten just when the client is about to ask again.
+        tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() })
+            .await
+            .map_err(|_| ApiError::internal("a creating request ended early"))?
+    }
+
+    fn cell(&self, name: RequestName, now_ms: i64) -> Arc<OnceCell<SecretString>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale = |since: i64| now_ms.saturating_sub(since) >= KEPT_MS;
+        while kept.oldest_first.front().is_some_and(|(since, _)| stale(*since))
+            || kept.oldest_first.len() >= KEPT_ANSWERS && !kept.answers.contains_key(&name)
+        {
+            let Some((_, oldest)) = kept.oldest_first.pop_front() else { break };
+            kept.answers.remove(&oldest);
+        }
+        if let Some(cell) = kept.answers.get(&name) {
+            return Arc::clone(cell);
+        }
+        let cell = Arc::default();
+        kept.answers.insert(name, Arc::clone(&cell));
+        kept.oldest_first.push_back((now_ms, name));
+        cell
+    }
+}
+
+impl fmt::Debug for Replays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replays([redacted])")
+    }
+}
+
+/// The name of a request that carries a request id.
+pub(super) fn request_name(
+    crypto: &Crypto,
+    caller: &Caller,
+    route: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<RequestName> {
+    let request_id = headers.get(REQUEST_ID).map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty())?;
+    Some(crypto.digest("request", &[caller.key_id.as_bytes(), route.as_bytes(), request_id, body]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Counter {
+        async fn next(self) -> Result<SecretString, ApiError> {
+            tokio::task::yield_now().await;
+            Ok(SecretString::from((self.0.fetch_add(1, Ordering::SeqCst) + 1).to_string()))
+        }
+    }
+
+    fn name(number: usize) -> RequestName {
+        let mut name = [0; DIGEST_BYTES];
+        name[..8].copy_from_slice(&number.to_be_bytes());
+        name
+    }
+
+    async fn ask(replays: &Replays, counter: &Counter, name: Option<RequestName>, now_ms: i64) -> String {
+        replays.answer(name, now_ms, counter.clone().next()).await.unwrap().expose_secret().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_name_gets_its_first_answer_until_it_is_stale() {
+        let (replays, counter) = (Replays::default(), Counter::default());
+        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS - 1).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(name(2)), KEPT_MS - 1).await, "2");
+        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS).await, "3");
+        assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "4");
+        assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "5");
+    }
+
+    #[tokio::test]
+    async fn the_number_of_kept_answers_is_bounded() {
+        let (replays, counter) = (Replays::default(), Counter::default());
+        for number in 0..=KEPT_ANSWERS {
+            ask(&replays, &counter, Some(name(number)), 0).await;
+        }
+        assert_eq!(replays.0.lock().unwrap().answers.len(), KEPT_ANSWERS);
+        assert_eq!(replays.0.lock().unwrap().oldest_first.len(), KEPT_ANSWERS);
+        assert_eq!(ask(&replays, &counter, Some(name(KEPT_ANSWERS)), 0).await, (KEPT_ANSWERS + 1).to_string());
+        assert_eq!(ask(&replays, &counter, Some(name(0)), 0).await, (KEPT_ANSWERS + 2).to_string());
+    }
+
+    #[tokio::test]
+    async fn requests_at_the_same_time_share_one_answer() {
+        let (replays, counter) = (Replays::default(), Counter::default());
+        let same = || ask(&replays, &counter, Some(name(1)), 0);
+        let answers = tokio::join!(same(), same(), same());
+        assert_eq!(answers, ("1".to_owned(), "1".to_owned(), "1".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_the_client_hangs_up() {
+        let (replays, counter) = (Replays::default(), Counter::default());
+        {
+            let asked = ask(&replays, &counter, Some(name(1)), 0);
+            tokio::pin!(asked);
+            assert!(futures_util::poll!(asked.as_mut()).is_pending());
+        }
+        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_not_kept() {
+        let (replays, counter) = (Replays::default(), Counter::default());
+        assert!(replays.answer(Some(name(1)), 0, async { Err(ApiError::invalid("no")) }).await.is_err());
+        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+    }
+}

@@ -1,0 +1,58 @@
+//! Ids: a prefix, `_` and 21 base-62 characters that sort by creation.
+//!
+//! The last id is kept in the database and read inside the writing transaction, so ids rise strictly whatever the
+//! clocks of several processes say, and no id comes back after its row was deleted.
+
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use super::{
+    crypto::{CryptoError, base_62},
+    store::StoreError,
+};
+
+/// 8 characters of milliseconds are enough until the year 8888; 13 of chance follow.
+const CHANCE: u128 = 62_u128.pow(13);
+const LAST_MILLISECOND: u128 = 62_u128.pow(8) - 1;
+
+/// The next id with this prefix. Call it inside the transaction that writes the row.
+pub(super) fn next(transaction: &Transaction<'_>, prefix: &str, now_ms: i64) -> Result<String, StoreError> {
+    let last: Option<[u8; 16]> =
+        transaction.query_row("SELECT value FROM meta WHERE key = 'last_id'", [], |row| row.get(0)).optional()?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
+    let number = following(last.map_or(0, u128::from_be_bytes), now_ms, u128::from_be_bytes(random));
+    transaction.execute(
+        "INSERT INTO meta (key, value) VALUES ('last_id', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        [number.to_be_bytes()],
+    )?;
+    Ok(format!("{prefix}_{}", base_62::<21>(number)))
+}
+
+/// A number for this millisecond; where that would not be above the last one, a little above the last one.
+fn following(last: u128, now_ms: i64, random: u128) -> u128 {
+    let millisecond = u128::try_from(now_ms).unwrap_or(0).min(LAST_MILLISECOND);
+    let fresh = millisecond * CHANCE + random % CHANCE;
+    if fresh > last { fresh } else { last + 1 + random % (1 << 32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_strictly_even_when_the_clock_stands_or_goes_back() {
+        let mut last = 0;
+        for (now_ms, random) in [(5, 0), (5, 0), (5, u128::MAX), (4, 7), (i64::MIN, 0), (6, 0), (i64::MAX, 1)] {
+            let next = following(last, now_ms, random);
+            assert!(next > last, "{now_ms} {random}");
+            assert!(base_62::<21>(next) > base_62::<21>(last));
+            last = next;
+        }
+    }
+
+    #[test]
+    fn a_later_millisecond_sorts_after_an_earlier_one_whatever_chance_says() {
+        assert!(following(0, 2, 0) > following(0, 1, CHANCE - 1));
+        assert!(following(0, i64::MAX, CHANCE - 1) < 62_u128.pow(21));
+    }
+}
