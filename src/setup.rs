@@ -97,7 +97,7 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
 /// Opens the embedded backend in the data folder.
 pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, SetupError> {
     let data_dir = settings.data_dir.clone().ok_or(SetupError::NoDataDir)?;
-    Ok(embedded::open(&embedded::Options { data_dir, clock })?)
+    Ok(embedded::open(&embedded::Options { clock, ..embedded::Options::new(data_dir) })?)
 }
 
 fn warn_of_unknown_namespaces(settings: &Settings, choices: &Choices) {
