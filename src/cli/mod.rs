@@ -43,17 +43,18 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  keyglass serve                                   MCP over stdio, shipped tools, embedded backend
-  keyglass serve --http 127.0.0.1:7480             MCP over HTTP at /mcp (and /sse for older clients)
-  keyglass serve --backend remote                  the hosted service, with the key in RUNLOOP_API_KEY
-  keyglass tools                                   what a client would see
-  keyglass call create_secret name=DB_PASSWORD value=hunter2
-  keyglass call list_secrets --json '{\"limit\": 5}'
-  keyglass check capabilities/                     diagnose specs
-  keyglass backend --listen 127.0.0.1:8080         the embedded backend alone, for Runloop's own clients
+  keyglass serve                            MCP over stdio, embedded backend
+  keyglass serve --http 127.0.0.1:7480      MCP over HTTP at /mcp and /sse
+  keyglass serve --backend remote           the hosted service, with the key in
+                                            the variable RUNLOOP_API_KEY
+  keyglass tools                            what a client would see
+  keyglass call get_secret name=DB_PASS     one tool, once
+  keyglass call create_secret --json -      arguments from standard input
+  keyglass check capabilities/              diagnose specs
+  keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
 
-Variables: every option that has one shows it as [env: …]; KEYGLASS_LOG sets log levels (as `debug` or
-`keyglass=trace`). Logs go to standard error.";
+Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
+log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -106,7 +107,15 @@ fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Resul
 /// One line with the causes.
 #[allow(clippy::print_stderr, reason = "the last word of a program that ends, whatever the log level")]
 fn report(error: &anyhow::Error) {
-    eprintln!("keyglass: {error:#}");
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors say their cause themselves.
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    eprintln!("keyglass: {line}");
 }
 
 /// What was wrong with the command line, said by a command itself.
