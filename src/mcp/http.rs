@@ -348,11 +348,10 @@ async fn collected(response: Response) -> Response {
         let answers = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
         answers
             .map(<[u8]>::trim_ascii)
-            .filter(|data| {
+            .rfind(|data| {
                 serde_json::from_slice::<Answer>(data)
                     .is_ok_and(|answer| answer.result.is_some() || answer.error.is_some())
             })
-            .next_back()
             .map(Bytes::copy_from_slice)
     });
     let Some(answer) = answer else {
