@@ -72,7 +72,8 @@ fn failure_text(error: &CallError, request_id: &str) -> String {
 fn shorten(text: &mut String, max_bytes: usize) {
     const MARK: &str = "…";
     if text.len() > max_bytes {
-        text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(MARK.len())));
+        let end = (0..=max_bytes.saturating_sub(MARK.len())).rev().find(|index| text.is_char_boundary(*index));
+        text.truncate(end.unwrap_or_default());
         text.push_str(MARK);
     }
 }

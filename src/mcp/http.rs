@@ -4,10 +4,12 @@
 //! about `Accept`, and a shutdown that lets calls in flight be answered.
 
 use std::{
+    borrow::Cow,
+    collections::HashSet,
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,7 +28,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rmcp::{
-    model::ErrorCode,
+    model::{ErrorCode, RequestId},
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService,
         session::local::{LocalSessionManager, SessionConfig},
@@ -153,8 +155,13 @@ fn router(
         let server = server.clone();
         StreamableHttpService::new(move || Ok(server.clone()), manager.clone(), config)
     };
-    let front =
-        Arc::new(Front { manager, opening: AtomicUsize::new(0), in_flight: in_flight.clone(), stop: stop.clone() });
+    let front = Arc::new(Front {
+        manager,
+        opening: AtomicUsize::new(0),
+        waiting: Mutex::default(),
+        in_flight: in_flight.clone(),
+        stop: stop.clone(),
+    });
     let guarded = Router::new()
         .route_service("/mcp", endpoint)
         .route_layer(middleware::from_fn_with_state(front, front_of_endpoint))
@@ -170,6 +177,8 @@ struct Front {
     manager: Arc<LocalSessionManager>,
     /// Sessions that are being opened and may not be counted yet.
     opening: AtomicUsize,
+    /// The session and the id of every request of a session that waits for its answer.
+    waiting: Mutex<HashSet<(String, RequestId)>>,
     in_flight: InFlight,
     stop: CancellationToken,
 }
@@ -189,7 +198,7 @@ async fn front_of_endpoint(State(front): State<Arc<Front>>, mut request: Request
 }
 
 impl Front {
-    async fn post(&self, accepted: Accepted, request: Request, next: Next) -> Response {
+    async fn post(self: Arc<Self>, accepted: Accepted, request: Request, next: Next) -> Response {
         if self.stop.is_cancelled() {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "the server is leaving");
         }
@@ -198,18 +207,31 @@ impl Front {
         let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
             return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
         };
-        let opening = if opens_session(&parts.headers, &body) {
-            let opening = Opening::new(&self.opening);
-            if self.manager.sessions.read().await.len().saturating_add(opening.before) >= MAX_SESSIONS {
-                tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
-                return problem(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "too many sessions are open; close one, or retry later",
-                );
+        let session = parts.headers.get("mcp-session-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let envelope = serde_json::from_slice::<Envelope>(&body).unwrap_or_default();
+        // A modern request names neither a session nor `initialize`, and passes both checks below.
+        let opening = match (&session, envelope.method.as_deref()) {
+            (None, Some("initialize")) => {
+                let opening = Opening::new(&self.opening);
+                if self.manager.sessions.read().await.len().saturating_add(opening.before) >= MAX_SESSIONS {
+                    tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
+                    return problem(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "too many sessions are open; close one, or retry later",
+                    );
+                }
+                Some(opening)
             }
-            Some(opening)
-        } else {
-            None
+            _ => None,
+        };
+        let waiting = match (session, envelope.id) {
+            (Some(session), Some(id)) if envelope.method.is_some() => {
+                match Waiting::new(self.clone(), session, id.clone()) {
+                    Some(waiting) => Some(waiting),
+                    None => return id_in_use(&id),
+                }
+            }
+            _ => None,
         };
         // The specification wants both types listed, many a client and `curl` do not.
         if accepted.json {
@@ -234,7 +256,7 @@ impl Front {
         response.map(|body| {
             Body::from_stream(body.into_data_stream().map(move |chunk| {
                 // In flight until the stream is dropped.
-                let _ = &running;
+                let _ = (&running, &waiting);
                 chunk
             }))
         })
@@ -260,15 +282,47 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Whether this request makes the library open a session: an `initialize` without a session's id.
-fn opens_session(headers: &HeaderMap, body: &Bytes) -> bool {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        method: Option<std::borrow::Cow<'a, str>>,
+/// A request of a session that waits for its answer, until dropped. The library would send the first answer to the last
+/// request of the same id, and none to the others.
+struct Waiting {
+    front: Arc<Front>,
+    key: (String, RequestId),
+}
+
+impl Waiting {
+    /// None if a request of this session and id is waiting already.
+    fn new(front: Arc<Front>, session: String, id: RequestId) -> Option<Self> {
+        let key = (session, id);
+        let is_new = front.waiting().insert(key.clone());
+        is_new.then_some(Self { front, key })
     }
-    let method = || serde_json::from_slice::<Envelope>(body).ok()?.method;
-    !headers.contains_key("mcp-session-id") && method().is_some_and(|method| method == "initialize")
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.front.waiting().remove(&self.key);
+    }
+}
+
+impl Front {
+    fn waiting(&self) -> MutexGuard<'_, HashSet<(String, RequestId)>> {
+        // The set is whole after every statement made under the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has to be known of a message before the library reads it.
+#[derive(Default, Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    id: Option<RequestId>,
+}
+
+fn id_in_use(id: &RequestId) -> Response {
+    let message = "a request with this `id` is in flight in this session; ids must be unique within a session";
+    let error = json!({"code": ErrorCode::INVALID_REQUEST, "message": message});
+    json_response(StatusCode::BAD_REQUEST, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
 /// The answer to a body that is no JSON-RPC message: -32700 for what is no JSON, -32600 for JSON of another shape.
@@ -294,11 +348,10 @@ async fn collected(response: Response) -> Response {
         let answers = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
         answers
             .map(<[u8]>::trim_ascii)
-            .filter(|data| {
+            .rfind(|data| {
                 serde_json::from_slice::<Answer>(data)
                     .is_ok_and(|answer| answer.result.is_some() || answer.error.is_some())
             })
-            .last()
             .map(Bytes::copy_from_slice)
     });
     let Some(answer) = answer else {
@@ -341,4 +394,85 @@ fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(accept: &[&str]) -> HeaderMap {
+        accept.iter().map(|value| (header::ACCEPT, HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    async fn body_of(response: Response) -> String {
+        String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn accept_is_read_generously() {
+        for (accept, json, event_stream) in [
+            (vec![], true, true),
+            (vec!["*/*"], true, true),
+            (vec!["application/json, text/event-stream"], true, true),
+            (vec!["application/json", "text/event-stream"], true, true),
+            (vec!["application/json"], true, false),
+            (vec!["Application/JSON;charset=utf-8"], true, false),
+            (vec!["application/*"], true, false),
+            (vec!["text/event-stream"], false, true),
+            (vec!["text/html"], false, false),
+            (vec!["application/json;q=0, */*;q=0.000, text/event-stream; q=0.1"], false, true),
+        ] {
+            assert_eq!(Accepted::of(&headers(&accept)), Accepted { json, event_stream }, "{accept:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_collected_into_its_answer() {
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"text":"data: no"}}"#;
+        let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"result":1}}"#;
+        let events = format!("data: \nid: 0\nretry: 3000\n\n: ping\n\ndata: {progress}\n\ndata:{answer}\nid: 1/0\n\n");
+        let stream = Response::builder().header(header::CONTENT_TYPE, EVENT_STREAM).header("mcp-session-id", "x");
+        let collected = collected(stream.body(Body::from(events)).unwrap()).await;
+        assert_eq!(collected.status(), StatusCode::OK);
+        assert_eq!(collected.headers()[header::CONTENT_TYPE], JSON);
+        assert_eq!(collected.headers()["mcp-session-id"], "x");
+        assert_eq!(body_of(collected).await, answer);
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_an_answer_is_no_success() {
+        let collected = collected(Response::new(Body::from("data: \n\n"))).await;
+        assert_eq!(collected.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn unreadable_bodies_are_told_apart() {
+        for (body, code) in [("{nope", -32700), ("", -32700), ("[]", -32600), ("3", -32600), (r#"{"id":1}"#, -32600)] {
+            let error = serde_json::from_str::<rmcp::model::ClientJsonRpcMessage>(body).unwrap_err();
+            let response = unreadable(&error);
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+            let answer: serde_json::Value = serde_json::from_str(&body_of(response).await).unwrap();
+            assert_eq!(answer["error"]["code"], code, "{body}");
+            assert!(answer["id"].is_null());
+        }
+    }
+
+    #[test]
+    fn an_id_is_free_again_after_its_answer() {
+        let front = Arc::new(Front {
+            manager: Arc::default(),
+            opening: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+            in_flight: InFlight::default(),
+            stop: CancellationToken::new(),
+        });
+        let enter = |session: &str, id: i64| Waiting::new(front.clone(), session.to_owned(), RequestId::Number(id));
+        let first = enter("a", 1);
+        assert!(first.is_some());
+        assert!(enter("a", 1).is_none());
+        assert!(enter("a", 2).is_some(), "another id");
+        assert!(enter("b", 1).is_some(), "another session");
+        drop(first);
+        assert!(enter("a", 1).is_some());
+    }
 }

@@ -18,8 +18,9 @@ use indexmap::IndexMap;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, Implementation, ListToolsResult,
-        MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
+        Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+        ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -131,6 +132,21 @@ impl ServerHandler for McpServer {
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
     fn get_tool(&self, name: &str) -> Option<Tool> {
         self.shared.listing.get(name).cloned()
+    }
+
+    /// Also takes in requests of known methods whose parameters the library could not read.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let expected = match request.method.as_str() {
+            "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
+            "tools/list" => "nothing, or a string `cursor`",
+            "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
+            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None)),
+        };
+        Err(ErrorData::invalid_params(format!("unreadable `params`; expected {expected}"), None))
     }
 
     async fn call_tool(

@@ -3,6 +3,8 @@
 //! Standard output belongs to the protocol alone; what has to be said otherwise goes to the log.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 
 use rmcp::{
     RoleServer,
@@ -26,8 +28,23 @@ use super::{
 ///
 /// When the service itself breaks down. A client that leaves, at whatever point, is no error.
 pub async fn serve(server: McpServer, shutdown: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    if let (Some(reader), Some(writer)) = (socket(&io::stdin()), socket(&io::stdout())) {
+        return serve_transport(server, AsyncRwTransport::new_server(reader, writer), shutdown).await;
+    }
     let (reader, writer) = stdio_pipes();
     serve_transport(server, AsyncRwTransport::new_server(reader, writer), shutdown).await
+}
+
+/// The stream behind a descriptor, if it is a Unix socket. Hosts that run on Node start their servers with sockets
+/// rather than pipes, for which the library would hand each read and write to a thread.
+#[cfg(unix)]
+fn socket(descriptor: &impl AsFd) -> Option<tokio::net::UnixStream> {
+    let stream = std::os::unix::net::UnixStream::from(descriptor.as_fd().try_clone_to_owned().ok()?);
+    // Fails for everything that is no Unix socket.
+    stream.local_addr().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    tokio::net::UnixStream::from_std(stream).ok()
 }
 
 async fn serve_transport(
