@@ -60,6 +60,7 @@ impl Gateway {
             Route::Remote => self.backends.remote.as_ref(),
         };
         let Some(backend) = backend else {
+            tool.service.endpoint()?; // a backend that no service can use is not open
             return Err(CallError::Internal(format!("no backend is open for `{}`", tool.service.namespace)));
         };
         let environment = Environment { backend, limits: self.limits, clock: self.clock };

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 /// What stands in a text where a secret was.
 pub const MASKED: &str = "[masked]";
-/// Shorter secrets occur in any text by chance: a text that holds one is withheld as a whole.
-const MIN_REPLACEABLE: usize = 4;
+/// Shorter secrets occur inside words by chance, so they are replaced only where they stand alone.
+const MIN_INSIDE_WORDS: usize = 4;
 
 /// Secret values to look for, in the forms they commonly come back in.
 pub struct Mask {
@@ -37,17 +37,17 @@ impl Mask {
         Self { needles }
     }
 
-    /// The text with every secret replaced; nothing of it where a very short secret occurs.
+    /// The text with every secret replaced; a very short one only where it is no part of a word.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for needle in &self.needles {
-            if !text.contains(needle.as_str()) {
-                continue;
+            if needle.len() >= MIN_INSIDE_WORDS {
+                if text.contains(needle.as_str()) {
+                    text = text.replace(needle.as_str(), MASKED);
+                }
+            } else {
+                text = replace_alone(&text, needle);
             }
-            if needle.len() < MIN_REPLACEABLE {
-                return MASKED.to_owned();
-            }
-            text = text.replace(needle.as_str(), MASKED);
         }
         text
     }
@@ -77,6 +77,21 @@ impl Mask {
     }
 }
 
+/// Replaces a text where neither a letter nor a digit stands beside it.
+fn replace_alone(text: &str, needle: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(needle) {
+        let in_word = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+        let left = before.chars().next_back().or_else(|| result.chars().next_back());
+        result.push_str(before);
+        result.push_str(if in_word(left) || in_word(after.chars().next()) { needle } else { MASKED });
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -97,11 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_a_very_short_secret_is_withheld() {
+    fn a_very_short_secret_is_replaced_where_it_stands_alone() {
         let secret: SecretString = "ab".into();
         let mask = Mask::new([&secret]);
-        assert_eq!(mask.text("a cab came"), MASKED);
-        assert_eq!(mask.text("a car came"), "a car came");
+        assert_eq!(mask.text(r#"a cab, "ab" and ab"#), r#"a cab, "[masked]" and [masked]"#);
+        assert_eq!(mask.text("abab"), "abab");
         assert_eq!(Mask::new([&SecretString::from("")]).text("x"), "x");
     }
 }

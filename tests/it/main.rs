@@ -1,3 +1,6 @@
 //! Behaviour through the public API and the program itself.
 
+mod call;
+
 mod specs;
+mod upstream;

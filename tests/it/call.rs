@@ -1,0 +1,234 @@
+//! Calls against a service that misbehaves in every way, and against the embedded backend.
+
+use std::{path::Path, time::Duration};
+
+use keyglass::{
+    call::{CallContext, CallOutput},
+    clock::Clock,
+    config::Options,
+    error::CallError,
+    gateway::Gateway,
+    setup::{Purpose, setup},
+};
+use serde_json::{Value, json};
+
+use crate::upstream::Upstream;
+
+const CANARY: &str = "canary-credential-1f0e";
+
+/// A gateway whose tools all call `url` with the canary as credential.
+fn gateway(url: &str, folder: &Path) -> Gateway {
+    let credential = folder.join("credential");
+    std::fs::write(&credential, CANARY).expect("written");
+    let options = Options {
+        backend: vec![url.to_owned()],
+        credential: vec![format!("file:{}", credential.display())],
+        timeout: Some(2),
+        ..Options::default()
+    };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    assert_eq!(set_up.diagnostics, []);
+    set_up.gateway
+}
+
+async fn call(gateway: &Gateway, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
+    let tool = gateway.tool(tool).expect("the tool");
+    let Value::Object(arguments) = arguments else { panic!("an object") };
+    gateway.call(tool, arguments, &CallContext { request_id: "00000000deadbeef".to_owned() }).await
+}
+
+async fn get(gateway: &Gateway, name: &str) -> Result<Value, CallError> {
+    call(gateway, "get_secret", json!({ "name": name })).await.map(|output| Value::Object(output.structured))
+}
+
+#[tokio::test]
+async fn answers_become_results() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    let ok = get(&gateway, "ok").await.expect("a result");
+    assert_eq!(ok["unforeseen"], json!({"a": [1]}), "members nobody promised are kept");
+    for name in ["nothing", "empty"] {
+        assert_eq!(get(&gateway, name).await.expect("a result"), json!({}), "{name}");
+    }
+    assert_eq!(get(&gateway, "list").await.expect("a result"), json!({"items": [{"a": 1}]}));
+    let requests = upstream.requests();
+    let (line, headers) = &requests[0];
+    assert_eq!(line, "GET /v1/secrets/ok");
+    assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
+    assert_eq!(headers["x-request-id"], "00000000deadbeef");
+    let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "authorization", "host", "user-agent", "x-request-id"], "nothing else is sent");
+}
+
+#[tokio::test]
+async fn failures_tell_a_model_what_to_do() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    for (name, kind, status, retryable, words) in [
+        ("400", "status", Some(400), false, &["400 Bad Request: the reason", "correct the arguments"][..]),
+        ("401", "status", Some(401), false, &["401", "credential", "operator"]),
+        ("403", "status", Some(403), false, &["403", "credential may not"]),
+        ("404", "status", Some(404), false, &["404", "list what exists"]),
+        ("409", "status", Some(409), false, &["409", "current state"]),
+        ("413", "status", Some(413), false, &["413", "send less"]),
+        ("500", "status", Some(500), true, &["500", "backend's side", "retry once"]),
+        ("503", "status", Some(503), true, &["503", "retry once"]),
+        ("599", "status", Some(599), false, &["599"]),
+        ("busy", "status", Some(429), true, &["429", "slow down", "wait 17 s"]),
+        ("redirect", "redirect", Some(302), false, &["302", "not followed"]),
+        ("slow", "timeout", None, true, &["within 2 s", "may or may not"]),
+        ("stalls", "timeout", None, true, &["within 2 s"]),
+        ("large", "oversized", None, false, &["larger than 2097152 bytes", "ask for less"]),
+        ("not-json", "decode", Some(200), false, &["not valid JSON", "text/html"]),
+        ("half-json", "decode", Some(200), false, &["not valid JSON"]),
+        ("wrong-shape", "shape", None, false, &["promised shape", "`/name`", "do not repeat", "sec_1"]),
+    ] {
+        let error = get(&gateway, name).await.expect_err(name);
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{name}: {text}");
+        assert_eq!(error.status().map(|status| status.as_u16()), status, "{name}");
+        assert_eq!(error.is_retryable(), retryable, "{name}");
+        for word in words {
+            assert!(text.contains(word), "{name}: `{word}` in `{text}`");
+        }
+        for hidden in ["127.0.0.1", "169.254", "stack trace", "10.0.0.7", CANARY] {
+            assert!(!text.contains(hidden), "{name}: {text}");
+        }
+        assert!(text.len() < 2_000);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_said_to_be_unreachable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let gateway = gateway(&format!("http://{address}"), folder.path());
+    let error = get(&gateway, "a").await.expect_err("nobody listens");
+    assert_eq!((error.kind(), error.is_retryable()), ("unreachable", true));
+    let text = error.to_string();
+    assert!(text.contains("connection was refused") && !text.contains("127.0.0.1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_service_that_speaks_no_http_is_said_to_be_unreachable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"SSH-2.0-nothing here\r\n").await.ok();
+        }
+    });
+    let gateway = gateway(&format!("http://{address}"), folder.path());
+    let error = get(&gateway, "a").await.expect_err("no HTTP");
+    assert_eq!(error.kind(), "unreachable", "{error}");
+}
+
+#[tokio::test]
+async fn no_answer_shows_a_secret() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    let text = get(&gateway, "echo-credential").await.expect_err("refused").to_string();
+    assert!(text.contains("Bearer [masked]") && !text.contains(CANARY), "{text}");
+    let answer = get(&gateway, "echo-credential-200").await.expect("a result");
+    assert_eq!(answer["id"], "Bearer [masked]");
+    for secret in ["canary-value-77c1", "with \"quotes\" and \\ and\nlines", "ab"] {
+        let arguments = json!({ "name": "echo-body", "value": secret });
+        let text = call(&gateway, "update_secret", arguments).await.expect_err("refused").to_string();
+        assert!(text.contains("[masked]") && !text.contains(secret) && !text.contains("quotes"), "{text}");
+    }
+    let text = get(&gateway, "hidden-text").await.expect_err("refused").to_string();
+    assert!(text.contains("a [2J b long") && text.len() < 1_000, "{text}");
+}
+
+#[tokio::test]
+async fn bad_arguments_send_nothing() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    for (tool, arguments, words) in [
+        ("get_secret", json!({}), &["`name` is required"][..]),
+        ("get_secret", json!({"name": 7}), &["`name`", "string", "in quotes"]),
+        ("get_secret", json!({"name": "a", "nmae": "b"}), &["`nmae`", "did you mean `name`"]),
+        ("get_secret", json!({"name": ""}), &["`name`", "empty"]),
+        ("get_secret", json!({"name": ".."}), &["`name`", "`..`"]),
+        ("get_secret", json!({"name": "%2e%2e"}), &["`name`", "`..`"]),
+        ("get_secret", json!({"name": "a\u{7}"}), &["`name`", "control"]),
+        ("list_secrets", json!({"limit": "5"}), &["`limit`", "without quotes"]),
+        ("list_secrets", json!({"limit": 5001}), &["`limit`", "at most 5000"]),
+        ("create_secret", json!({"name": "A B", "value": CANARY}), &["`name`", "pattern"]),
+        ("create_secret", json!({"name": "A", "value": {"x": CANARY}}), &["`value`", "string"]),
+        (
+            "create_restricted_key",
+            json!({"scopes": [{"resource_type": "DEVBOXES"}]}),
+            &["`scopes[0].access_level` is required", "`scopes[0].resource_type` must be one of"],
+        ),
+    ] {
+        let error = call(&gateway, tool, arguments).await.expect_err(tool);
+        let text = error.to_string();
+        assert_eq!((error.kind(), error.is_retryable()), ("arguments", false));
+        assert!(text.contains("nothing was sent") && !text.contains(CANARY), "{text}");
+        for word in words {
+            assert!(text.contains(word), "`{word}` in `{text}`");
+        }
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_name_with_a_slash_stays_one_segment() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    get(&gateway, "a/b?c#d").await.expect_err("404");
+    assert_eq!(upstream.requests()[0].0, "GET /v1/secrets/a%2Fb%3Fc%23d");
+}
+
+#[tokio::test]
+async fn a_service_without_credential_or_address_says_what_to_set() {
+    let options =
+        Options { capabilities: vec!["tests/specs/values-of-the-wrong-kind.bad.yaml".into()], ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    let error = call(&set_up.gateway, "f", json!({})).await.expect_err("no address");
+    assert_eq!(error.kind(), "unconfigured");
+    assert!(error.to_string().contains("--backend things=URL"), "{error}");
+}
+
+#[tokio::test]
+async fn all_seven_tools_work_on_the_embedded_backend() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let settings = options.settings().expect("settings");
+    let gateway = setup(&settings, Purpose::Call, Clock::System).expect("set up").gateway;
+    let made = call(&gateway, "create_secret", json!({"name": "DB", "value": "canary-value"})).await.expect("made");
+    assert_eq!(made.structured["name"], "DB");
+    let error = call(&gateway, "create_secret", json!({"name": "DB", "value": "x"})).await.expect_err("taken");
+    assert!(error.to_string().contains("already exists"), "{error}");
+    call(&gateway, "update_secret", json!({"name": "DB", "value": "canary-other"})).await.expect("updated");
+    let listed = call(&gateway, "list_secrets", json!({"limit": 1})).await.expect("listed");
+    assert_eq!(listed.structured["total_count"], 1);
+    let key = call(&gateway, "create_api_key", json!({"name": "k", "expires_at_ms": null})).await.expect("made");
+    assert!(key.structured["key_secret"].as_str().expect("a key").starts_with("ak_"));
+    let scopes = json!([{"resource_type": "RESOURCE_TYPE_ACCOUNT", "access_level": "ACCESS_LEVEL_READ"}]);
+    let key = call(&gateway, "create_restricted_key", json!({"name": "r", "scopes": scopes})).await.expect("made");
+    assert!(key.structured["key_secret"].as_str().expect("a key").starts_with("rk_"));
+    assert_eq!(key.structured["scopes"], scopes);
+    drop(gateway);
+    // What was stored is there for the next process.
+    let gateway = setup(&settings, Purpose::Call, Clock::System).expect("set up").gateway;
+    let got = call(&gateway, "get_secret", json!({"name": "DB"})).await.expect("kept");
+    assert_eq!(got.structured["id"], made.structured["id"]);
+    call(&gateway, "delete_secret", json!({"name": "DB"})).await.expect("deleted");
+    let error = call(&gateway, "get_secret", json!({"name": "DB"})).await.expect_err("gone");
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_stops() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let gateway = gateway(&upstream.url, folder.path());
+    tokio::time::timeout(Duration::from_millis(300), get(&gateway, "slow")).await.expect_err("still waiting");
+    get(&gateway, "ok").await.expect("the next call is not held up");
+}
