@@ -1,0 +1,4 @@
+//! Tests through the public API, in one binary.
+
+#[cfg(test)]
+mod embedded;
