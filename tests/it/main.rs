@@ -1,6 +1,10 @@
-//! Behaviour through the public API and the program itself.
+//! Behaviour through the public API and the program itself, in one binary.
 
+#[cfg(test)]
 mod call;
-
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
 mod specs;
+#[cfg(test)]
 mod upstream;

@@ -143,15 +143,18 @@ pub(super) async fn mint(
     let now_ms = backend.clock().now_ms();
     let name = request_name(backend.crypto(), caller, operation.template(), headers, body.bytes());
     let (store, crypto) = (backend.store().clone(), backend.crypto().clone());
+    let kind = key.kind.column();
     let work = async move {
-        store
+        let (id, answer) = store
             .write(move |transaction| {
                 let secret = new_key(key.kind.prefix())?;
                 let id = insert(transaction, &crypto.key_digest(secret.expose_secret()), &key, now_ms)?;
-                tracing::info!(key_id = %id, kind = key.kind.column(), "API key made");
-                view(&id, &key, &secret)
+                let answer = view(&id, &key, &secret)?;
+                Ok((id, answer))
             })
-            .await
+            .await?;
+        tracing::info!(key_id = %id, kind, "API key made");
+        Ok(answer)
     };
     let answer = backend.replays().answer(name, now_ms, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())

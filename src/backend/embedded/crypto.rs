@@ -105,10 +105,12 @@ impl Crypto {
 
     /// A keyed digest of these parts. Digests of different purposes, or of differently cut parts, never coincide.
     pub(super) fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
-        let framed: Vec<Vec<u8>> =
-            std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).map(frame).collect();
-        let parts: Vec<&[u8]> = framed.iter().map(Vec::as_slice).chain(parts.iter().copied()).collect();
-        hmac(&self.digesting, &parts)
+        let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
+        let lengths: Vec<[u8; 8]> = parts.iter().map(|part| length(part)).collect();
+        // piece by piece: a part may be a body with a secret in it, and joining them would leave a copy in memory
+        let pieces: Vec<&[u8]> =
+            lengths.iter().zip(&parts).flat_map(|(length, part)| [length.as_slice(), *part]).collect();
+        hmac(&self.digesting, &pieces)
     }
 
     /// Seals a text for one place: version, key id, random nonce, XChaCha20-Poly1305 ciphertext.
@@ -198,13 +200,13 @@ fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
 }
 
 fn associated_data(header: &[u8], place: &[&str]) -> Vec<u8> {
-    let parts = place.iter().flat_map(|part| [frame(part.as_bytes()), part.as_bytes().to_vec()]);
-    std::iter::once(header.to_vec()).chain(parts).flatten().collect()
+    let parts = place.iter().flat_map(|part| length(part.as_bytes()).into_iter().chain(part.bytes()));
+    header.iter().copied().chain(parts).collect()
 }
 
 /// The length of a part. Before the part itself it keeps `ab`, `c` and `a`, `bc` apart.
-fn frame(part: &[u8]) -> Vec<u8> {
-    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes().to_vec()
+fn length(part: &[u8]) -> [u8; 8] {
+    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -269,7 +271,7 @@ mod tests {
         let hex = hex.expose_secret();
         assert_eq!(hex.len(), 64);
         assert_eq!(*MasterKey::parse(&format!(" {hex}\n")).unwrap().0, *key.0);
-        for bad in ["", "00", &hex[1..], &format!("{hex}0"), &"g".repeat(64), &"é".repeat(32)] {
+        for bad in ["", "00", hex.get(1..).unwrap(), &format!("{hex}0"), &"g".repeat(64), &"é".repeat(32)] {
             assert!(MasterKey::parse(bad).is_none(), "{bad}");
         }
         assert_eq!(format!("{key:?} {:?}", Crypto::new(&key)), "MasterKey([redacted]) Crypto([redacted])");

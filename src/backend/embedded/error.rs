@@ -44,12 +44,14 @@ pub enum OpenError {
         database: PathBuf,
     },
     /// A key file that holds something else.
-    #[error("`{}` does not hold {expected}; restore it from a backup", path.display())]
+    #[error("`{}` does not hold {expected}; {remedy}", path.display())]
     KeyFileInvalid {
         /// The key file.
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The database was made with another master key.
     #[error(

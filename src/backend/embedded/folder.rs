@@ -116,7 +116,11 @@ impl Folder {
             file.write_all(b"\n")?;
             file.sync_all()
         };
-        write().map_err(|source| file_error(&path, "written", source))?;
+        write().map_err(|source| {
+            // half a key is of no use; what cannot be removed either is the reason that is told already
+            drop(fs::remove_file(&path));
+            file_error(&path, "written", source)
+        })?;
         Ok(path)
     }
 
@@ -131,8 +135,7 @@ impl Folder {
 }
 
 fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey, OpenError> {
-    MasterKey::parse(text.expose_secret())
-        .ok_or_else(|| OpenError::KeyFileInvalid { path: path.to_owned(), expected: "64 hexadecimal digits" })
+    MasterKey::parse(text.expose_secret()).ok_or_else(|| invalid(path, "64 hexadecimal digits"))
 }
 
 /// The text of a key file, white space around it cut off; nothing where there is no file.
@@ -143,8 +146,7 @@ fn read_private(path: &Path) -> Result<Option<SecretString>, OpenError> {
         Err(source) => return Err(file_error(path, "read", source)),
     };
     close_to_others(path)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| OpenError::KeyFileInvalid { path: path.to_owned(), expected: "text" })?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| invalid(path, "text"))?;
     Ok(Some(SecretString::from(text.trim())))
 }
 
@@ -176,6 +178,10 @@ fn close_to_others(path: &Path) -> Result<(), OpenError> {
 #[cfg(not(unix))]
 fn close_to_others(_path: &Path) -> Result<(), OpenError> {
     Ok(())
+}
+
+fn invalid(path: &Path, expected: &'static str) -> OpenError {
+    OpenError::KeyFileInvalid { path: path.to_owned(), expected, remedy: "restore it from a backup" }
 }
 
 fn file_error(path: &Path, action: &'static str, source: io::Error) -> OpenError {

@@ -255,10 +255,7 @@ fn checked_value(value: SecretString) -> Result<SecretString, ApiError> {
 
 /// The limit a query asks for. An empty one means the default, a higher one than the highest means the highest.
 fn limit(query: Option<&str>) -> Result<u32, ApiError> {
-    let pairs = query.unwrap_or("").split('&').filter_map(|pair| match pair.split_once('=') {
-        Some((name, value)) => Some((name, value)),
-        None => Some((pair, "")),
-    });
+    let pairs = query.unwrap_or("").split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let mut limit = DEFAULT_LIMIT;
     for (_, value) in pairs.filter(|(name, _)| decoded(name) == "limit") {
         limit = match decoded(value).as_str() {
@@ -280,4 +277,77 @@ fn decoded(text: &str) -> String {
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {
     Ok((json_headers(), to_json(view)?.expose_secret().to_owned()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::backend::embedded::{accounts, crypto::MasterKey, store};
+
+    #[test]
+    fn a_stored_value_opens_to_the_same_bytes_and_only_in_its_own_row() {
+        let crypto = Crypto::new(&MasterKey::generate().unwrap());
+        let mut connection = Connection::open_in_memory().unwrap();
+        let transaction = connection.transaction().unwrap();
+        store::migrate(&transaction, Path::new("memory"), Duration::ZERO).unwrap();
+        let account = accounts::ensure(&transaction, 1).unwrap();
+        let long = "x".repeat(LONGEST_VALUE);
+        let values = ["", "canary", "two\r\nlines\n", "\"quoted\" 'text'", "日本語 🔑", "nul \0 inside", &long];
+        let mut rows: Vec<(String, Vec<u8>)> = Vec::new();
+        for (at, text) in values.iter().enumerate() {
+            let secret = NewSecret { name: format!("S{at}"), value: SecretString::from(*text), now_ms: 1 };
+            let id = insert(&transaction, &crypto, &account, secret).unwrap().id;
+            let sealed = transaction
+                .query_row("SELECT sealed FROM secrets WHERE id = ?1", [&id], |row| row.get::<_, Vec<u8>>(0))
+                .unwrap();
+            let opened = crypto.unseal(&sealed, &["secret", &account, &id]).unwrap();
+            assert_eq!(opened.as_slice(), text.as_bytes(), "{at}");
+            rows.push((id, sealed));
+        }
+        assert!(rows.is_sorted_by(|one, next| one.0 < next.0));
+        assert!(crypto.unseal(&rows[1].1, &["secret", &account, &rows[2].0]).is_err());
+    }
+
+    #[test]
+    fn names_are_letters_digits_underscores_and_hyphens() {
+        for good in ["A", "_", "DATABASE_PASSWORD", "a-b", "id", "delete", &"A".repeat(LONGEST_NAME)] {
+            assert!(checked_name(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", "1A", "-A", "A B", "A.B", "A/B", "..", "Ä", "A\n", "A\0", &"A".repeat(LONGEST_NAME + 1)] {
+            assert!(checked_name(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_defaulted_clamped_or_refused() {
+        let cases = [
+            (None, Some(20)),
+            (Some(""), Some(20)),
+            (Some("other=1&flag"), Some(20)),
+            (Some("limit"), Some(20)),
+            (Some("limit="), Some(20)),
+            (Some("limit=1"), Some(1)),
+            (Some("x=2&limit=007"), Some(7)),
+            (Some("%6cimit=%33"), Some(3)),
+            (Some("limit=5000"), Some(5000)),
+            (Some("limit=5001"), Some(5000)),
+            (Some("limit=99999999999999999999999"), Some(5000)),
+            (Some("limit=0"), None),
+            (Some("limit=00"), None),
+            (Some("limit=-1"), None),
+            (Some("limit=1.5"), None),
+            (Some("limit=+1"), None),
+            (Some("limit=%201"), None),
+            (Some("limit=ten"), None),
+            (Some("limit=%ff"), None),
+            (Some("limit=\u{0661}"), None),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(limit(query).ok(), expected, "{query:?}");
+        }
+    }
 }

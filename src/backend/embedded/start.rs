@@ -80,7 +80,11 @@ impl Start<'_> {
         let in_database = api_keys::root_digest(transaction, &account_id).map_err(|error| self.failed(error.into()))?;
         let key = match (in_file, in_database) {
             (Some(key), _) if !crypto::is_key(Kind::Root.prefix(), &key) => {
-                return Err(OpenError::KeyFileInvalid { path, expected: "an API key that starts with `ak_`" });
+                return Err(OpenError::KeyFileInvalid {
+                    path,
+                    expected: "an API key that starts with `ak_`",
+                    remedy: "restore it from a backup, or delete it to have a new root key made",
+                });
             }
             (Some(key), Some(digest)) => {
                 if crypto::equal(&self.crypto.key_digest(key.expose_secret()), &digest) {
@@ -90,7 +94,10 @@ impl Start<'_> {
             }
             // Either a start was cut off after the file was written, or the database was moved away to start empty; in
             // both cases the file is the operator's, and clients are set up with the key in it.
-            (Some(key), None) => key,
+            (Some(key), None) => {
+                tracing::info!(file = %path.display(), "root key taken from its file");
+                key
+            }
             (None, in_database) => {
                 if in_database.is_some() {
                     api_keys::delete_root(transaction, &account_id).map_err(|error| self.failed(error.into()))?;

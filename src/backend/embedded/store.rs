@@ -19,6 +19,7 @@ use super::{
 
 /// Jobs that may wait for the connection before senders have to wait too.
 const WAITING_JOBS: usize = 128;
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
 const APPLICATION_ID: i64 = 0x6b79_676c;
 /// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
@@ -137,7 +138,8 @@ pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection,
     let failed = |error| database_error(database, patience, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
-    connection.busy_timeout(patience).map_err(failed)?;
+    // SQLite counts milliseconds in 32 bits
+    connection.busy_timeout(patience.min(LONGEST_PATIENCE)).map_err(failed)?;
     // before anything is changed: the file may be another program's
     steps_to_do(&connection, database, patience)?;
     let begun = Instant::now();
