@@ -426,7 +426,7 @@ mod tests {
         let span = Span { file, start: 11, end: 20 };
         let diagnostic = Diagnostic::error(Code::UnknownField, span, "unknown field `capabilty`")
             .with_nearest("capabilty", ["capability", "info"]);
-        let text = render_text(&[diagnostic.clone()], &sources, Style::Plain);
+        let text = render_text(std::slice::from_ref(&diagnostic), &sources, Style::Plain);
         assert!(text.starts_with("error[unknown-field]: unknown field `capabilty`"), "{text}");
         assert!(text.contains("specs/a.yaml:2:1"), "{text}");
         assert!(text.contains("did you mean `capability`?"), "{text}");

@@ -154,7 +154,7 @@ fn place(parameter: &InputParameter) -> Option<super::parameters::Location> {
 }
 
 /// The nodes of a section, in list form or as one map.
-pub(super) fn section<'a>(node: &'a Node) -> Vec<&'a Node> {
+pub(super) fn section(node: &Node) -> Vec<&Node> {
     match &node.value {
         super::yaml::Value::Sequence(items) => items.iter().collect(),
         _ => vec![node],

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod generated;
 #[cfg(test)]
 mod specs;
 #[cfg(test)]

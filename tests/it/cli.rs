@@ -1,0 +1,176 @@
+//! The command line: output, exit codes, and what never appears.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// A run of the program in a folder of its own, with an environment that names nothing of keyglass.
+fn keyglass(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(arguments).env_clear().env("KEYGLASS_DATA_DIR", data_dir).env("HOME", data_dir);
+    command
+}
+
+fn run(data_dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+    finished(keyglass(data_dir, arguments).output().expect("runs"))
+}
+
+fn finished(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn a_call_prints_its_result_and_an_error_has_its_own_exit_code() {
+    let data = folder();
+    let (code, out, _) = run(data.path(), &["call", "create_secret", "name=DB", "value=canary-value"]);
+    assert_eq!(code, 0);
+    let made: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(made["name"], "DB");
+    let (code, out, _) = run(data.path(), &["call", "list_secrets", "--json", r#"{"limit": 5}"#]);
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&out).expect("JSON")["total_count"], 1);
+    let (code, out, err) = run(data.path(), &["call", "get_secret", "name=NONE"]);
+    assert_eq!((code, out.as_str()), (5, ""));
+    assert!(err.contains("404 Not Found") && err.contains("request id"), "{err}");
+    let (code, _, err) = run(data.path(), &["call", "list_secrets", "limit=many"]);
+    assert_eq!(code, 5);
+    assert!(err.contains("`limit` must be a whole number"), "{err}");
+}
+
+#[test]
+fn arguments_can_come_from_standard_input() {
+    let data = folder();
+    let mut child = keyglass(data.path(), &["call", "create_secret", "--json", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut input = child.stdin.take().expect("an input");
+    input.write_all(br#"{"name": "DB", "value": "canary-value"}"#).expect("written");
+    drop(input);
+    let (code, out, err) = finished(child.wait_with_output().expect("ends"));
+    assert_eq!(code, 0, "{err}");
+    assert!(!out.contains("canary") && !err.contains("canary"));
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_faults() {
+    let data = folder();
+    for (arguments, code, words) in [
+        (&["call", "list_secret"][..], 64, "did you mean `list_secrets`?"),
+        (&["call", "get_secret", "name"], 64, "NAME=VALUE"),
+        (&["call", "get_secret", "name=a", "name=b"], 64, "given twice"),
+        (&["call", "get_secret", "--json", "{\"value\": \"canary"], 64, "JSON object"),
+        (&["serve", "--nonsense"], 64, "--nonsense"),
+        (&["serve", "--backend", "embeded"], 64, "expected `embedded`, `remote` or a URL"),
+        (&["serve", "--credential", "ak_canary"], 64, "env:NAME"),
+        (&["serve", "--http", "127.0.0.1:0", "--token", "canary"], 64, "env:NAME"),
+        (&["serve", "--http", "0.0.0.0:0"], 64, "--token"),
+        (&["serve", "--http", "127.0.0.1:0", "--token", "env:UNSET"], 2, "not set"),
+        (&["serve", "--config", "missing.yaml"], 64, "missing.yaml"),
+        (&["serve", "--timeout", "0"], 64, "--timeout"),
+        (&["call", "get_secret", "name=a", "--backend", "remote", "--credential", "env:UNSET"], 2, "not set"),
+        (&["check", "no-such-folder"], 1, "no such file or folder"),
+    ] {
+        let (actual, out, err) = run(data.path(), arguments);
+        let text = out + &err;
+        assert_eq!(actual, code, "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+        assert!(!text.contains("canary"), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_one_clear_line() {
+    let data = folder();
+    run(data.path(), &["call", "list_secrets"]);
+    let check = |what: &str| {
+        let (code, out, err) = run(data.path(), &["call", "list_secrets"]);
+        let lines: Vec<&str> = err.lines().filter(|line| line.starts_with("keyglass: ")).collect();
+        assert_eq!((code, out.as_str(), lines.len()), (2, "", 1), "{what}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+        lines[0].to_owned()
+    };
+    let key = fs::read(data.path().join("master.key")).expect("the key");
+    fs::remove_file(data.path().join("master.key")).expect("removed");
+    assert!(check("missing key").contains("master.key"));
+    fs::write(data.path().join("master.key"), "0".repeat(64)).expect("written");
+    assert!(check("wrong key").contains("master.key"));
+    fs::write(data.path().join("master.key"), "not a key").expect("written");
+    assert!(check("no key").contains("master.key"));
+    fs::write(data.path().join("master.key"), key).expect("written");
+    for name in ["keyglass.db-wal", "keyglass.db-shm"] {
+        fs::remove_file(data.path().join(name)).ok();
+    }
+    fs::write(data.path().join("keyglass.db"), "not a database, but long enough to look at".repeat(100))
+        .expect("written");
+    assert!(check("no database").contains("keyglass.db"));
+    let file = data.path().join("file");
+    fs::write(&file, "").expect("written");
+    let (code, _, err) = run(&file, &["call", "list_secrets"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("data folder"), "{err}");
+}
+
+#[test]
+fn looking_at_tools_opens_nothing() {
+    let data = folder();
+    let inner = data.path().join("data");
+    let (code, out, _) = run(&inner, &["tools"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("create_api_key") && out.contains("POST /v1/secrets/{name}/delete"), "{out}");
+    let (code, out, _) = run(&inner, &["tools", "--json"]);
+    assert_eq!(code, 0);
+    let tools: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(tools["tools"].as_array().map(Vec::len), Some(7));
+    assert!(!inner.exists(), "no data folder was made");
+}
+
+#[test]
+fn check_tells_place_and_code() {
+    let data = folder();
+    let (code, out, _) = run(data.path(), &["check"]);
+    assert_eq!((code, out.as_str()), (0, "7 tools, 0 errors, 0 warnings, 0 notes\n"));
+    let bad = "tests/specs/unknown-version.bad.yaml";
+    let (code, out, _) = run(data.path(), &["check", bad]);
+    assert_eq!(code, 1);
+    assert!(out.contains("error[unsupported-version]") && out.contains(&format!("{bad}:1:10")), "{out}");
+    let (code, out, _) = run(data.path(), &["check", bad, "--json"]);
+    assert_eq!(code, 1);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    let first = &report["diagnostics"][0];
+    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(1), Some(10)));
+    assert_eq!(first["code"], "unsupported-version");
+}
+
+#[test]
+fn a_broken_spec_leaves_the_others_served() {
+    let data = folder();
+    let arguments = ["tools", "--capabilities", "tests/specs"];
+    let (code, out, err) = run(data.path(), &arguments);
+    assert_eq!(code, 0);
+    assert!(out.contains("create_pet"), "{out}");
+    assert!(err.contains("not-yaml.bad.yaml:3:13: error[invalid-syntax]"), "{err}");
+}
+
+#[test]
+fn help_and_version_are_there() {
+    let data = folder();
+    let (code, out, _) = run(data.path(), &["--help"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("Examples:") && out.contains("KEYGLASS_LOG"), "{out}");
+    let (code, out, _) = run(data.path(), &["--version"]);
+    assert_eq!((code, out), (0, format!("keyglass {}\n", env!("CARGO_PKG_VERSION"))));
+}
