@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config;
 
@@ -15,13 +16,20 @@ pub fn start() {
     let filter = given.as_deref().map(EnvFilter::try_new);
     let problem = filter.as_ref().and_then(|filter| filter.as_ref().err().map(ToString::to_string));
     let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .try_init();
+        .with_filter(filter_fn(is_safe));
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     if let (Ok(()), Some(problem)) = (started, problem) {
         tracing::warn!(problem, "KEYGLASS_LOG cannot be read; logging at the default levels");
     }
+}
+
+/// Whether a line may be written, whatever `KEYGLASS_LOG` says. Libraries log whole messages below `warn`, with the
+/// secrets in their arguments.
+fn is_safe(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    *metadata.level() <= Level::WARN || target == "keyglass" || target.starts_with("keyglass::")
 }

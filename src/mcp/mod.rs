@@ -178,8 +178,9 @@ impl ServerHandler for McpServer {
                 None,
             ));
         };
-        let failed = outcome.as_ref().err().map(CallError::kind);
-        tracing::debug!(request_id, tool = tool.name, failed, "answered a call");
+        if matches!(outcome, Err(CallError::Cancelled)) {
+            tracing::debug!(request_id, tool = tool.name, "gave a call up");
+        }
         let mut result = convert::result(outcome, &request_id);
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))

@@ -1,5 +1,6 @@
 //! Behaviour through the public API and the program itself, in one binary.
 
+// `cfg(test)` always holds here; it tells clippy that helpers are test code too.
 #[cfg(test)]
 mod call;
 #[cfg(test)]
@@ -9,6 +10,10 @@ mod embedded;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod specs;
+#[cfg(test)]
+mod support;
 #[cfg(test)]
 mod upstream;
