@@ -1,4 +1,48 @@
-//! keyglass turns capability specs into typed, safe tools of the Model Context Protocol.
+//! keyglass turns capability specs into typed, safe tools of the Model Context Protocol, and carries every call to a
+//! backend: a service over HTTP, or the one built in.
+//!
+//! # The map
+//!
+//! ```text
+//! capabilities/*.yaml ── spec::load ──▶ Workspace ──┐
+//! schemas/*.json ─────── SchemaStore ───────────────┤
+//! flags, KEYGLASS_*, file ── config ──▶ Settings ── services ──▶ Services
+//!                                                   │
+//!                             catalog::compile ◀────┘ ──▶ Catalog + diagnostics
+//!                                                            │
+//!            mcp (stdio, http, sse) ──▶ gateway ──▶ call ──▶ backend::{Remote, Embedded}
+//! ```
+//!
+//! | module | holds | must not know |
+//! |---|---|---|
+//! | [`diagnostic`] | problems of specs as values with places; text and JSON | how specs are read |
+//! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
+//! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
+//! | [`config`] | settings, checked; alone reads the environment and secret files | specs |
+//! | [`services`] | which backend serves a namespace, base URL, credential | tools |
+//! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
+//! | [`mask`] | replacing secrets in text | where secrets come from |
+//! | [`error`] | everything that can fail after load, in words for a model | MCP |
+//! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
+//! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
+//! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
+//! | [`setup`] | from settings to a gateway, in one straight line | MCP |
+//! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
+//! | [`cli`] | a file for each command; alone prints to standard output | |
+//! | [`shipped`], [`clock`], [`telemetry`] | compiled-in files, time, logs | |
+//!
+//! # Rules of direction
+//!
+//! `diagnostic ← spec ← catalog ← call → backend`, with `error` below the last three and `mcp` and `cli` on top. All that
+//! can be wrong with a spec is found left of the catalog, with file, line and column; right of it only arguments, the
+//! network and the backend can fail. A catalog never changes once it stands.
+//!
+//! # Adding a feature of the language
+//!
+//! Read the field in `spec/<section>.rs`; lower it in `catalog/<concept>.rs`. Lowering takes documents apart without
+//! `..`, so a new field does not compile until it is handled. A pair in `tests/specs` shows that it works, a `.bad` twin
+//! what is said when it is wrong.
+
 pub mod backend;
 pub mod call;
 pub mod catalog;

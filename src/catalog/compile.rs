@@ -151,7 +151,15 @@ impl Compiler<'_> {
         let before = self.problems.len();
         let Tool { name, title, description, hints, call: _, with, input_parameters, output_parameters, span } = tool;
         self.check_name(name);
-        let Operation { name: operation, method, path, .. } = target.operation;
+        let Operation {
+            name: operation,
+            method,
+            path,
+            description: _,
+            input_parameters: _,
+            output_parameters: _,
+            span: _,
+        } = target.operation;
         let with = self.with(with, server, target);
         let (request, arguments) = self.request(input_parameters, &with, target)?;
         let input = match InputSchema::new(&arguments) {
@@ -244,7 +252,7 @@ impl Compiler<'_> {
         with: &BTreeMap<String, Fill>,
         target: Target<'_>,
     ) -> Option<(RequestTemplate, Vec<Argument>)> {
-        let Operation { method, path, .. } = target.operation;
+        let (method, path) = (&target.operation.method, &target.operation.path);
         let template = PathTemplate::parse(&path.value);
         let template = template.map_err(|problem| {
             let message = format!("the path `{}` {problem}", path.value);

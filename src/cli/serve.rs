@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Host name that HTTP clients may use besides the address itself; may be repeated
     #[arg(long, value_name = "HOST", requires = "http")]
     allow_host: Vec<String>,
-    /// Browser origin that may connect, as https://app.example.com; may be repeated
+    /// Browser origin that may connect, as `https://app.example.com`; may be repeated
     #[arg(long, value_name = "ORIGIN", requires = "http")]
     allow_origin: Vec<String>,
     /// Serve the embedded backend on this address too, for Runloop's own clients

@@ -514,3 +514,42 @@ async fn the_older_transport_reads_both_eras_and_says_what_it_cannot_read() {
     let answer = events.message().await;
     assert_eq!((name_in(&answer), &answer["result"]["resultType"]), ("a", &json!("complete")));
 }
+
+/// A backend that answers a gibibyte costs no memory, and the model is told what to do.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_without_end_is_cut() {
+    let upstream = crate::upstream::Upstream::start().await;
+    let (keyglass, client) = Keyglass::over_http_for(&upstream.url, &[]).await;
+    let answer = modern_call(&client, 1, "endless").await;
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("larger than 2097152 bytes"), "{text}");
+    let peak = keyglass.peak_memory();
+    assert!(peak < 64 * 1024, "{peak} KiB");
+}
+
+/// The library logs whole messages below `warn`; whatever level is asked for, no secret is in the log.
+#[tokio::test]
+async fn no_level_of_the_log_shows_a_secret() {
+    let upstream = crate::upstream::Upstream::start().await;
+    let (mut keyglass, client) = Keyglass::over_http_for(&upstream.url, &[]).await;
+    let arguments = json!({"name": "echo-body", "value": "canary-value-5d20"});
+    let call = modern(1, "tools/call", &json!({"name": "update_secret", "arguments": arguments}));
+    let headers = [("mcp-method", "tools/call"), ("mcp-name", "update_secret"), ("mcp-protocol-version", "2026-07-28")];
+    let answer = answer_of(client.post("/mcp", call, &headers).send().await.unwrap()).await;
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    keyglass.terminate().await;
+    keyglass.ended().await;
+    let log = within(async {
+        // The last line the program writes, so that all of the log is there.
+        while !keyglass.log().contains("stopping") {
+            tokio::task::yield_now().await;
+        }
+        keyglass.log()
+    })
+    .await;
+    assert!(log.contains("update_secret"), "the call was logged: {log}");
+    assert!(!log.contains("canary"), "{log}");
+    assert!(!answer.to_string().contains("canary"), "{answer}");
+}

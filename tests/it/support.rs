@@ -115,18 +115,22 @@ pub(crate) struct Keyglass {
 
 impl Keyglass {
     fn command(backend: &Backend, arguments: &[&str]) -> (Command, TempDir) {
+        Self::command_for(&format!("http://{}", backend.address), arguments)
+    }
+
+    fn command_for(url: &str, arguments: &[&str]) -> (Command, TempDir) {
         let data_dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
         command
             .arg("serve")
-            .args(["--backend", &format!("http://{}", backend.address), "--credential", "env:STUB_KEY"])
+            .args(["--backend", url, "--credential", "env:STUB_KEY"])
             .arg("--data-dir")
             .arg(data_dir.path())
             .args(arguments)
             .env_clear()
             .env("STUB_KEY", CREDENTIAL)
             .env("TEST_TOKEN", TOKEN)
-            .env("KEYGLASS_LOG", "keyglass=trace,rmcp=warn")
+            .env("KEYGLASS_LOG", "trace")
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         (command, data_dir)
@@ -151,7 +155,12 @@ impl Keyglass {
 
     /// Over HTTP on a free port.
     pub(crate) async fn over_http(backend: &Backend, arguments: &[&str]) -> (Self, Client) {
-        let (command, data_dir) = Self::command(backend, &[&["--http", "127.0.0.1:0"], arguments].concat());
+        Self::over_http_for(&format!("http://{}", backend.address), arguments).await
+    }
+
+    /// Serves over HTTP, calling the service at `url`.
+    pub(crate) async fn over_http_for(url: &str, arguments: &[&str]) -> (Self, Client) {
+        let (command, data_dir) = Self::command_for(url, &[&["--http", "127.0.0.1:0"], arguments].concat());
         let (keyglass, mut stderr) = Self::start(command, data_dir);
         let base = loop {
             let line = within(stderr.next_line()).await.unwrap().expect("it listens");
@@ -204,6 +213,15 @@ impl Keyglass {
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         within(self.child.wait()).await.unwrap()
+    }
+
+    /// The most memory it ever held, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {
