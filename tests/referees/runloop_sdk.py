@@ -105,7 +105,7 @@ def check_secrets(report: Report, client: runloop.Runloop) -> None:
     report.equal("update keeps id, name and creation", (updated.id, updated.name, updated.create_time_ms), same)
     report.check("update moves the update time", updated.update_time_ms >= created.update_time_ms, updated)
 
-    second = client.secrets.create(name="my-hyphenated-secret", value="")
+    second = client.secrets.create(name="my-hyphenated-secret", value=CANARY)
     page = client.secrets.list()
     report.equal("list: newest first", [view.name for view in page.secrets], ["my-hyphenated-secret", "DB_PASS"])
     report.equal("list: counts", (page.total_count, page.has_more), (2, False))
