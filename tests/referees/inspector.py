@@ -191,6 +191,7 @@ def over_http(report: Report, home: Path, transport: str, era: str) -> None:
         kept = check_seven_tools(report, inspector)
         check_refusals(report, inspector)
         check_silence(report, inspector, [first])
+    report.equal("leaves with exit code 0 when it is asked to end", first.stop(), 0)
     with Server(serve_command(data, "http"), home) as second:
         inspector = connect(second)
         check_kept(report, inspector, kept)

@@ -312,6 +312,7 @@ def main() -> int:
                 report.equal("no call needed a second request", retried, [])
                 answers = "\n".join(answer for wire in backend.wires for answer in wire.answers)
                 report.check("no answer holds a secret's value", CANARY_TRACE not in answers)
+        report.equal("leaves with exit code 0 when it is asked to end", server.stop(), 0)
         said = server.stderr
         report.check("the log, every level of it, holds no secret's value", CANARY_TRACE not in said,
                      [line for line in said.splitlines() if CANARY_TRACE in line][:5])
