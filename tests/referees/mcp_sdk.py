@@ -11,6 +11,8 @@ import contextlib
 import json
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,7 @@ from harness import (
     SECRET_MEMBERS,
     Report,
     Server,
+    backend_command,
     check_listing,
     check_sealed,
     check_secret,
@@ -63,6 +66,7 @@ class Connection:
         self.protocol = protocol
         self.server_name = server_name
         self.transcript: list[str] = []
+        self.keys: list[str] = []
 
     async def list_tools(self) -> list[dict]:
         return self._note(await self._client.list_tools())["tools"]
@@ -138,6 +142,9 @@ async def check_seven_tools(report: Report, client: Connection, tag: str) -> Non
     scopes = [{"resource_type": "RESOURCE_TYPE_ACCOUNT", "access_level": "ACCESS_LEVEL_READ"}]
     restricted = await succeed("create_restricted_key", {"name": f"reader {tag}", "scopes": scopes})
     report.equal("create_restricted_key echoes the scopes", restricted.get("scopes"), scopes)
+    report.check("an API key begins with ak_", str(key.get("key_secret")).startswith("ak_"), key.get("id"))
+    report.check("a restricted key begins with rk_", str(restricted.get("key_secret")).startswith("rk_"))
+    client.keys += [key.get("key_secret", ""), restricted.get("key_secret", "")]
     report.check("the two keys have two ids", key.get("id") and key.get("id") != restricted.get("id"), (key, restricted))
 
 
@@ -215,11 +222,30 @@ async def check_session(report: Report, client: Connection, expected_protocol: s
                  [line for line in client.transcript if CANARY_TRACE in line])
 
 
+def check_keys(report: Report, home: Path, data: Path, keys: list[str]) -> None:
+    """Keys that a tool made open the backend on the same data."""
+
+    def status(key: str) -> int:
+        request = urllib.request.Request(f"{base}/v1/secrets", headers={"Authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status
+        except urllib.error.HTTPError as refusal:
+            return refusal.code
+
+    with Server(backend_command(data), home) as server:
+        base = server.url()
+        report.check("keys were made", keys)
+        report.equal("every key a tool made is let in", {status(key) for key in keys}, {200})
+        report.equal("a key that nobody made is not", status("ak_nobody"), 401)
+
+
 async def bounded(work: Callable[[], Awaitable[None]]) -> None:
     await asyncio.wait_for(work(), SECTION_SECONDS)
 
 
 def over_stdio(report: Report, home: Path) -> None:
+    keys: list[str] = []
     for mode, protocol in MODES.items():
         with report.section(f"stdio {mode}"):
             log = home / f"stdio-{mode}.log"
@@ -229,15 +255,19 @@ def over_stdio(report: Report, home: Path) -> None:
                 with log.open("w") as errlog:
                     async with connect("stdio", mode, target, errlog) as client:
                         await check_session(report, client, protocol, "STDIO")
+                        keys.extend(client.keys)
 
             asyncio.run(bounded(work))
             said = log.read_text(errors="replace")
             report.check("the log, every level of it, holds no secret's value", CANARY_TRACE not in said,
                          [line for line in said.splitlines() if CANARY_TRACE in line][:5])
+    with report.section("stdio keys"):
+        check_keys(report, home, home / "stdio", keys)
     check_sealed(report, home / "stdio", CANARY_TRACE)
 
 
 def over_network(report: Report, home: Path) -> None:
+    keys: list[str] = []
     with Server(serve_command(home / "http", "http"), home, RUST_LOG="trace") as server:
         url = server.url("/mcp")
         for transport in ("http", "sse"):
@@ -248,10 +278,13 @@ def over_network(report: Report, home: Path) -> None:
                     async def work(transport=transport, target=target, mode=mode, protocol=protocol) -> None:
                         async with connect(transport, mode, target, sys.stderr) as client:
                             await check_session(report, client, protocol, transport.upper())
+                            keys.extend(client.keys)
 
                     asyncio.run(bounded(work))
         with report.section("two clients at once"):
             asyncio.run(bounded(lambda: check_two_clients(report, url)))
+    with report.section("network keys"):
+        check_keys(report, home, home / "http", keys)
     said = server.stderr
     report.check("the server's log, every level of it, holds no secret's value", CANARY_TRACE not in said,
                  [line for line in said.splitlines() if CANARY_TRACE in line][:5])
