@@ -58,7 +58,7 @@ def serve_command(data_dir: Path, transport: str = "stdio") -> list[str]:
     """The command line of an MCP server on the embedded backend: `stdio`, or `http` on a port the system picks."""
     command = [binary(), "serve", "--data-dir", str(data_dir)]
     if transport == "http":
-        command += ["--transport", "http", "--listen", "127.0.0.1:0"]
+        command += ["--http", "127.0.0.1:0"]
     return command
 
 

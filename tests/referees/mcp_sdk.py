@@ -90,7 +90,7 @@ async def connect(transport: str, mode: str, target, errlog) -> AsyncIterator[Co
     if transport == "stdio":
         command, home = target
         streams = stdio_client(
-            StdioServerParameters(command=command[0], args=command[1:], env=environment(home, RUST_LOG="trace")), errlog=errlog
+            StdioServerParameters(command=command[0], args=command[1:], env=environment(home, KEYGLASS_LOG="trace")), errlog=errlog
         )
     elif transport == "sse":
         streams = sse_client(target)
@@ -268,7 +268,7 @@ def over_stdio(report: Report, home: Path) -> None:
 
 def over_network(report: Report, home: Path) -> None:
     keys: list[str] = []
-    with Server(serve_command(home / "http", "http"), home, RUST_LOG="trace") as server:
+    with Server(serve_command(home / "http", "http"), home, KEYGLASS_LOG="trace") as server:
         url = server.url("/mcp")
         for transport in ("http", "sse"):
             target = url if transport == "http" else url.removesuffix("/mcp") + "/sse"

@@ -287,7 +287,7 @@ def main() -> int:
     report = Report(f"runloop-sdk {version('runloop-api-client')}")
     with scratch("runloop-sdk") as home:
         data = home / "data"
-        with Server(backend_command(data), home, RUST_LOG="trace") as server:
+        with Server(backend_command(data), home, KEYGLASS_LOG="trace") as server:
             with report.section("start"):
                 backend = Backend(server.url())
                 root_file = data / "root.key"
