@@ -129,7 +129,7 @@ class Server:
                 self._grown.wait(min(left, 0.5))
         self.stop()
         raise RuntimeError(
-            f"`{' '.join(self.command)}` named no address ending in `{path}` on standard error; "
+            f"`{' '.join(self.command)}` named no address http://127.0.0.1:PORT{path} on standard error; "
             f"exit code {self._process.returncode}, standard error: {self.stderr[-2000:]!r}"
         )
 
