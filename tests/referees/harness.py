@@ -264,16 +264,20 @@ def check_sealed(report: Report, folder: Path, needle: str) -> None:
 
 
 def with_backend(command: list[str]) -> int:
-    """Runs a command beside a fresh backend."""
+    """Runs a command beside a fresh backend. Values of secrets have to hold the word `canary`, to be found in the log."""
     with scratch("backend") as folder:
         data = folder / "data"
-        with Server(backend_command(data), folder) as server:
+        with Server(backend_command(data), folder, KEYGLASS_LOG="trace") as server:
             base = server.url()
-            more = {"RUNLOOP_BASE_URL": base, "RUNLOOP_API_KEY": (data / "root.key").read_text().strip()}
+            key = (data / "root.key").read_text().strip()
+            more = {"RUNLOOP_BASE_URL": base, "RUNLOOP_API_KEY": key}
             code = subprocess.run(command, env=environment(folder, **more), timeout=600, check=False).returncode
-        if code != 0:
-            print(f"     standard error of keyglass: {shown(server.stderr[-1500:])}")
-        return code
+        report = Report("backend")
+        for what, trace in (("secret's value", "canary"), ("key", key)):
+            lines = [line for line in server.stderr.splitlines() if trace in line]
+            report.check(f"the log, every level of it, holds no {what}", not lines, lines[:1])
+        check_sealed(report, data, "canary")
+        return report.done() or code
 
 
 if __name__ == "__main__":

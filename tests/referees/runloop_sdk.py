@@ -58,7 +58,7 @@ class Backend:
         return self.wires[-1]
 
     def client(self, key: str, *, strict: bool = True) -> runloop.Runloop:
-        self.keys.append(key)
+        self.keys += [key] if key.startswith(("ak_", "rk_")) else []
         wire = self._wire()
         http = runloop.DefaultHttpxClient(event_hooks={"request": [wire.sent], "response": [wire.received]})
         return runloop.Runloop(
@@ -131,13 +131,13 @@ def check_secrets(report: Report, client: runloop.Runloop) -> None:
     refused(report, "delete of nothing", runloop.NotFoundError, lambda: client.secrets.delete("ABSENT"))
 
     if hasattr(client.secrets, "retrieve_by_id"):
-        report.equal("retrieve by id", client.secrets.retrieve_by_id(created.id), updated)
-        report.equal("update by id", client.secrets.update_by_id(created.id, value=CANARY).id, created.id)
-        refused(report, "retrieve by id takes no name", runloop.NotFoundError,
-                lambda: client.secrets.retrieve_by_id("DB_PASS"))
-        report.equal("delete by id", client.secrets.delete_by_id(second.id), second)
-    else:
-        report.equal("delete", client.secrets.delete(second.name), second)
+        # Newer clients can also name a secret by its id. That is not served, and has to be said at once.
+        by_id = client.secrets
+        refused(report, "retrieve by id", runloop.NotFoundError, lambda: by_id.retrieve_by_id(created.id))
+        refused(report, "update by id", runloop.NotFoundError, lambda: by_id.update_by_id(created.id, value=CANARY))
+        refused(report, "delete by id", runloop.NotFoundError, lambda: by_id.delete_by_id(created.id))
+        report.equal("a call by id changes nothing", client.secrets.retrieve("DB_PASS"), updated)
+    report.equal("delete answers the secret", client.secrets.delete(second.name), second)
     named_id = client.secrets.create(name="id", value=CANARY)
     report.equal("a secret may be called `id`: retrieve", client.secrets.retrieve("id"), named_id)
     report.equal("a secret may be called `id`: delete", client.secrets.delete("id"), named_id)
