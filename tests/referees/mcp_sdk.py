@@ -255,7 +255,7 @@ async def bounded(work: Callable[[], Awaitable[None]]) -> None:
 def over_stdio(report: Report, home: Path) -> None:
     keys: list[str] = []
     for mode, protocol in MODES.items():
-        with report.section(f"stdio {mode}"):
+        with report.section(mode):
             log = home / f"stdio-{mode}.log"
             target = (serve_command(home / "stdio"), home)
 
@@ -271,7 +271,7 @@ def over_stdio(report: Report, home: Path) -> None:
 
             asyncio.run(bounded(work))
             check_log(report, log.read_text(errors="replace"), keys)
-    with report.section("stdio keys"):
+    with report.section("keys"):
         check_keys(report, home, home / "stdio", keys)
     check_sealed(report, home / "stdio", CANARY_TRACE)
 
@@ -293,7 +293,7 @@ def over_network(report: Report, home: Path) -> None:
                     asyncio.run(bounded(work))
         with report.section("two clients at once"):
             asyncio.run(bounded(lambda: check_two_clients(report, url)))
-    with report.section("network keys"):
+    with report.section("keys"):
         check_keys(report, home, home / "http", keys)
     check_log(report, server.stderr, keys)
     check_sealed(report, home / "http", CANARY_TRACE)
