@@ -140,10 +140,11 @@ codes! {
     DuplicateNamespace = "duplicate-namespace",
     /// Two operations of one namespace have the same name; the first one is called.
     DuplicateOperation = "duplicate-operation",
-    /// Two tools have the same name.
+    /// Two tools have the same name. Where both make the same request they are one; else the second one is offered with
+    /// its namespace before its name.
     DuplicateTool = "duplicate-tool",
-    /// A tool's name cannot be offered to every client.
-    InvalidToolName = "invalid-tool-name",
+    /// A tool's name cannot be offered to every client; the nearest name that can is, and both can be called.
+    RenamedTool = "renamed-tool",
     /// A tool has no description; one is made from method and path.
     MissingDescription = "missing-description",
     /// A placeholder of the path is not declared as a parameter; it is taken as a required string.

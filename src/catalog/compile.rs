@@ -6,12 +6,13 @@ use std::{
 };
 
 use http::{HeaderName, Method};
-use indexmap::{IndexMap, map::Entry};
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{
     Catalog, CompiledTool, InputSchema, OutputSchema, RequestTemplate, Service, hints,
     input::Argument,
+    names,
     request::{BodyTemplate, Fill, PathTemplate},
 };
 use crate::{
@@ -37,25 +38,57 @@ pub fn compile(
     sources: &mut SourceMap,
 ) -> (Catalog, Vec<Diagnostic>) {
     let mut compiler = Compiler { schemas, services, sources, problems: Vec::new() };
-    let mut tools: IndexMap<String, (CompiledTool, Span)> = IndexMap::new();
+    let mut collected = Collected::default();
     for (index, document) in workspace.documents.iter().enumerate() {
-        for (tool, span) in compiler.document(index, document) {
-            match tools.entry(tool.name.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert((tool, span));
-                }
-                Entry::Occupied(entry) => {
-                    let message = format!("a tool named `{}` is there already; this one is left out", tool.name);
-                    let first = entry.get().1;
-                    compiler.problems.push(
-                        Diagnostic::error(Code::DuplicateTool, span, message).with_secondary(first, "the first one"),
-                    );
-                }
-            }
+        for (tool, name) in compiler.document(index, document) {
+            collected.add(tool, &name, &mut compiler.problems);
         }
     }
-    let tools = tools.into_iter().map(|(name, (tool, _))| (name, tool)).collect();
-    (Catalog { tools }, compiler.problems)
+    let Collected { tools, aliases, places: _ } = collected;
+    (Catalog { tools, aliases }, compiler.problems)
+}
+
+/// The tools so far, under the names they are offered.
+#[derive(Default)]
+struct Collected {
+    tools: IndexMap<String, CompiledTool>,
+    aliases: BTreeMap<String, String>,
+    /// Where each tool stands.
+    places: BTreeMap<String, Span>,
+}
+
+impl Collected {
+    /// Adds a tool: merged with one that makes the same request, told apart from one that makes another.
+    fn add(&mut self, mut tool: CompiledTool, name: &Spanned<String>, problems: &mut Vec<Diagnostic>) {
+        let Spanned { value: own, span } = name;
+        if tool.name != *own {
+            let message = format!("clients refuse the tool name `{own}`; it is offered as `{}`", tool.name);
+            problems.push(Diagnostic::note(Code::RenamedTool, *span, message));
+        }
+        if let Some(first) = self.tools.get(&tool.name) {
+            let place = self.places.get(&tool.name).copied().unwrap_or(*span);
+            if first.makes_same_request(&tool) {
+                let message = format!("`{}` makes the same request as the tool of this name; they are one", tool.name);
+                let problem = Diagnostic::note(Code::DuplicateTool, *span, message);
+                problems.push(problem.with_secondary(place, "the first one"));
+                return;
+            }
+            let taken = std::mem::replace(&mut tool.name, names::told_apart(&tool.service.namespace, own));
+            let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
+            let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
+            problems.push(problem.with_secondary(place, "the first one"));
+            if self.tools.contains_key(&tool.name) {
+                let message =
+                    format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
+                problems.push(Diagnostic::error(Code::DuplicateTool, *span, message));
+                return;
+            }
+        } else if tool.name != *own {
+            self.aliases.insert(own.clone(), tool.name.clone());
+        }
+        self.places.insert(tool.name.clone(), *span);
+        self.tools.insert(tool.name.clone(), tool);
+    }
 }
 
 struct Compiler<'a> {
@@ -74,7 +107,7 @@ struct Target<'a> {
 }
 
 impl Compiler<'_> {
-    fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Span)> {
+    fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
         let Document { file: _, version: _, info: _, binds: _, consumes, servers } = document;
         self.check_unique(consumes);
         let mut called = BTreeSet::new();
@@ -84,7 +117,7 @@ impl Compiler<'_> {
             for tool in &server.tools {
                 let Some(target) = self.target(index, consumes, &tool.call) else { continue };
                 called.insert(std::ptr::from_ref(target.operation));
-                tools.extend(self.tool(tool, namespace, target).map(|compiled| (compiled, tool.name.span)));
+                tools.extend(self.tool(tool, namespace, target).map(|compiled| (compiled, tool.name.clone())));
             }
         }
         // An operation that no tool calls is offered all the same: a spec is for its operations.
@@ -93,7 +126,7 @@ impl Compiler<'_> {
                 if !called.contains(&std::ptr::from_ref(operation)) {
                     let target = Target { index, consumes: consumed, operation };
                     let tool = generated_tool(consumed, operation);
-                    tools.extend(self.tool(&tool, None, target).map(|compiled| (compiled, operation.name.span)));
+                    tools.extend(self.tool(&tool, None, target).map(|compiled| (compiled, tool.name)));
                 }
             }
         }
@@ -150,7 +183,6 @@ impl Compiler<'_> {
     fn tool(&mut self, tool: &Tool, server: Option<&str>, target: Target<'_>) -> Option<CompiledTool> {
         let before = self.problems.len();
         let Tool { name, title, description, hints, call: _, with, input_parameters, output_parameters, span } = tool;
-        self.check_name(name);
         let Operation {
             name: operation,
             method,
@@ -178,7 +210,7 @@ impl Compiler<'_> {
             return None;
         }
         Some(CompiledTool {
-            name: name.value.clone(),
+            name: names::offered(&name.value),
             title: title.as_ref().map_or_else(|| readable(&name.value), |title| title.value.clone()),
             description,
             hints,
@@ -188,16 +220,6 @@ impl Compiler<'_> {
             operation: format!("{} {}", method.value, path.value),
             service: service?,
         })
-    }
-
-    fn check_name(&mut self, name: &Spanned<String>) {
-        let Spanned { value, span } = name;
-        let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
-        if value.is_empty() || value.len() > 64 || !value.chars().all(fits) {
-            let message =
-                format!("tool name `{value}` must be 1 to 64 characters of `A-Z a-z 0-9 _ -`: clients refuse others");
-            self.problems.push(Diagnostic::error(Code::InvalidToolName, *span, message));
-        }
     }
 
     fn description(&mut self, own: Option<&Spanned<String>>, tool: &Tool, operation: &Operation) -> String {
@@ -570,7 +592,7 @@ fn snake_case(name: &str) -> String {
         }
         result.push(character.to_ascii_lowercase());
     }
-    result.trim_end_matches('_').chars().take(64).collect()
+    result.trim_end_matches('_').to_owned()
 }
 
 /// A name as a person reads it: `create_api_key` → `Create api key`.

@@ -5,12 +5,13 @@
 pub mod compile;
 pub mod hints;
 pub mod input;
+pub mod names;
 pub mod output;
 pub mod request;
 pub mod service;
 pub mod template;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use indexmap::IndexMap;
 
@@ -26,6 +27,8 @@ pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 #[derive(Debug, Default)]
 pub struct Catalog {
     tools: IndexMap<String, CompiledTool>,
+    /// Names of specs that cannot be offered → the names that are.
+    aliases: BTreeMap<String, String>,
 }
 
 /// A tool as resolved from a spec.
@@ -51,10 +54,24 @@ pub struct CompiledTool {
     pub service: Arc<Service>,
 }
 
+impl CompiledTool {
+    /// Whether both tools send the same request to the same place for the same arguments.
+    fn makes_same_request(&self, other: &Self) -> bool {
+        let same_endpoint = match (&self.service.endpoint, &other.service.endpoint) {
+            (Ok(own), Ok(other)) => own.base == other.base && own.credential.is_same(&other.credential),
+            _ => self.service.namespace == other.service.namespace,
+        };
+        self.request == other.request
+            && self.input.listed() == other.input.listed()
+            && self.service.route == other.service.route
+            && same_endpoint
+    }
+}
+
 impl Catalog {
-    /// The tool of this name.
+    /// The tool of this name: the one it is offered under, or the one its spec gives it.
     pub fn tool(&self, name: &str) -> Option<&CompiledTool> {
-        self.tools.get(name)
+        self.tools.get(name).or_else(|| self.tools.get(self.aliases.get(name)?))
     }
 
     /// All tools, in the order of the specs.

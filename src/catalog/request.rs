@@ -21,7 +21,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const MAX_URL_BYTES: usize = 16 * 1024;
 
 /// A request with slots for arguments.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct RequestTemplate {
     /// The HTTP method.
     pub method: Method,

@@ -1,6 +1,6 @@
 //! A service as calls see it: its base URL and how to authenticate, resolved, or the reason why it cannot be called.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::error::CallError;
@@ -55,6 +55,18 @@ impl Service {
 }
 
 impl Credential {
+    /// Whether both are the same secret in the same place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_place = match (self, other) {
+            (Self::None, Self::None) | (Self::Bearer(_), Self::Bearer(_)) => true,
+            (Self::Header(own, _), Self::Header(other, _)) => own == other,
+            (Self::Query(own, _), Self::Query(other, _)) => own == other,
+            _ => false,
+        };
+        let secret = |credential: &Self| credential.secret().map(|secret| secret.expose_secret().to_owned());
+        same_place && secret(self).map(zeroize::Zeroizing::new) == secret(other).map(zeroize::Zeroizing::new)
+    }
+
     /// The secret itself.
     pub fn secret(&self) -> Option<&SecretString> {
         match self {

@@ -1,0 +1,72 @@
+//! Names that every client takes: what a tool is called where its own name cannot be offered, and names told apart.
+
+use sha2::{Digest, Sha256};
+
+/// The longest name that is offered: model APIs refuse longer ones, and one bad name can hide a whole server.
+pub const MAX_NAME: usize = 64;
+
+/// The name a tool is offered under: its own where it fits `[A-Za-z0-9_-]{1,64}`, else the nearest that does. Two
+/// different names never become the same long one: a cut name ends in eight digits of its digest.
+pub fn offered(name: &str) -> String {
+    let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
+    let mut offered = String::new();
+    for character in name.chars() {
+        if fits(character) {
+            offered.push(character);
+        } else if !offered.ends_with('_') {
+            offered.push('_');
+        }
+    }
+    let trimmed = offered.trim_matches('_');
+    let offered = if offered == name { name } else { trimmed };
+    match offered {
+        "" => "tool".to_owned(),
+        short if short.len() <= MAX_NAME => short.to_owned(),
+        long => cut(long, name),
+    }
+}
+
+/// A name with a prefix that tells it from another tool of the same name.
+pub fn told_apart(prefix: &str, name: &str) -> String {
+    offered(&format!("{prefix}_{name}"))
+}
+
+fn cut(long: &str, original: &str) -> String {
+    let digest: String = Sha256::digest(original).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let start: String = long.chars().take(MAX_NAME - digest.len() - 1).collect();
+    format!("{}_{digest}", start.trim_end_matches(['_', '-']))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_change_only_where_they_must() {
+        for (name, expected) in [
+            ("create_secret", "create_secret"),
+            ("runloop-secrets-createSecret", "runloop-secrets-createSecret"),
+            ("_private_", "_private_"),
+            ("get.pet", "get_pet"),
+            ("Ünïcode name!", "n_code_name"),
+            ("日本", "tool"),
+            ("", "tool"),
+        ] {
+            assert_eq!(offered(name), expected, "{name}");
+        }
+        let long = "a".repeat(100);
+        assert_eq!(offered(&long).len(), MAX_NAME);
+        assert_ne!(offered(&long), offered(&"a".repeat(101)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_fits_every_client(name in "\\PC{0,120}") {
+            let offered = offered(&name);
+            prop_assert!((1..=MAX_NAME).contains(&offered.len()));
+            prop_assert!(offered.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'));
+        }
+    }
+}
