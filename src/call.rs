@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     clock::Clock,
     error::CallError,
     mask::Mask,
+    random::random_hex,
 };
 
 /// How much of a backend's own message is passed on, in characters.
@@ -27,6 +27,11 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct CallContext {
     /// Names this call in logs, in errors and towards the backend (`x-request-id`).
     pub request_id: String,
+}
+
+/// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
+pub fn request_id() -> Result<String, getrandom::Error> {
+    random_hex::<8>()
 }
 
 /// The result of a call that succeeded.
@@ -76,23 +81,22 @@ async fn attempt(
     if let Ok(id) = http::HeaderValue::from_str(&context.request_id) {
         request.headers_mut().insert(REQUEST_ID, id);
     }
-    let credential = endpoint.credential.secret();
+    let secrets = tool.input.secrets(arguments);
+    let mask = Mask::new(endpoint.credential.secret().into_iter().chain(&secrets));
     let response = environment.backend.send(request, &environment.limits).await?;
     let status = response.status();
     tracing::Span::current().record("status", status.as_u16());
-    if status.is_redirection() {
+    if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Err(CallError::Redirect { status });
     }
     if !status.is_success() {
-        let secrets = tool.input.secrets(arguments);
-        return Err(refused(&response, &Mask::new(credential.into_iter().chain(&secrets)), environment.clock));
+        return Err(refused(&response, &mask, environment.clock));
     }
     let mut answer = decode(&response)?;
-    Mask::new(credential).value(&mut answer);
+    mask.value(&mut answer);
     let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
-    if let Some(problem) = tool.output.as_ref().and_then(|schema| schema.deviation(&structured)) {
-        let secrets: Vec<SecretString> = tool.input.secrets(arguments);
-        let answer = Mask::new(&secrets).text(&Value::Object(structured).to_string());
+    if let Some(problem) = tool.output.deviation(&structured) {
+        let answer = Value::Object(structured).to_string();
         return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
     }
     Ok(CallOutput { structured })

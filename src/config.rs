@@ -18,11 +18,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    backend::{
-        Limits,
-        choice::{ByNamespace, Choice, Scoped},
-    },
+    backend::Limits,
     diagnostic::SourceMap,
+    services::choice::{ByNamespace, Choice, Scoped},
     shipped,
     spec::{Source, yaml},
 };
@@ -33,31 +31,32 @@ const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
 /// The settings that every command shares, as given.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Options {
-    /// Capability specs to load instead of the shipped ones: a YAML file, or a folder of them; may be repeated
-    #[arg(long, value_name = "PATH", env = "KEYGLASS_CAPABILITIES", value_delimiter = ',', hide_env_values = true)]
+    /// Capability specs to load instead of the shipped ones: a YAML file, or a folder of them; may be repeated [env: KEYGLASS_CAPABILITIES, separated by commas]
+    #[arg(long, value_name = "PATH")]
     pub capabilities: Vec<PathBuf>,
-    /// Folder of JSON Schema files that specs refer to; may be repeated
-    #[arg(long, value_name = "DIR", env = "KEYGLASS_SCHEMAS", value_delimiter = ',', hide_env_values = true)]
+    /// Folder of JSON Schema files that specs refer to; may be repeated [env: KEYGLASS_SCHEMAS]
+    #[arg(long, value_name = "DIR")]
     pub schemas: Vec<PathBuf>,
     /// Where calls go: `embedded`, `remote` (the spec's own address), a URL, or any of them for one namespace as
-    /// NAMESPACE=BACKEND; may be repeated
-    #[arg(long, value_name = "BACKEND", env = "KEYGLASS_BACKEND", value_delimiter = ',', hide_env_values = true)]
+    /// NAMESPACE=BACKEND; may be repeated [env: KEYGLASS_BACKEND]
+    #[arg(long, value_name = "BACKEND")]
     pub backend: Vec<String>,
     /// Credential for remote backends by reference: `env:NAME` or `file:PATH`, or for one namespace as
-    /// NAMESPACE=REFERENCE; may be repeated
-    #[arg(long, value_name = "REFERENCE", env = "KEYGLASS_CREDENTIAL", value_delimiter = ',', hide_env_values = true)]
+    /// NAMESPACE=REFERENCE; may be repeated [env: KEYGLASS_CREDENTIAL]
+    #[arg(long, value_name = "REFERENCE")]
     pub credential: Vec<String>,
-    /// Folder of the embedded backend [default: the platform's data folder]
-    #[arg(long, value_name = "DIR", env = "KEYGLASS_DATA_DIR", hide_env_values = true)]
+    /// Folder of the embedded backend [default: the platform's data folder] [env: KEYGLASS_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Deadline of one call in seconds [default: 30]
-    #[arg(long, value_name = "SECONDS", env = "KEYGLASS_TIMEOUT", hide_env_values = true)]
+    /// Deadline of one call in seconds [default: 30] [env: KEYGLASS_TIMEOUT]
+    #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// Largest answer that is read from a backend, in bytes [default: 2097152]
-    #[arg(long, value_name = "BYTES", env = "KEYGLASS_MAX_ANSWER_BYTES", hide_env_values = true)]
+    /// Largest answer that is read from a backend, in bytes [default: 2097152] [env:
+    /// KEYGLASS_MAX_ANSWER_BYTES]
+    #[arg(long, value_name = "BYTES")]
     pub max_answer_bytes: Option<usize>,
-    /// Configuration file; flags and variables win over it
-    #[arg(long, value_name = "FILE", env = "KEYGLASS_CONFIG", hide_env_values = true)]
+    /// Configuration file (YAML); flags and variables win over it [env: KEYGLASS_CONFIG]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -144,6 +143,27 @@ pub enum ConfigError {
 }
 
 impl Options {
+    /// The options as given, completed from `KEYGLASS_*` variables. An empty variable counts as none, since hosts pass
+    /// empty ones for settings that nobody made; lists are separated by commas.
+    pub fn or_environment(self) -> Result<Self, ConfigError> {
+        let texts = |given: Vec<String>, name| if given.is_empty() { list_variable(name) } else { given };
+        let paths = |given: Vec<PathBuf>, name| {
+            if given.is_empty() { list_variable(name).into_iter().map(PathBuf::from).collect() } else { given }
+        };
+        Ok(Self {
+            capabilities: paths(self.capabilities, "KEYGLASS_CAPABILITIES"),
+            schemas: paths(self.schemas, "KEYGLASS_SCHEMAS"),
+            backend: texts(self.backend, "KEYGLASS_BACKEND"),
+            credential: texts(self.credential, "KEYGLASS_CREDENTIAL"),
+            data_dir: self.data_dir.or_else(|| variable("KEYGLASS_DATA_DIR").map(PathBuf::from)),
+            timeout: self.timeout.map_or_else(|| parsed_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
+            max_answer_bytes: self
+                .max_answer_bytes
+                .map_or_else(|| parsed_variable("KEYGLASS_MAX_ANSWER_BYTES"), |given| Ok(Some(given)))?,
+            config: self.config.or_else(|| variable("KEYGLASS_CONFIG").map(PathBuf::from)),
+        })
+    }
+
     /// Merges the options with the configuration file and checks them.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let file = match &self.config {
@@ -159,10 +179,11 @@ impl Options {
         };
         let mut schemas = shipped::schemas();
         schemas.extend(either(&self.schemas, file.schemas).into_iter().map(Source::Path));
-        let backends = scoped(file.backend, file.backends).chain(self.backend.iter().cloned());
-        let backends = backends.map(|text| text.parse()).collect::<Result<Vec<Scoped<Choice>>, _>>();
-        let credentials = scoped(file.credential, file.credentials).chain(self.credential.iter().cloned());
-        let credentials = credentials.map(|text| text.parse()).collect::<Result<Vec<Scoped<CredentialReference>>, _>>();
+        let backends = either(&self.backend, scoped(file.backend, file.backends));
+        let backends = backends.into_iter().map(|text| text.parse()).collect::<Result<Vec<Scoped<Choice>>, _>>();
+        let credentials = either(&self.credential, scoped(file.credential, file.credentials));
+        let credentials =
+            credentials.into_iter().map(|text| text.parse()).collect::<Result<Vec<Scoped<CredentialReference>>, _>>();
         let timeout = self.timeout.or(file.timeout).unwrap_or(30);
         if !(1..=3600).contains(&timeout) {
             let problem = format!("{timeout} is outside 1 to 3600 seconds");
@@ -197,7 +218,9 @@ impl ConfigFile {
             serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
             value => value,
         };
-        let mut config: Self = serde_json::from_value(value).map_err(|error| fault(error.to_string()))?;
+        let mut config: Self = serde_json::from_value(value).map_err(|error| {
+            fault(format!("{error}; `schemas/keyglass-config.json` in the source describes the file"))
+        })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
@@ -254,9 +277,22 @@ pub fn secret_variable(name: &str) -> Result<Option<SecretString>, &'static str>
     environment(name).map(|text| checked(&zeroize::Zeroizing::new(text))).transpose()
 }
 
-/// What `KEYGLASS_LOG` says.
-pub fn log_filter() -> Option<String> {
-    environment("KEYGLASS_LOG").filter(|filter| !filter.trim().is_empty())
+/// A `KEYGLASS_*` variable; none where it is empty.
+pub fn variable(name: &str) -> Option<String> {
+    environment(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A `KEYGLASS_*` variable that is not text. The value is not repeated in the error.
+pub fn parsed_variable<T: FromStr>(name: &'static str) -> Result<Option<T>, ConfigError> {
+    let parse = |text: String| {
+        text.parse().map_err(|_| ConfigError::Invalid { setting: name, problem: "not readable".to_owned() })
+    };
+    variable(name).map(parse).transpose()
+}
+
+fn list_variable(name: &str) -> Vec<String> {
+    let list = variable(name).unwrap_or_default();
+    list.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 /// The JSON Schema of the configuration file.
@@ -289,12 +325,13 @@ fn default_data_dir() -> Option<PathBuf> {
     etcetera::base_strategy::choose_native_strategy().ok().map(|strategy| strategy.data_dir().join("keyglass"))
 }
 
-fn either(given: &[PathBuf], otherwise: Vec<PathBuf>) -> Vec<PathBuf> {
+/// What was given, as a whole, before what stands in the file: a mix of both would be neither.
+fn either<T: Clone>(given: &[T], otherwise: Vec<T>) -> Vec<T> {
     if given.is_empty() { otherwise } else { given.to_vec() }
 }
 
-fn scoped(rest: Option<String>, named: BTreeMap<String, String>) -> impl Iterator<Item = String> {
-    rest.into_iter().chain(named.into_iter().map(|(namespace, value)| format!("{namespace}={value}")))
+fn scoped(rest: Option<String>, named: BTreeMap<String, String>) -> Vec<String> {
+    rest.into_iter().chain(named.into_iter().map(|(namespace, value)| format!("{namespace}={value}"))).collect()
 }
 
 #[cfg(test)]
@@ -332,7 +369,7 @@ mod tests {
         };
         let settings = options.settings().expect("settings");
         assert_eq!(settings.backends.get("a").map(ToString::to_string).as_deref(), Some("https://h.test"));
-        assert_eq!(settings.backends.get("b"), Some(&Choice::Remote));
+        assert_eq!(settings.backends.get("b"), None, "given backends replace those of the file as a whole");
         assert_eq!(settings.limits.timeout, Duration::from_secs(7));
         assert_eq!(settings.data_dir, Some(folder.path().join("data")));
         fs::write(&path, "bakend: remote\n").expect("written");

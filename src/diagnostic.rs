@@ -5,11 +5,10 @@
 
 use std::{fmt, sync::Arc};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle};
 use serde::Serialize;
 
-/// Longer names are no slips of known ones, and comparing them would cost time.
-const MAX_NAME_BYTES: usize = 128;
+use crate::nearest::nearest;
 
 /// A file known to a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,13 +42,17 @@ pub struct SourceMap {
 struct SourceFile {
     name: String,
     text: Arc<str>,
+    /// The offset at which each line starts.
+    lines: Vec<usize>,
 }
 
 impl SourceMap {
     /// Adds a file under the name that messages show.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(offset, _)| offset + 1)).collect();
+        self.files.push(SourceFile { name: name.into(), text, lines });
         id
     }
 
@@ -65,20 +68,31 @@ impl SourceMap {
 
     /// Line and column (in characters) of an offset, both counted from 1.
     pub fn position(&self, file: FileId, offset: usize) -> (usize, usize) {
-        let text = self.text(file);
-        let before = text.get(..floor_char_boundary(&text, offset)).unwrap_or_default();
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let Some(file) = self.file(file) else { return (1, 1) };
+        let offset = floor_char_boundary(&file.text, offset);
+        let line = file.lines.partition_point(|start| *start <= offset).max(1);
+        let start = file.lines.get(line - 1).copied().unwrap_or(0);
+        let column = file.text.get(start..offset).unwrap_or_default().chars().count() + 1;
         (line, column)
     }
 
     /// The offset of a line and a column (in characters), both counted from 1; the nearest one inside the file.
     pub fn offset(&self, file: FileId, line: usize, column: usize) -> usize {
-        let text = self.text(file);
-        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let rest = text.get(start..).unwrap_or_default();
+        let Some(file) = self.file(file) else { return 0 };
+        let start = file.lines.get(line.saturating_sub(1)).copied().unwrap_or(file.text.len());
+        let rest = file.text.get(start..).unwrap_or_default();
         let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(offset, _)| offset);
-        (start + within).min(text.len())
+        (start + within).min(file.text.len())
+    }
+
+    /// The lines around a span, cut out of the file: their text, the number of the first, its offset.
+    fn excerpt(&self, span: Span) -> (&str, usize, usize) {
+        let Some(file) = self.file(span.file) else { return ("", 1, 0) };
+        let (first, _) = self.position(span.file, span.start);
+        let (last, _) = self.position(span.file, span.end.max(span.start));
+        let start = file.lines.get(first - 1).copied().unwrap_or(0);
+        let end = file.lines.get(last.min(first + 3)).copied().unwrap_or(file.text.len());
+        (file.text.get(start..end).unwrap_or_default(), first, start)
     }
 
     fn file(&self, file: FileId) -> Option<&SourceFile> {
@@ -94,7 +108,7 @@ pub enum Severity {
     Note,
     /// Probably not what was meant; the tool is served all the same.
     Warning,
-    /// What the diagnostic names is not served.
+    /// What the diagnostic is about is left out.
     Error,
 }
 
@@ -132,11 +146,11 @@ codes! {
     InvalidValue = "invalid-value",
     /// A part of the language that this program does not run.
     UnsupportedFeature = "unsupported-feature",
-    /// `call` names a namespace that no document consumes.
+    /// `call` names a namespace that its document does not consume.
     UnknownNamespace = "unknown-namespace",
     /// `call` names an operation that its namespace does not have.
     UnknownOperation = "unknown-operation",
-    /// Two documents consume the same namespace.
+    /// A document consumes the same namespace twice; the second service is left out.
     DuplicateNamespace = "duplicate-namespace",
     /// Two operations of one namespace have the same name; the first one is called.
     DuplicateOperation = "duplicate-operation",
@@ -151,6 +165,16 @@ codes! {
     UndeclaredPathParameter = "undeclared-path-parameter",
     /// A parameter declared `in: path` does not occur in the path.
     UnusedPathParameter = "unused-path-parameter",
+    /// An argument of a tool feeds no parameter of its operation, or what feeds a parameter is no argument.
+    UnusedArgument = "unused-argument",
+    /// Two parameters have the same name and place; the more specific, else the first one counts.
+    DuplicateParameter = "duplicate-parameter",
+    /// One name is used for parameters in two places; the second becomes an argument of another name.
+    RenamedArgument = "renamed-argument",
+    /// A body parameter of another name than `body` is a member of the body, not the whole body.
+    NamedBodyMember = "named-body-member",
+    /// A text in `with` looks like a reference, but is sent as it stands.
+    SuspiciousLiteral = "suspicious-literal",
     /// The path cannot be read as a template.
     InvalidPath = "invalid-path",
     /// A schema reference leads nowhere, or outside what may be read.
@@ -161,6 +185,10 @@ codes! {
     UnusableBaseUri = "unusable-base-uri",
     /// A base URL sends credentials in clear text to another machine.
     InsecureBaseUri = "insecure-base-uri",
+    /// The embedded backend was chosen for a service, but does not serve the operation.
+    UnservedOperation = "unserved-operation",
+    /// A variable is used that `binds` does not list; it is read from the environment under its own name.
+    UnboundVariable = "unbound-variable",
     /// A variable that the spec needs is not set.
     MissingVariable = "missing-variable",
     /// A credential stands in the spec itself, where everyone who reads the file sees it.
@@ -190,12 +218,31 @@ pub struct Diagnostic {
     pub secondary: Vec<(Span, String)>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether the source line may be shown; not where it holds a secret.
+    pub source: Source,
+}
+
+/// Whether a report shows the source line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It does.
+    Shown,
+    /// It names the place alone.
+    Hidden,
 }
 
 impl Diagnostic {
     /// A problem that keeps what it names from being served.
     pub fn error(code: Code, primary: Span, message: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), primary, secondary: Vec::new(), help: None }
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            primary,
+            secondary: Vec::new(),
+            help: None,
+            source: Source::Shown,
+        }
     }
 
     /// A problem that is probably a mistake, but stops nothing.
@@ -213,6 +260,12 @@ impl Diagnostic {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Keeps the source line out of reports: it holds a secret.
+    #[must_use]
+    pub fn with_source_hidden(self) -> Self {
+        Self { source: Source::Hidden, ..self }
     }
 
     /// Adds the nearest of the known names as help, where one is near enough.
@@ -288,6 +341,17 @@ pub struct JsonDiagnostic<'a> {
     end_column: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related: Vec<JsonPlace<'a>>,
+}
+
+/// Another place that explains a diagnostic.
+#[derive(Debug, Serialize)]
+pub struct JsonPlace<'a> {
+    label: &'a str,
+    file: &'a str,
+    line: usize,
+    column: usize,
 }
 
 /// Turns diagnostics into what `check --json` prints.
@@ -295,7 +359,11 @@ pub fn to_json<'a>(diagnostics: &'a [Diagnostic], sources: &'a SourceMap) -> Vec
     diagnostics
         .iter()
         .map(|diagnostic| {
-            let Diagnostic { code, severity, message, primary, secondary: _, help } = diagnostic;
+            let Diagnostic { code, severity, message, primary, secondary, help, source: _ } = diagnostic;
+            let related = secondary.iter().map(|(span, label)| {
+                let (line, column) = sources.position(span.file, span.start);
+                JsonPlace { label, file: sources.name(span.file), line, column }
+            });
             let (line, column) = sources.position(primary.file, primary.start);
             let (end_line, end_column) = sources.position(primary.file, primary.end);
             JsonDiagnostic {
@@ -308,44 +376,30 @@ pub fn to_json<'a>(diagnostics: &'a [Diagnostic], sources: &'a SourceMap) -> Vec
                 end_line,
                 end_column,
                 help: help.as_deref(),
+                related: related.collect(),
             }
         })
         .collect()
 }
 
-/// The known name that is nearest to a given one, if it is near enough to be a slip.
-pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if given.is_empty() || given.len() > MAX_NAME_BYTES {
-        return None;
-    }
-    let given = given.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::osa_distance(&given, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (given.len().max(name.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
 fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
-    let Diagnostic { code, severity, message, primary, secondary, help } = diagnostic;
+    let Diagnostic { code, severity, message, primary, secondary, help, source } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
     let mut snippets = vec![snippet(sources, *primary, AnnotationKind::Primary, None)];
-    for (span, label) in secondary {
-        if span.file == primary.file {
-            if let Some(first) = snippets.pop() {
-                let range = shown_range(&sources.text(span.file), *span);
-                snippets.push(first.annotation(AnnotationKind::Context.span(range).label(label.as_str())));
-            }
-        } else {
-            snippets.push(snippet(sources, *span, AnnotationKind::Context, Some(label)));
+    snippets
+        .extend(secondary.iter().map(|(span, label)| snippet(sources, *span, AnnotationKind::Context, Some(label))));
+    let title = level.primary_title(message.as_str()).id(code.as_str());
+    let mut group = match source {
+        Source::Shown => title.elements(snippets),
+        Source::Hidden => {
+            let (line, column) = sources.position(primary.file, primary.start);
+            title.element(Origin::path(sources.name(primary.file)).line(line).char_column(column))
         }
-    }
-    let mut group = level.primary_title(message.as_str()).id(code.as_str()).elements(snippets);
+    };
     if let Some(help) = help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -358,9 +412,11 @@ fn snippet<'a>(
     kind: AnnotationKind,
     label: Option<&'a String>,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let text = sources.text(span.file);
-    let annotation = kind.span(shown_range(&text, span)).label(label.map(String::as_str));
-    Snippet::source(text.to_string()).path(sources.name(span.file)).annotation(annotation)
+    // Only the lines that are shown: a file may hold thousands of problems.
+    let (text, line, offset) = sources.excerpt(span);
+    let within = Span { start: span.start.saturating_sub(offset), end: span.end.saturating_sub(offset), ..span };
+    let annotation = kind.span(shown_range(text, within)).label(label.map(String::as_str));
+    Snippet::source(text).line_start(line).path(sources.name(span.file)).annotation(annotation)
 }
 
 /// A span as it is underlined: never empty where there is text, never over the end, on character boundaries.
@@ -394,18 +450,6 @@ fn severity_name(severity: Severity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_offered_only_for_a_slip() {
-        let known = ["create_secret", "delete_secret", "list_secrets"];
-        assert_eq!(nearest("list_secret", known), Some("list_secrets"));
-        assert_eq!(nearest("Create-Secret", known), Some("create_secret"));
-        assert_eq!(nearest("banana", known), None);
-        assert_eq!(nearest("nam", ["name", "value"]), Some("name"));
-        assert_eq!(nearest("listSecrets", known), Some("list_secrets"));
-        assert_eq!(nearest("", known), None);
-        assert_eq!(nearest(&"x".repeat(1_000_000), known), None);
-    }
 
     #[test]
     fn positions_count_characters_and_survive_offsets_out_of_range() {

@@ -36,14 +36,20 @@ pub enum CallError {
     },
     /// No complete answer came within the deadline.
     #[error(
-        "the backend did not answer within {} s; the operation may or may not have been carried out: read the current \
-         state before you repeat it",
+        "the backend did not answer within {} s; if the call was to change something, that may or may not have been \
+         done: read the current state before you repeat it",
         .0.as_secs_f32()
     )]
     Timeout(Duration),
-    /// No connection could be made, or it broke before an answer came.
+    /// No connection could be made. Nothing was carried out.
     #[error("the backend could not be reached ({0}); retry once, then tell the operator to check that it is running")]
     Unreachable(&'static str),
+    /// The connection broke before the answer was complete.
+    #[error(
+        "the connection to the backend broke before its answer was complete ({0}); the operation may or may not have \
+         been carried out: read the current state before you repeat it"
+    )]
+    Broken(&'static str),
     /// The answer is larger than the limit. The rest of it was not read.
     #[error(
         "the answer is larger than {0} bytes and was cut off; ask for less (a lower `limit`, a narrower filter), the \
@@ -52,8 +58,8 @@ pub enum CallError {
     Oversized(usize),
     /// The answer could not be read in the format the spec promises.
     #[error(
-        "the backend answered {status}, but its body is not {expected} ({reason}); the operation was probably carried \
-         out: read the current state before you repeat it"
+        "the backend answered {status}, but its body is not {expected} ({reason}); if the call was to change something, \
+         that was probably done: read the current state before you repeat it"
     )]
     Decode {
         /// The HTTP status.
@@ -100,6 +106,7 @@ impl CallError {
             Self::Redirect { .. } => "redirect",
             Self::Timeout(_) => "timeout",
             Self::Unreachable(_) => "unreachable",
+            Self::Broken(_) => "broken",
             Self::Oversized(_) => "oversized",
             Self::Decode { .. } => "decode",
             Self::Shape { .. } => "shape",
@@ -116,14 +123,36 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later without any change.
-    pub fn is_retryable(&self) -> bool {
+    /// Whether the same call may succeed later without any change, and does no harm if the first one was carried out
+    /// after all.
+    pub fn is_retryable(&self, repetition: Repetition) -> bool {
         match self {
-            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504),
-            Self::Timeout(_) | Self::Unreachable(_) | Self::Cancelled => true,
+            Self::Unreachable(_) => true,
+            Self::Status { status, .. } if was_not_carried_out(*status) => true,
+            Self::Status { status, .. } => is_passing(*status) && repetition == Repetition::Harmless,
+            Self::Timeout(_) | Self::Broken(_) | Self::Cancelled => repetition == Repetition::Harmless,
             _ => false,
         }
     }
+}
+
+/// What it does to carry a call out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// No more than carrying it out once: the tool is idempotent.
+    Harmless,
+    /// It may have its effect twice.
+    Harmful,
+}
+
+/// Statuses that say the request was turned away for now, before anything was done.
+fn was_not_carried_out(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 425 | 429 | 503)
+}
+
+/// Statuses that may not come again: RFC 9110, and those of common proxies above 520.
+fn is_passing(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 520..)
 }
 
 fn arguments_text(problems: &[ArgumentProblem]) -> String {
@@ -134,24 +163,27 @@ fn arguments_text(problems: &[ArgumentProblem]) -> String {
             argument => format!("`{argument}` {}", problem.message),
         })
         .collect();
-    format!("invalid arguments, nothing was sent: {}", lines.join("; "))
+    format!("invalid arguments, nothing was sent; correct them and call again: {}", lines.join("; "))
 }
 
 fn status_text(status: http::StatusCode, message: &str, retry_after: Option<Duration>) -> String {
     let said = if message.is_empty() { String::new() } else { format!(": {message}") };
     let advice = match (status.as_u16(), retry_after) {
-        (_, Some(wait)) => format!("wait {} s, then retry", wait.as_secs().max(1)),
+        (_, Some(wait)) => format!("wait {} s, then retry", wait.as_secs_f64().ceil().max(1.0)),
         (400 | 422, _) => "correct the arguments; the same call will fail again".to_owned(),
         (401, _) => "the configured credential is missing, wrong or expired; tell the operator, a retry will not help"
             .to_owned(),
         (403, _) => "the configured credential may not do this; tell the operator, a retry will not help".to_owned(),
-        (404, _) => "nothing has this name or id; list what exists, then call again".to_owned(),
+        (404, _) => {
+            "either nothing has this name or id, or the backend does not serve this operation; list what exists"
+                .to_owned()
+        }
         (409, _) => "it conflicts with the current state; read that first".to_owned(),
         (413, _) => "send less; the same call will fail again".to_owned(),
-        (408 | 425 | 429, _) => "wait a few seconds, then retry".to_owned(),
-        (500.., _) => {
-            "the fault is on the backend's side; retry once after a moment, then tell the operator".to_owned()
-        }
+        (425 | 429 | 503, _) => "nothing was done; wait a few seconds, then retry".to_owned(),
+        _ if is_passing(status) => "the fault is on the backend's side; if the call was to change something, read the \
+                                    current state first, then retry once"
+            .to_owned(),
         _ => "a retry will not help".to_owned(),
     };
     let reason = status.canonical_reason().unwrap_or("unknown status");

@@ -18,8 +18,8 @@
 //! | [`diagnostic`] | problems of specs as values with places; text and JSON | how specs are read |
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
-//! | [`config`] | settings, checked; alone reads the environment and secret files | specs |
-//! | [`services`] | which backend serves a namespace, base URL, credential | tools |
+//! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
+//! | [`services`] | which backend serves a namespace, base URL, credential | arguments, requests |
 //! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
@@ -29,7 +29,7 @@
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`telemetry`] | compiled-in files, time, logs | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, logs | |
 //!
 //! # Rules of direction
 //!
@@ -39,11 +39,12 @@
 //!
 //! # Adding a feature of the language
 //!
-//! Read the field in `spec/<section>.rs`; lower it in `catalog/<concept>.rs`. Lowering takes documents apart without
-//! `..`, so a new field does not compile until it is handled. A pair in `tests/specs` shows that it works, a `.bad` twin
-//! what is said when it is wrong.
+//! Read the field in `spec/<section>.rs`; lower it in `catalog/<concept>.rs`. Tools, operations and parameters are taken
+//! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
+//! that it works, a `.bad` twin what is said when it is wrong.
 
 pub mod backend;
+pub mod base_url;
 pub mod call;
 pub mod catalog;
 pub mod cli;
@@ -54,6 +55,8 @@ pub mod error;
 pub mod gateway;
 pub mod mask;
 pub mod mcp;
+pub mod nearest;
+pub mod random;
 pub mod schema;
 pub mod services;
 pub mod setup;

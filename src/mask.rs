@@ -1,6 +1,6 @@
 //! Replacing known secret values wherever text comes back from outside. Must not know where the secrets come from.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 pub const MASKED: &str = "[masked]";
 /// Shorter secrets occur inside words by chance, so they are replaced only where they stand alone.
 const MIN_INSIDE_WORDS: usize = 4;
+
+/// As requests are encoded: all but the unreserved characters of RFC 3986, section 2.3.
+const UNRESERVED_KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Secret values to look for, in the forms they commonly come back in.
 pub struct Mask {
@@ -27,7 +30,10 @@ impl Mask {
             }
             let json = Zeroizing::new(Value::from(plain).to_string());
             let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
-            for form in [plain, json, &utf8_percent_encode(plain, NON_ALPHANUMERIC).to_string()] {
+            let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
+            let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
+            let encoded = encoded.iter().chain(&lower).map(String::as_str);
+            for form in [plain, json].into_iter().chain(encoded) {
                 if !needles.iter().any(|needle| needle.as_str() == form) {
                     needles.push(Zeroizing::new(form.to_owned()));
                 }
@@ -77,6 +83,17 @@ impl Mask {
     }
 }
 
+/// `%2F` as `%2f`, which means the same.
+fn lower_case_escapes(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut digits = 0;
+    for character in text.chars() {
+        result.push(if digits > 0 { character.to_ascii_lowercase() } else { character });
+        digits = if character == '%' { 2 } else { usize::saturating_sub(digits, 1) };
+    }
+    result
+}
+
 /// Replaces a text where neither a letter nor a digit stands beside it.
 fn replace_alone(text: &str, needle: &str) -> String {
     let mut result = String::with_capacity(text.len());
@@ -105,7 +122,13 @@ mod tests {
         assert_eq!(mask.text("a pa\"ss word b"), "a [masked] b");
         assert_eq!(mask.text(r#"{"x":"pa\"ss word"}"#), r#"{"x":"[masked]"}"#);
         assert_eq!(mask.text("?k=pa%22ss%20word&"), "?k=[masked]&");
+        assert_eq!(mask.text("?k=pa%22ss%20word&"), "?k=[masked]&");
         assert_eq!(mask.text("nothing"), "nothing");
+        let key: SecretString = "sk-a/b+C.d".into();
+        let of_key = Mask::new([&key]);
+        for form in ["sk-a/b+C.d", "sk-a%2Fb%2BC.d", "sk-a%2fb%2bC.d", "sk%2Da%2Fb%2BC%2Ed"] {
+            assert_eq!(of_key.text(form), "[masked]", "{form}");
+        }
         let mut value = json!({"pa\"ss": ["x pa\"ss", 1]});
         mask.value(&mut value);
         assert_eq!(value, json!({"[masked]": ["x [masked]", 1]}));

@@ -104,9 +104,14 @@ impl SchemaStore {
         let shown = path.display();
         if !self.files.contains_key(path) {
             let found = self.readable(path, spec).ok_or_else(|| {
-                Problem::Message(format!(
-                    "no schema file `{shown}`; it must be in the folder above the spec's own, or in one given by `--schemas`"
-                ))
+                if path.is_file() {
+                    Problem::Message(format!(
+                        "`{shown}` is out of reach: a schema must be in the folder above the spec's own or deeper, or in one \
+                         given by `--schemas`"
+                    ))
+                } else {
+                    Problem::Message(format!("no schema file `{shown}`, nor one of its name in a folder given by `--schemas`"))
+                }
             })?;
             let text = spec::read_text(&found, MAX_FILE_BYTES)
                 .map_err(|error| Problem::Message(format!("schema file `{shown}` cannot be read: {error}")))?;
@@ -162,6 +167,21 @@ impl Inlining<'_> {
             let known = names_near(document, &target.pointer);
             Problem::Message(format!("`{}` has nothing at `#{}`{known}", target.path.display(), target.pointer))
         })?;
+        let is_library = |value: &Value| {
+            value.get("$defs").is_some()
+                && !["type", "properties", "$ref", "allOf", "anyOf", "oneOf", "enum", "const"]
+                    .iter()
+                    .any(|keyword| value.get(keyword).is_some())
+        };
+        if target.pointer.is_empty() && is_library(&value) {
+            let names = value.get("$defs").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+            let names: Vec<String> = names.take(8).map(|name| format!("`#/$defs/{name}`")).collect();
+            return Err(Problem::Message(format!(
+                "`{}` as a whole is no schema; name one in it, such as {}",
+                target.path.display(),
+                names.join(", ")
+            )));
+        }
         self.open.push(target.clone());
         let inlined = self.value(value, &target.path, depth);
         self.open.pop();
@@ -296,7 +316,7 @@ fn parse(name: &str, text: &str, sources: &mut SourceMap) -> Result<(FileId, Val
 fn names_near(document: &Value, pointer: &str) -> String {
     let Some((parent, last)) = pointer.rsplit_once('/') else { return String::new() };
     let Some(Value::Object(members)) = document.pointer(parent) else { return String::new() };
-    match crate::diagnostic::nearest(last, members.keys().map(String::as_str)) {
+    match crate::nearest::nearest(last, members.keys().map(String::as_str)) {
         Some(name) => format!("; did you mean `#{parent}/{name}`?"),
         None => String::new(),
     }
@@ -403,7 +423,7 @@ mod tests {
             ("../schemas/missing.json", "no schema file `schemas/missing.json`"),
             ("https://example.test/a.json", "on another host"),
             ("../schemas/a.json#/$defs/Remote", "on another host"),
-            ("../../../etc/passwd", "no schema file"),
+            ("../../../../../../../../../../etc/passwd", "out of reach"),
             ("../schemas/a.json#Secret", "JSON pointer"),
         ] {
             let problem = resolve(&files, reference).expect_err(reference);

@@ -1,14 +1,15 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
 use crate::{
-    backend::{Backend, Remote, choice::Choice, embedded},
+    backend::{Backend, Remote, embedded},
+    base_url,
     catalog::{self, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
     gateway::{Backends, Gateway},
     schema::SchemaStore,
-    services::{Choices, Resolution, Variables},
+    services::{Choices, Resolution, Secrets, choice::Choice},
     spec::{self, Workspace},
 };
 
@@ -51,9 +52,6 @@ pub enum SetupError {
     /// The HTTP client cannot be started.
     #[error("the HTTP client cannot be started: {0}")]
     Client(String),
-    /// Nothing could be loaded.
-    #[error("no tool could be loaded; what was found:\n{0}")]
-    NoTools(String),
 }
 
 /// Sets everything up.
@@ -65,10 +63,11 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     let resolution = Resolution {
         backends: &settings.backends,
         credentials: &settings.credentials,
-        variables: Variables::Environment,
+        secrets: if purpose == Purpose::Call { Secrets::Read } else { Secrets::Leave },
     };
     let choices = resolution.choices(&workspace);
     warn_of_unknown_namespaces(settings, &choices);
+    warn_of_split_service(&workspace, &choices);
     let embedded = match purpose {
         Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => Some(open(settings, clock)?),
         _ => None,
@@ -104,9 +103,34 @@ fn warn_of_unknown_namespaces(settings: &Settings, choices: &Choices) {
     for name in settings.backends.names().chain(settings.credentials.names()) {
         if !choices.keys().any(|(_, namespace)| namespace == name) {
             let known = choices.keys().map(|(_, namespace)| namespace.as_str());
-            let nearest = crate::diagnostic::nearest(name, known).unwrap_or_default();
-            tracing::warn!(namespace = name, nearest, "a setting names a namespace that no loaded spec consumes");
+            let near = crate::nearest::nearest(name, known);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            tracing::warn!("a setting names the namespace `{name}`, which no loaded spec consumes{near}");
         }
+    }
+}
+
+/// Warns where one part of Runloop's API stays on this machine while another goes to the service itself: a secret that is
+/// stored here is unknown there.
+fn warn_of_split_service(workspace: &Workspace, choices: &Choices) {
+    let on = |wanted: Choice| {
+        choices.iter().filter(move |(_, choice)| **choice == wanted).filter(|((index, namespace), _)| {
+            let document = workspace.documents.get(*index);
+            let mut services = document.into_iter().flat_map(|document| &document.consumes);
+            services.any(|consumes| {
+                consumes.namespace.value == *namespace
+                    && consumes.base_uri.as_ref().is_some_and(|base| base.value == embedded::RUNLOOP_BASE_URI)
+            })
+        })
+    };
+    let here = on(Choice::Embedded).next();
+    let there = on(Choice::Remote).next();
+    if let (Some(((_, here), _)), Some(((_, there), _))) = (here, there) {
+        tracing::warn!(
+            "`{here}` is served on this machine, while `{there}` of the same API goes to {}; to have both in one place, \
+             give `--backend remote` or `--backend embedded`",
+            embedded::RUNLOOP_BASE_URI
+        );
     }
 }
 
@@ -123,7 +147,7 @@ fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
                 let consumed = consumes.find(|consumes| consumes.namespace.value == *namespace);
                 let base = consumed.and_then(|consumes| consumes.base_uri.as_ref());
                 base.filter(|base| !base.value.is_empty())
-                    .map_or("no address yet".to_owned(), |base| base.value.clone())
+                    .map_or("no address yet".to_owned(), |base| base_url::shown(&base.value))
             }
         };
         match lines.iter_mut().find(|(known, _)| *known == target) {

@@ -12,7 +12,7 @@ const DEFAULT_FILTER: &str = "warn,keyglass=info";
 
 /// Starts logging. A filter that cannot be read is reported, and the default holds.
 pub fn start() {
-    let given = config::log_filter();
+    let given = config::variable("KEYGLASS_LOG");
     let filter = given.as_deref().map(EnvFilter::try_new);
     let problem = filter.as_ref().and_then(|filter| filter.as_ref().err().map(ToString::to_string));
     let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));

@@ -1,6 +1,5 @@
 //! Where a request goes: over HTTP to a service, or to the backend built in. Knows nothing of tools.
 
-pub mod choice;
 pub mod embedded;
 pub mod remote;
 
@@ -42,7 +41,7 @@ pub enum Backend {
 impl Backend {
     /// Sends a request and reads the whole answer, within the limits. The status is not judged here.
     ///
-    /// Errors: [`CallError::Timeout`], [`CallError::Unreachable`], [`CallError::Oversized`].
+    /// Errors: [`CallError::Timeout`], [`CallError::Unreachable`], [`CallError::Broken`], [`CallError::Oversized`].
     pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, CallError> {
         let answer = async {
             match self {
@@ -59,7 +58,7 @@ async fn send_embedded(router: Router, request: Request<Bytes>, limit: usize) ->
     let (parts, mut body) = response.into_parts();
     let mut collected = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| CallError::Unreachable("its answer broke off"))?;
+        let frame = frame.map_err(|_| CallError::Broken("in the middle of its body"))?;
         if let Ok(chunk) = frame.into_data() {
             append(&mut collected, &chunk, limit)?;
         }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 
 use super::append;
-use crate::{catalog::service::is_loopback, error::CallError};
+use crate::{base_url::is_loopback, error::CallError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("keyglass/", env!("CARGO_PKG_VERSION"));
@@ -40,10 +40,10 @@ impl Remote {
             request.try_into().map_err(|error| CallError::Internal(format!("not a request: {error}")))?;
         // The client's own URL parser has the last word on what goes out.
         if request.url().path() != path {
-            return Err(CallError::Internal(format!("the client would change the path `{path}`")));
+            return Err(CallError::Internal("the HTTP client would change the path".to_owned()));
         }
         let client = if is_loopback(request.url()) { &self.local } else { &self.client };
-        let mut answer = client.execute(request).await.map_err(|error| unreachable(&error))?;
+        let mut answer = client.execute(request).await.map_err(|error| no_answer(&error))?;
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
@@ -52,7 +52,7 @@ impl Remote {
             return Err(CallError::Oversized(limit));
         }
         let mut collected = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|_| CallError::Broken("in the middle of its body"))? {
             append(&mut collected, &chunk, limit)?;
         }
         *response.body_mut() = collected.freeze();
@@ -60,35 +60,39 @@ impl Remote {
     }
 }
 
-/// Why there was no answer, in words that tell nothing of the network's inside.
-fn unreachable(error: &reqwest::Error) -> CallError {
+/// Why there was no answer, in words that tell nothing of the network's inside. A request that may have arrived is told
+/// from one that cannot have.
+fn no_answer(error: &reqwest::Error) -> CallError {
+    let reason = reason(error);
+    if error.is_connect() { CallError::Unreachable(reason) } else { CallError::Broken(reason) }
+}
+
+fn reason(error: &reqwest::Error) -> &'static str {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             match io.kind() {
-                io::ErrorKind::ConnectionRefused => return CallError::Unreachable("the connection was refused"),
+                io::ErrorKind::ConnectionRefused => return "the connection was refused",
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-                    return CallError::Unreachable("the connection broke off");
+                    return "the connection was cut";
                 }
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-                    return CallError::Unreachable("there is no route to it");
-                }
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => return "there is no route to it",
                 _ => {}
             }
         }
         let text = cause.to_string();
         if text.contains("dns error") || text.contains("failed to lookup address") {
-            return CallError::Unreachable("its host name could not be resolved");
+            return "its host name could not be resolved";
         }
         if text.contains("certificate") || text.contains("TLS") || text.contains("HandshakeFailure") {
-            return CallError::Unreachable("the TLS handshake failed");
+            return "the TLS handshake failed";
         }
         source = cause.source();
     }
     match error {
-        error if error.is_timeout() => CallError::Unreachable("no connection was made in time"),
-        error if error.is_connect() => CallError::Unreachable("no connection could be made"),
-        _ => CallError::Unreachable("its answer broke off or is not HTTP"),
+        error if error.is_timeout() => "no connection was made in time",
+        error if error.is_connect() => "no connection could be made",
+        _ => "what came back is not HTTP",
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a client may assume about a tool's effects: as the spec states it, else worked out from the operation.
 
+use super::names;
 use crate::{
     diagnostic::{Code, Diagnostic},
+    error::Repetition,
     spec,
 };
 
@@ -16,6 +18,24 @@ pub struct Hints {
     pub idempotent: bool,
     /// The tool reaches into a world that nobody controls.
     pub open_world: bool,
+}
+
+impl Hints {
+    /// The hints of two tools that are one: what both allow a client to assume.
+    #[must_use]
+    pub fn careful(self, other: Self) -> Self {
+        Self {
+            read_only: self.read_only && other.read_only,
+            destructive: self.destructive || other.destructive,
+            idempotent: self.idempotent && other.idempotent,
+            open_world: self.open_world || other.open_world,
+        }
+    }
+
+    /// What it does to call the tool twice.
+    pub fn repetition(self) -> Repetition {
+        if self.read_only || self.idempotent { Repetition::Harmless } else { Repetition::Harmful }
+    }
 }
 
 /// Words that tell an operation takes something away, whatever its HTTP method.
@@ -35,8 +55,8 @@ const DESTRUCTIVE_WORDS: [&str; 13] = [
     "truncate",
 ];
 
-/// Lowers the hints of a tool. What the spec states wins, but for one case: a statement that would make a client run a
-/// destructive operation unasked is corrected. Contradictions are reported.
+/// Lowers the hints of a tool. What the spec states wins, unless it would let a client run unasked what takes something
+/// away: that is corrected and reported.
 pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, problems: &mut Vec<Diagnostic>) -> Hints {
     let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
     let safe_method = matches!(method, "GET" | "HEAD" | "OPTIONS");
@@ -50,48 +70,44 @@ pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, pr
         // As MCP does where nothing is said: an arbitrary service may reach anywhere.
         open_world: open_world.as_ref().is_none_or(|flag| flag.value),
     };
-    if let Some(flag) = read_only
-        && flag.value
-        && (!safe_method || hints.destructive)
-    {
-        let message = format!("`readOnly: true` contradicts `{method} {path}`; it is taken as `false`");
-        problems.push(Diagnostic::warning(Code::ContradictoryHints, flag.span, message));
-        hints.read_only = false;
-    }
+    let contradiction = |flag: &spec::Spanned<bool>, name: &str, taken: bool| {
+        let message = format!("`{name}: {}` contradicts `{method} {path}`; it is taken as `{taken}`", flag.value);
+        Diagnostic::warning(Code::ContradictoryHints, flag.span, message).with_help(
+            "a client may run a tool unasked that only reads or destroys nothing, so the careful answer holds",
+        )
+    };
     if let Some(flag) = destructive
         && !flag.value
         && takes_away
         && !safe_method
     {
-        let message = format!("`destructive: false` contradicts `{method} {path}`; it is taken as `true`");
-        problems.push(Diagnostic::warning(Code::ContradictoryHints, flag.span, message));
+        problems.push(contradiction(flag, "destructive", true));
         hints.destructive = true;
     }
+    // A search by POST may truly read only; what takes something away, or is said to, never does.
+    if let Some(flag) = read_only
+        && flag.value
+        && (hints.destructive || method == "DELETE")
+    {
+        problems.push(contradiction(flag, "readOnly", false));
+    }
+    hints.read_only &= !hints.destructive && method != "DELETE";
     hints
 }
 
 /// Whether a word of a path or of a camel-case, snake-case or kebab-case name is destructive. Placeholders do not count.
 fn has_destructive_word(text: &str) -> bool {
+    let mut without_placeholders = String::new();
     let mut inside = 0_usize;
-    let mut word = String::new();
-    let mut found = false;
-    for character in text.chars().chain(['/']) {
+    for character in text.chars() {
         match character {
             '{' => inside += 1,
             '}' => inside = inside.saturating_sub(1),
             _ if inside > 0 => {}
-            character => {
-                if !character.is_alphabetic() || character.is_uppercase() {
-                    found |= DESTRUCTIVE_WORDS.contains(&word.as_str());
-                    word.clear();
-                }
-                if character.is_alphabetic() {
-                    word.extend(character.to_lowercase());
-                }
-            }
+            character => without_placeholders.push(character),
         }
     }
-    found
+    names::snake_case(&without_placeholders).split('_').any(|word| DESTRUCTIVE_WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -116,6 +132,7 @@ mod tests {
             ("POST", "/v1/x/{id}", "killAsyncExecution", false, true, false),
             ("DELETE", "/v1/x/{id}", "x", false, true, true),
             ("PUT", "/v1/x/{delete}", "undeleteX", false, false, true),
+            ("POST", "/v1/all", "DELETE_ALL", false, true, false),
             ("POST", "/v1/objects/{id}/download", "dropletCreate", false, false, false),
         ] {
             let hints = lower(&spec::Hints::default(), method, path, name, &mut Vec::new());
@@ -130,6 +147,13 @@ mod tests {
         let hints = lower(&stated, "POST", "/v1/secrets/{name}/delete", "x", &mut problems);
         assert!(!hints.read_only && hints.destructive);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::ContradictoryHints; 2]);
+        let stated = spec::Hints { destructive: flag(true), ..spec::Hints::default() };
+        assert!(
+            !lower(&stated, "GET", "/v1/secrets", "x", &mut problems).read_only,
+            "no tool both destroys and only reads"
+        );
+        let stated = spec::Hints { read_only: flag(true), ..spec::Hints::default() };
+        assert!(lower(&stated, "POST", "/v1/search", "search", &mut problems).read_only, "a search by POST");
         let stated = spec::Hints { destructive: flag(true), idempotent: flag(true), ..spec::Hints::default() };
         let hints = lower(&stated, "POST", "/v1/secrets/{name}", "updateSecret", &mut problems);
         assert!(hints.destructive && hints.idempotent, "what is stated wins where it is the careful answer");

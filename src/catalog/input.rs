@@ -7,13 +7,13 @@ use jsonschema::{
     Validator,
     error::{TypeKind, ValidationErrorKind},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::JsonObject;
 use crate::{
-    diagnostic::nearest,
     error::{ArgumentProblem, CallError},
+    nearest::nearest,
 };
 
 /// How many problems one error names.
@@ -111,7 +111,17 @@ impl InputSchema {
     /// The values of secret arguments (`writeOnly` or `format: password`), to be masked wherever text comes back.
     pub fn secrets(&self, arguments: &JsonObject) -> Vec<SecretString> {
         let mut found = Vec::new();
-        collect_secrets(&self.full, &Value::Object(arguments.clone()), false, &mut found);
+        for (name, value) in arguments {
+            collect_secrets(&members(&self.full, name), value, false, &mut found);
+        }
+        // A value that also stands in an open argument is no secret, and masking it would garble the answer.
+        let open = |secret: &SecretString| {
+            arguments.iter().any(|(name, value)| {
+                value.as_str() == Some(secret.expose_secret())
+                    && !members(&self.full, name).iter().any(|schema| marks_secret(schema))
+            })
+        };
+        found.retain(|secret| !open(secret));
         found
     }
 
@@ -134,7 +144,11 @@ impl InputSchema {
                     .unwrap_or_default();
                 return unexpected.iter().map(|name| unknown(&here, name, &known)).collect();
             }
-            ValidationErrorKind::Type { kind } => wrong_type(kind, error.instance(), &given),
+            ValidationErrorKind::Type { kind } => {
+                let meaning = schema.and_then(|schema| schema.get("description")?.as_str());
+                let meaning = meaning.map(|text| format!(" ({})", text.trim_end_matches('.'))).unwrap_or_default();
+                wrong_type(kind, error.instance(), &given, &meaning)
+            }
             ValidationErrorKind::Enum { options } => wrong_option(options, error.instance(), &given),
             ValidationErrorKind::Constant { expected_value } => format!("must be {expected_value}, got {given}"),
             ValidationErrorKind::Minimum { limit } => format!("must be at least {limit}, got {given}"),
@@ -150,7 +164,10 @@ impl InputSchema {
             ValidationErrorKind::Pattern { pattern } => format!("must match the pattern `{pattern}`, got {given}"),
             ValidationErrorKind::Format { format } => format!("must be a valid `{format}`, got {given}"),
             ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-                format!("fits none of the allowed forms, got {given}")
+                let forms: Vec<String> =
+                    schema.into_iter().flat_map(branches).map(|form| describe(Some(form))).collect();
+                let forms = if forms.is_empty() { String::new() } else { format!(": {}", forms.join(", or ")) };
+                format!("fits none of the allowed forms{forms}; got {given}")
             }
             other => format!("does not meet `{}` of its schema, got {given}", other.keyword()),
         };
@@ -167,13 +184,11 @@ impl InputSchema {
 
     /// Whether a value lies in a secret one. What the schema does not know might be one in the wrong place.
     fn is_secret(&self, pointer: &str) -> bool {
-        let mut schema = &self.full;
+        let mut schemas = vec![&self.full];
         for step in pointer.split('/').skip(1) {
             let name = step.replace("~1", "/").replace("~0", "~");
-            let next = schema.get("properties").and_then(|properties| properties.get(&name));
-            let Some(next) = next.or_else(|| schema.get("items")) else { return true };
-            schema = next;
-            if marks_secret(schema) {
+            schemas = schemas.iter().flat_map(|schema| members(schema, &name)).collect();
+            if schemas.is_empty() || schemas.iter().any(|schema| marks_secret(schema)) {
                 return true;
             }
         }
@@ -181,25 +196,55 @@ impl InputSchema {
     }
 }
 
-/// Whether a schema marks its values as secret: `writeOnly` (JSON Schema validation, section 9.4) or OpenAPI's
-/// `format: password`.
+/// Whether a schema, or a branch of it, marks its values as secret: `writeOnly` (JSON Schema validation, section 9.4) or
+/// OpenAPI's `format: password`.
 fn marks_secret(schema: &Value) -> bool {
-    schema.get("writeOnly") == Some(&Value::Bool(true)) || schema.get("format") == Some(&json!("password"))
+    schema.get("writeOnly") == Some(&Value::Bool(true))
+        || schema.get("format") == Some(&json!("password"))
+        || branches(schema).any(marks_secret)
 }
 
-fn collect_secrets(schema: &Value, value: &Value, inside: bool, found: &mut Vec<SecretString>) {
-    let inside = inside || marks_secret(schema);
+/// The alternatives that a schema combines.
+fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|keyword| schema.get(keyword)?.as_array()).flatten();
+    lists.chain(["if", "then", "else"].into_iter().filter_map(|keyword| schema.get(keyword)))
+}
+
+/// Every schema that says something of a member or an item of a value, in all branches.
+fn members<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
+    let mut found: Vec<&Value> = Vec::new();
+    let named = schema.get("properties").and_then(|properties| properties.get(name));
+    found.extend(named);
+    if named.is_none() {
+        found.extend(schema.get("additionalProperties").filter(|schema| schema.is_object()));
+        found.extend(
+            schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()),
+        );
+    }
+    if let Ok(index) = name.parse::<usize>() {
+        let item = schema.get("prefixItems").and_then(|items| items.get(index));
+        found.extend(item.or_else(|| schema.get("items").filter(|schema| schema.is_object())));
+    }
+    for branch in branches(schema) {
+        found.extend(members(branch, name));
+    }
+    found
+}
+
+fn collect_secrets(schemas: &[&Value], value: &Value, inside: bool, found: &mut Vec<SecretString>) {
+    let inside = inside || schemas.iter().any(|schema| marks_secret(schema));
+    let below = |name: &str| schemas.iter().flat_map(|schema| members(schema, name)).collect::<Vec<_>>();
     match value {
         Value::String(text) if inside => found.push(SecretString::from(text.as_str())),
         Value::Number(number) if inside => found.push(SecretString::from(number.to_string())),
         Value::Array(items) => {
-            let schema = schema.get("items").unwrap_or(&Value::Null);
-            items.iter().for_each(|item| collect_secrets(schema, item, inside, found));
+            for (index, item) in items.iter().enumerate() {
+                collect_secrets(&below(&index.to_string()), item, inside, found);
+            }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                let schema = schema.get("properties").and_then(|properties| properties.get(name));
-                collect_secrets(schema.unwrap_or(&Value::Null), member, inside, found);
+                collect_secrets(&below(name), member, inside, found);
             }
         }
         _ => {}
@@ -250,17 +295,17 @@ fn simplify(schema: Value) -> Value {
 }
 
 fn unknown(here: &str, name: &str, known: &[&str]) -> ArgumentProblem {
-    let nearest = nearest(name, known.iter().copied()).map(|name| format!("; did you mean `{name}`?"));
+    let nearest = nearest(name, known.iter().copied()).map(|name| format!(" (did you mean `{name}`?)"));
     let list = match known {
         [] => "there are none".to_owned(),
-        known => format!("the known ones are {}", quoted(known)),
+        known => format!("known: {}", quoted(known)),
     };
     let what = if here.is_empty() { "argument" } else { "member" };
     let message = format!("is not a known {what}{}; {list}", nearest.unwrap_or_default());
     ArgumentProblem { argument: join(here, name), message }
 }
 
-fn wrong_type(kind: &TypeKind, instance: &Value, given: &str) -> String {
+fn wrong_type(kind: &TypeKind, instance: &Value, given: &str, meaning: &str) -> String {
     let types: Vec<String> = match kind {
         TypeKind::Single(single) => vec![single.to_string()],
         TypeKind::Multiple(set) => set.iter().map(|single| single.to_string()).collect(),
@@ -268,23 +313,25 @@ fn wrong_type(kind: &TypeKind, instance: &Value, given: &str) -> String {
     let wanted = types.iter().find(|name| *name != "null").map_or("null", String::as_str);
     let expected = with_article(wanted);
     let advice = match (wanted, instance) {
-        ("integer" | "number", Value::String(text)) if text.trim().parse::<f64>().is_ok() => {
-            "; send the number without quotes".to_owned()
+        ("integer" | "number", Value::String(text))
+            if serde_json::from_str::<serde_json::Number>(text.trim()).is_ok() =>
+        {
+            "; send the number without quotes"
         }
-        ("boolean", Value::String(text)) if matches!(text.as_str(), "true" | "false") => {
-            "; send it without quotes".to_owned()
+        ("boolean", Value::String(text)) if matches!(text.as_str(), "true" | "false") => "; send it without quotes",
+        ("boolean", _) => "; send true or false",
+        ("object" | "array", Value::String(text)) if text.trim_start().starts_with(['{', '[']) => {
+            "; send the JSON itself, not inside a string"
         }
-        ("object" | "array", Value::String(_)) => format!("; send {expected} itself, not its text"),
-        ("string", Value::Number(_) | Value::Bool(_)) => "; send it in quotes".to_owned(),
-        _ => String::new(),
+        ("array", Value::String(_)) => "; send a list, such as [\"…\"]",
+        ("object", _) => "; send a JSON object, such as {\"name\": \"…\"}",
+        ("string", Value::Number(_) | Value::Bool(_)) => "; send it in quotes",
+        _ => "",
     };
-    format!("must be {expected}, got {given}{advice}")
+    format!("must be {expected}{meaning}, got {given}{advice}")
 }
 
 fn wrong_option(options: &Value, instance: &Value, given: &str) -> String {
-    let texts: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let near = instance.as_str().and_then(|given| nearest(given, texts.iter().copied()));
-    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let all: Vec<String> = options
         .as_array()
         .into_iter()
@@ -293,7 +340,27 @@ fn wrong_option(options: &Value, instance: &Value, given: &str) -> String {
         .map(|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned))
         .collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let near = instance.as_str().and_then(|given| meant_option(given, &all));
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("must be one of {}; got {given}{near}", quoted(&all))
+}
+
+/// The option that was probably meant: compared without what all options begin with, and only for a clear slip, since
+/// the nearest of a few grave options is no help.
+fn meant_option<'a>(given: &str, options: &[&'a str]) -> Option<&'a str> {
+    let first = options.first()?;
+    let shared = (0..=first.len()).rev().find(|end| {
+        first
+            .get(..*end)
+            .is_some_and(|start| start.ends_with('_') && options.iter().all(|option| option.starts_with(start)))
+    });
+    let prefix = shared.and_then(|end| first.get(..end)).unwrap_or_default();
+    let bare = |text: &str| text.to_uppercase().trim_start_matches(&prefix.to_uppercase()).to_owned();
+    let given = bare(given);
+    let distances = options.iter().map(|option| (strsim::osa_distance(&given, &bare(option)), *option));
+    let (distance, option) = distances.min_by_key(|(distance, _)| *distance)?;
+    let allowed = if given.len() > 64 { 0 } else { given.len() / 5 };
+    (distance <= allowed).then_some(option)
 }
 
 /// What a schema expects, in a few words.
@@ -429,7 +496,10 @@ mod tests {
         for (arguments, expected) in [
             (json!({"value": "b"}), "`name` is required: a string (The name)"),
             (json!({"name": "", "value": "b"}), "`name` must not be empty"),
-            (json!({"name": 7, "value": "b"}), "`name` must be a string, got the number 7; send it in quotes"),
+            (
+                json!({"name": 7, "value": "b"}),
+                "`name` must be a string (The name), got the number 7; send it in quotes",
+            ),
             (
                 json!({"name": "A", "value": "b", "limit": "20"}),
                 "`limit` must be a whole number, got the string \"20\"; send the number without quotes",
@@ -437,19 +507,19 @@ mod tests {
             (json!({"name": "A", "value": "b", "limit": 0}), "`limit` must be at least 1, got the number 0"),
             (
                 json!({"name": "A", "value": "b", "scopes": "[]"}),
-                "`scopes` must be an array, got the string \"[]\"; send an array itself, not its text",
+                "`scopes` must be an array, got the string \"[]\"; send the JSON itself, not inside a string",
             ),
             (
-                json!({"name": "A", "value": "b", "scopes": [{"level": "raead"}]}),
-                "`scopes[0].level` must be one of `READ`, `WRITE`; got the string \"raead\"; did you mean `READ`?",
+                json!({"name": "A", "value": "b", "scopes": [{"level": "wriite"}]}),
+                "`scopes[0].level` must be one of `READ`, `WRITE`; got the string \"wriite\"; did you mean `WRITE`?",
             ),
             (
                 json!({"name": "A", "value": "b", "scopes": [{"lvl": 1}]}),
-                "`scopes[0].lvl` is not a known member; the known ones are `level`, `token`",
+                "`scopes[0].lvl` is not a known member; known: `level`, `token`",
             ),
             (
                 json!({"nmae": "A", "name": "A", "value": "b"}),
-                "`nmae` is not a known argument; did you mean `name`?; the known ones are",
+                "`nmae` is not a known argument (did you mean `name`?); known: `name`",
             ),
         ] {
             let text = problems(arguments);
@@ -471,6 +541,37 @@ mod tests {
     }
 
     #[test]
+    fn an_option_is_offered_for_a_clear_slip_alone() {
+        let types = ["RESOURCE_TYPE_AGENTS", "RESOURCE_TYPE_SCENARIOS", "RESOURCE_TYPE_ACCOUNT"];
+        for (given, expected) in [
+            ("AGENTS", Some("RESOURCE_TYPE_AGENTS")),
+            ("agents", Some("RESOURCE_TYPE_AGENTS")),
+            ("RESOURCE_TYPE_ACCOUNTS", Some("RESOURCE_TYPE_ACCOUNT")),
+            ("RESOURCE_TYPE_SECRETS", None),
+            ("RESOURCE_TYPE_SECRET", None),
+            ("", None),
+        ] {
+            assert_eq!(meant_option(given, &types), expected, "{given}");
+        }
+        assert_eq!(meant_option("read", &["ACCESS_LEVEL_NONE", "ACCESS_LEVEL_READ"]), Some("ACCESS_LEVEL_READ"));
+    }
+
+    #[test]
+    fn a_secret_in_a_branch_is_a_secret() {
+        let password = json!({"anyOf": [{"type": "string", "format": "password", "maxLength": 5}, {"type": "null"}]});
+        let tokens =
+            json!({"type": "object", "additionalProperties": {"type": "string", "writeOnly": true, "maxLength": 3}});
+        let schema = InputSchema::new(&[argument("password", false, password), argument("tokens", false, tokens)]);
+        let schema = schema.expect("valid");
+        let Value::Object(arguments) = json!({"password": "canary-one", "tokens": {"a": "canary-two"}}) else {
+            panic!("an object")
+        };
+        let text = schema.check(&arguments).expect_err("refused").to_string();
+        assert!(text.contains("`password`") && text.contains("`tokens.a`") && !text.contains("canary"), "{text}");
+        assert_eq!(schema.secrets(&arguments).len(), 2);
+    }
+
+    #[test]
     fn secrets_are_found_wherever_the_schema_marks_them() {
         use secrecy::ExposeSecret;
         let Value::Object(arguments) = json!({"name": "A", "value": "one", "scopes": [{"token": "two"}]}) else {
@@ -478,5 +579,7 @@ mod tests {
         };
         let found: Vec<String> = schema().secrets(&arguments).iter().map(|s| s.expose_secret().to_owned()).collect();
         assert_eq!(found, ["one", "two"]);
+        let Value::Object(arguments) = json!({"name": "same", "value": "same"}) else { panic!("an object") };
+        assert!(schema().secrets(&arguments).is_empty(), "what stands in an open argument is no secret");
     }
 }

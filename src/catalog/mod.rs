@@ -10,6 +10,7 @@ pub mod output;
 pub mod request;
 pub mod service;
 pub mod template;
+mod wiring;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -44,8 +45,8 @@ pub struct CompiledTool {
     pub hints: Hints,
     /// The arguments.
     pub input: InputSchema,
-    /// The result, where the spec says what it is.
-    pub output: Option<OutputSchema>,
+    /// The result.
+    pub output: OutputSchema,
     /// The request it makes.
     pub request: RequestTemplate,
     /// The operation as the spec writes it: `METHOD /path/{placeholder}`.

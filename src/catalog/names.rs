@@ -31,6 +31,36 @@ pub fn told_apart(prefix: &str, name: &str) -> String {
     offered(&format!("{prefix}_{name}"))
 }
 
+/// `createAPIKey` → `create_api_key`.
+pub fn snake_case(name: &str) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    let mut result = String::new();
+    for (index, character) in characters.iter().enumerate() {
+        if !character.is_ascii_alphanumeric() {
+            if !result.is_empty() && !result.ends_with('_') {
+                result.push('_');
+            }
+            continue;
+        }
+        let before = index.checked_sub(1).and_then(|before| characters.get(before));
+        let after_lower = before.is_some_and(|before| before.is_ascii_lowercase() || before.is_ascii_digit());
+        let ends_acronym = before.is_some_and(char::is_ascii_uppercase)
+            && characters.get(index + 1).is_some_and(char::is_ascii_lowercase);
+        if character.is_ascii_uppercase() && (after_lower || ends_acronym) && !result.ends_with('_') {
+            result.push('_');
+        }
+        result.push(character.to_ascii_lowercase());
+    }
+    result.trim_end_matches('_').to_owned()
+}
+
+/// A name as a person reads it: `create_api_key` → `Create api key`.
+pub fn readable(name: &str) -> String {
+    let text = snake_case(name).replace('_', " ");
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
 fn cut(long: &str, original: &str) -> String {
     let digest: String = Sha256::digest(original).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let start: String = long.chars().take(MAX_NAME - digest.len() - 1).collect();
@@ -59,6 +89,20 @@ mod tests {
         let long = "a".repeat(100);
         assert_eq!(offered(&long).len(), MAX_NAME);
         assert_ne!(offered(&long), offered(&"a".repeat(101)));
+    }
+
+    #[test]
+    fn names_are_split_into_words() {
+        for (name, expected) in [
+            ("createAPIKey", "create_api_key"),
+            ("listSecrets", "list_secrets"),
+            ("get-pet", "get_pet"),
+            ("GET /v1/x", "get_v1_x"),
+            ("devboxReadFileContents", "devbox_read_file_contents"),
+        ] {
+            assert_eq!(snake_case(name), expected);
+        }
+        assert_eq!(readable("list_secrets"), "List secrets");
     }
 
     proptest! {

@@ -19,7 +19,10 @@ impl OutputSchema {
     /// Builds the schema of a result from that of an answer. Error: why it is not a valid schema.
     pub fn new(answer: Value) -> Result<Self, String> {
         let mut listed = match open(answer) {
-            Value::Object(schema) if is_object_schema(&schema) => schema,
+            Value::Object(mut schema) if is_object_schema(&schema) => {
+                schema.insert("type".to_owned(), json!("object")); // null comes back as an empty object
+                schema
+            }
             schema => {
                 let member = if is_array_schema(&schema) { ITEMS } else { RESULT };
                 let mut wrapped = JsonObject::new();
@@ -34,6 +37,14 @@ impl OutputSchema {
             .should_validate_formats(false)
             .build(&Value::Object(listed.clone()))
             .map_err(|error| error.masked().to_string())?;
+        Ok(Self { listed, validator })
+    }
+
+    /// The schema of a result of which nothing is known: any object.
+    pub fn any() -> Result<Self, String> {
+        let listed = JsonObject::from_iter([("type".to_owned(), json!("object"))]);
+        let validator = jsonschema::draft202012::new(&Value::Object(listed.clone()));
+        let validator = validator.map_err(|error| error.masked().to_string())?;
         Ok(Self { listed, validator })
     }
 
@@ -64,8 +75,15 @@ pub fn as_object(answer: Value) -> JsonObject {
     }
 }
 
+/// Whether a schema is of objects, or of objects and null, stated or by its members.
 fn is_object_schema(schema: &JsonObject) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "object")
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => {
+            kinds.iter().any(|kind| kind == "object") && kinds.iter().all(|kind| kind == "object" || kind == "null")
+        }
+        Some(kind) => kind == "object",
+        None => schema.contains_key("properties"),
+    }
 }
 
 fn is_array_schema(schema: &Value) -> bool {
@@ -130,6 +148,19 @@ mod tests {
         assert_eq!(schema.deviation(&object(json!({"id": "a", "at": null, "new": 1}))), None);
         let deviation = schema.deviation(&object(json!({"id": 12345}))).expect("deviates");
         assert!(deviation.contains("/id") && !deviation.contains("12345"), "{deviation}");
+    }
+
+    #[test]
+    fn an_object_or_null_is_an_object() {
+        for kind in [
+            json!({"type": ["object", "null"], "properties": {"id": {"type": "integer"}}}),
+            json!({"properties": {"id": {"type": "integer"}}}),
+        ] {
+            let schema = OutputSchema::new(kind).expect("valid");
+            assert_eq!(schema.listed()["type"], "object");
+            assert!(schema.deviation(&object(json!({"id": "7"}))).is_some());
+            assert_eq!(schema.deviation(&object(json!({}))), None);
+        }
     }
 
     #[test]

@@ -78,6 +78,15 @@ impl PathTemplate {
             return Err("holds a space or control character".to_owned());
         }
         let text = text.strip_prefix('/').unwrap_or(text);
+        // The client's own URL parser has the last word on what goes out: what it would change, a call could not send.
+        let literal: String =
+            text.split('{').map(|part| part.rsplit('}').next().unwrap_or(part)).collect::<Vec<_>>().join("x");
+        let parsed = url::Url::parse("https://host.invalid/").and_then(|base| base.join(&format!("/{literal}")));
+        if parsed.ok().is_none_or(|url| url.path() != format!("/{literal}")) {
+            return Err(
+                "holds characters that a URL cannot have as they stand, or a `.` or `..` step; encode them".to_owned()
+            );
+        }
         let segments = text.split('/').map(parse_segment).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { segments })
     }
@@ -132,6 +141,14 @@ impl PathTemplate {
 }
 
 impl Fill {
+    /// The argument that fills it.
+    pub fn argument(&self) -> Option<&str> {
+        match self {
+            Self::Argument(name) => Some(name),
+            Self::Literal(_) => None,
+        }
+    }
+
     fn value<'a>(&'a self, arguments: &'a JsonObject) -> Option<&'a Value> {
         match self {
             Self::Argument(name) => arguments.get(name),
@@ -148,6 +165,21 @@ impl Fill {
 }
 
 impl RequestTemplate {
+    /// What fills its slots.
+    pub fn fills(&self) -> impl Iterator<Item = &Fill> {
+        let path = self.path.segments.iter().flatten().filter_map(|piece| match piece {
+            PathPiece::Placeholder(_, fill) => Some(fill),
+            PathPiece::Text(_) => None,
+        });
+        let slots = self.query.iter().map(|(_, fill)| fill).chain(self.headers.iter().map(|(_, fill)| fill));
+        let body: Vec<&Fill> = match &self.body {
+            BodyTemplate::None => Vec::new(),
+            BodyTemplate::Whole(fill) => vec![fill],
+            BodyTemplate::Members(members) => members.iter().map(|(_, fill)| fill).collect(),
+        };
+        path.chain(slots).chain(body)
+    }
+
     /// Fills the template in. Errors: [`CallError::Arguments`] for a value that cannot stand in its slot.
     pub fn bind(&self, arguments: &JsonObject, endpoint: &Endpoint) -> Result<Request<Bytes>, CallError> {
         let mut problems = Vec::new();

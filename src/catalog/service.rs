@@ -76,58 +76,9 @@ impl Credential {
     }
 }
 
-/// Checks and normalises a base URL. The error says what is wrong, to be put behind the URL's name.
-pub fn base_url(text: &str) -> Result<Url, &'static str> {
-    let mut url =
-        Url::parse(text.trim()).map_err(|_| "is not a URL; expected one like `https://api.example.com/v1`")?;
-    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() || !url.has_host() {
-        return Err("must start with `https://` or `http://` and name a host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user or password; give the credential by reference");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must have neither a query nor a fragment");
-    }
-    if url.path().contains(['{', '}']) || text.contains(['{', '}']) {
-        return Err("still holds a placeholder; set the real address");
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    Ok(url)
-}
-
-/// Whether a URL names this machine itself.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base_urls_are_checked() {
-        for (text, expected) in [
-            ("https://api.runloop.ai", Some("https://api.runloop.ai/")),
-            (" http://127.0.0.1:80/v1/ ", Some("http://127.0.0.1/v1")),
-            ("", None),
-            ("api.runloop.ai", None),
-            ("ftp://host/", None),
-            ("https://user:pass@host/", None),
-            ("https://host/?a=b", None),
-            ("https://{region}.host/", None),
-            ("https://host/{version}", None),
-            ("https:///path", Some("https://path/")),
-        ] {
-            assert_eq!(base_url(text).ok().map(|url| url.to_string()).as_deref(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_credential_is_not_printed() {

@@ -8,12 +8,11 @@ use serde_json::Value;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_diagnostics, print};
 use crate::{
-    call::CallContext,
+    call::{self, CallContext},
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
     config::Options,
-    diagnostic::nearest,
-    mcp,
+    nearest::nearest,
     setup::{Purpose, setup},
 };
 
@@ -36,7 +35,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, options } = arguments;
-    let set_up = setup(&options.settings()?, Purpose::Call, Clock::System)?;
+    let set_up = setup(&options.or_environment()?.settings()?, Purpose::Call, Clock::System)?;
     log_diagnostics(&set_up.diagnostics, &set_up.sources);
     let gateway = set_up.gateway;
     let Some(tool) = gateway.tool(&name) else {
@@ -53,7 +52,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(text) => object(text)?,
         None => pairs(tool, &arguments)?,
     };
-    let context = CallContext { request_id: mcp::request_id()? };
+    let context = CallContext { request_id: call::request_id()? };
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
             print(&format!("{}\n", serde_json::to_string_pretty(&output.structured)?))?;

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if !paths.is_empty() {
         options.capabilities = paths;
     }
-    let set_up = setup(&options.settings()?, Purpose::Inspect, Clock::System)?;
+    let set_up = setup(&options.or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
     let (diagnostics, sources) = (&set_up.diagnostics, &set_up.sources);
     if json {
         let value = json!({ "tools": set_up.gateway.catalog.len(), "diagnostics": to_json(diagnostics, sources) });

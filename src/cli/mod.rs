@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(arguments) => run(serve::run(arguments)),
         Command::Backend(arguments) => run(backend::run(arguments)),
-        Command::Tools(arguments) => tools::run(&arguments),
+        Command::Tools(arguments) => tools::run(arguments),
         Command::Call(arguments) => run(call::run(arguments)),
         Command::Check(arguments) => check::run(arguments),
     };

@@ -1,6 +1,6 @@
 //! `keyglass serve`: the tools over MCP, on stdio or HTTP.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +11,7 @@ use super::{EXIT_DIAGNOSTICS, Usage, log_diagnostics, shutdown_signal};
 use crate::{
     backend::embedded::{self, Embedded},
     clock::Clock,
-    config::{CredentialReference, Options},
+    config::{self, CredentialReference, Options},
     diagnostic::has_errors,
     mcp::{self, McpServer, guard, http::HttpOptions},
     setup::{self, Purpose, setup},
@@ -20,37 +20,61 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Serve over HTTP on this address instead of stdio: Streamable HTTP at /mcp, HTTP+SSE at /sse, health at /healthz
-    #[arg(long, value_name = "ADDR", env = "KEYGLASS_HTTP", hide_env_values = true)]
+    /// [env: KEYGLASS_HTTP]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     http: Option<SocketAddr>,
     /// Bearer token that HTTP clients must send, by reference: `env:NAME` or `file:PATH`; needed beyond loopback
-    #[arg(long, value_name = "REFERENCE", env = "KEYGLASS_TOKEN", hide_env_values = true, requires = "http")]
+    /// [env: KEYGLASS_TOKEN]
+    #[arg(long, value_name = "REFERENCE")]
     token: Option<String>,
     /// Host name that HTTP clients may use besides the address itself; may be repeated
-    #[arg(long, value_name = "HOST", requires = "http")]
+    #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
     /// Browser origin that may connect, as `https://app.example.com`; may be repeated
-    #[arg(long, value_name = "ORIGIN", requires = "http")]
+    #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
-    /// Serve the embedded backend on this address too, for Runloop's own clients
-    #[arg(long, value_name = "ADDR")]
+    /// Serve the embedded backend on this address too, for Runloop's own clients [env: KEYGLASS_BACKEND_LISTEN]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     backend_listen: Option<SocketAddr>,
     #[command(flatten)]
     options: Options,
 }
 
+/// An address to listen on, where `localhost` stands for 127.0.0.1.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let literal = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let expected = "expected an IP address and a port, such as 127.0.0.1:7480";
+    literal.as_deref().unwrap_or(text).parse().map_err(|_| expected.to_owned())
+}
+
+/// An address from a variable.
+pub(super) fn address_variable(name: &str) -> Result<Option<SocketAddr>, Usage> {
+    let parse = |text: String| address(&text).map_err(|problem| Usage(format!("{name}: {problem}")));
+    config::variable(name).map(parse).transpose()
+}
+
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { http, token, allow_host, allow_origin, backend_listen, options } = arguments;
+    let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
+    let backend_listen =
+        backend_listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
+    if http.is_none() && (token.is_some() || !allow_host.is_empty() || !allow_origin.is_empty()) {
+        let problem = "`--token`, `--allow-host` and `--allow-origin` are for HTTP; give `--http ADDR` too";
+        return Err(Usage(problem.to_owned()).into());
+    }
+    // Over stdio the variable says nothing: a client may share its environment with another keyglass.
+    let token = token.or_else(|| config::variable("KEYGLASS_TOKEN").filter(|_| http.is_some()));
     let token = token.map(|text| text.parse::<CredentialReference>()).transpose();
     let token = token.map_err(|problem| Usage(format!("--token: {problem}")))?;
     let token = token.map(|reference| reference.read()).transpose()?;
     if let Some(address) = http {
         guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
     }
-    let settings = options.settings()?;
+    let settings = options.or_environment()?.settings()?;
     let set_up = setup(&settings, Purpose::Call, Clock::System)?;
     log_diagnostics(&set_up.diagnostics, &set_up.sources);
     if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
-        tracing::error!("no tool could be loaded");
+        tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tools = set_up.gateway.catalog.len(), "keyglass");
@@ -74,13 +98,19 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let server = McpServer::new(Arc::new(set_up.gateway));
     match http {
         Some(address) => {
+            let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };
+            options.check(address).map_err(|problem| Usage(problem.to_string()))?;
             let listener = bind(address).await?;
             let address = listener.local_addr()?;
             tracing::info!("listening on http://{address}/mcp (Streamable HTTP) and http://{address}/sse (HTTP+SSE)");
-            let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };
             mcp::http::serve(server, listener, options, shutdown.clone()).await?;
         }
-        None => mcp::stdio::serve(server, shutdown.clone()).await?,
+        None => {
+            if std::io::stdin().is_terminal() {
+                tracing::info!("waiting for an MCP client on standard input; for HTTP give --http 127.0.0.1:7480");
+            }
+            mcp::stdio::serve(server, shutdown.clone()).await?;
+        }
     }
     shutdown.cancel();
     if let Some(backend) = backend {
@@ -90,7 +120,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}; stop the program that does, another keyglass perhaps, or choose another port"
+        )
+    })
 }
 
 pub(super) async fn serve_backend(
@@ -99,6 +133,9 @@ pub(super) async fn serve_backend(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!("listening beyond this machine without TLS: keys and secrets travel in clear text");
+    }
     tracing::info!("the embedded backend listens on http://{address}");
     embedded::serve(embedded.router(), listener, shutdown.cancelled_owned()).await?;
     Ok(())

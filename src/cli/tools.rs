@@ -5,11 +5,12 @@ use std::{fmt::Write, process::ExitCode};
 use clap::Args;
 use serde_json::Value;
 
-use super::{log_diagnostics, print};
+use super::{EXIT_DIAGNOSTICS, log_diagnostics, print};
 use crate::{
     catalog::{CompiledTool, Hints},
     clock::Clock,
     config::Options,
+    diagnostic::has_errors,
     mcp,
     setup::{Purpose, setup},
 };
@@ -26,8 +27,8 @@ pub(super) struct Arguments {
     options: Options,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let set_up = setup(&arguments.options.settings()?, Purpose::Inspect, Clock::System)?;
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let set_up = setup(&arguments.options.or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
     log_diagnostics(&set_up.diagnostics, &set_up.sources);
     let gateway = &set_up.gateway;
     let text = if arguments.json {
@@ -38,7 +39,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         table(gateway.tools())
     };
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    // As `serve` does: a spec that gives no tool at all is a failure.
+    let nothing = gateway.catalog.is_empty() && has_errors(&set_up.diagnostics);
+    Ok(if nothing { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
 }
 
 fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {

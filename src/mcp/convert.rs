@@ -7,7 +7,11 @@ use std::sync::Arc;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
-use crate::{call::CallOutput, catalog::CompiledTool, error::CallError};
+use crate::{
+    call::CallOutput,
+    catalog::CompiledTool,
+    error::{CallError, Repetition},
+};
 
 /// The `_meta` key under which a failed call repeats its facts for programs: `kind`, `status`, `retryable`,
 /// `requestId`.
@@ -23,25 +27,26 @@ pub(super) fn listing(tool: &CompiledTool) -> Tool {
         .destructive(tool.hints.destructive)
         .idempotent(tool.hints.idempotent)
         .open_world(tool.hints.open_world);
-    let listing = Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed().clone()))
+    Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed().clone()))
         .with_title(&tool.title)
-        .with_annotations(annotations);
-    match &tool.output {
-        Some(schema) => listing.with_raw_output_schema(Arc::new(schema.listed().clone())),
-        None => listing,
-    }
+        .with_annotations(annotations)
+        .with_raw_output_schema(Arc::new(tool.output.listed().clone()))
 }
 
 /// The outcome of a call as a tool result. A failure is a tool error that the model can act on, never a protocol error
 /// (MCP 2025-11-25 and 2026-07-28, "Error handling").
-pub(super) fn result(outcome: Result<CallOutput, CallError>, request_id: &str) -> CallToolResult {
+pub(super) fn result(
+    outcome: Result<CallOutput, CallError>,
+    repetition: Repetition,
+    request_id: &str,
+) -> CallToolResult {
     match outcome {
         Ok(output) => CallToolResult::structured(Value::Object(output.structured)),
-        Err(error) => failure(&error, request_id),
+        Err(error) => failure(&error, repetition, request_id),
     }
 }
 
-fn failure(error: &CallError, request_id: &str) -> CallToolResult {
+fn failure(error: &CallError, repetition: Repetition, request_id: &str) -> CallToolResult {
     let status = error.status().map(|status| status.as_u16());
     let mut meta = JsonObject::new();
     meta.insert(
@@ -49,18 +54,19 @@ fn failure(error: &CallError, request_id: &str) -> CallToolResult {
         json!({
             "kind": error.kind(),
             "status": status,
-            "retryable": error.is_retryable(),
+            "retryable": error.is_retryable(repetition),
             "requestId": request_id,
         }),
     );
-    CallToolResult::error(vec![ContentBlock::text(failure_text(error, request_id))]).with_meta(Some(MetaObject(meta)))
+    let text = failure_text(error, repetition, request_id);
+    CallToolResult::error(vec![ContentBlock::text(text)]).with_meta(Some(MetaObject(meta)))
 }
 
 /// The error's sentence, shortened where needed, and a last line of facts.
-fn failure_text(error: &CallError, request_id: &str) -> String {
+fn failure_text(error: &CallError, repetition: Repetition, request_id: &str) -> String {
     let status = error.status().map_or_else(String::new, |status| format!(", status: {}", status.as_u16()));
-    let retry = if error.is_retryable() { "yes" } else { "no" };
-    let facts = format!("\nkind: {}{status}, retry: {retry}, request id: {request_id}", error.kind());
+    let retry = if error.is_retryable(repetition) { "may help" } else { "will not help" };
+    let facts = format!("\nkind: {}{status}, the same call again: {retry}, request id: {request_id}", error.kind());
     // What a backend said may hold line breaks; the sentence stays the first line and the facts the last.
     let mut text = error.to_string().replace(['\r', '\n'], " ");
     shorten(&mut text, MAX_ERROR_BYTES.saturating_sub(facts.len()));
@@ -95,7 +101,7 @@ mod tests {
     #[test]
     fn a_success_carries_the_same_json_twice() {
         let Value::Object(structured) = json!({"z": 1, "a": [null, "x"]}) else { panic!("an object") };
-        let result = result(Ok(CallOutput { structured }), "00ff");
+        let result = result(Ok(CallOutput { structured }), Repetition::Harmless, "00ff");
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(text_of(&result), r#"{"z":1,"a":[null,"x"]}"#, "compact, members in order");
         assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
@@ -110,12 +116,12 @@ mod tests {
             message: "no devbox\nof this id".to_owned(),
             retry_after: None,
         };
-        let result = result(Err(error), "1f00");
+        let result = result(Err(error), Repetition::Harmless, "1f00");
         let wire = serde_json::to_value(&result).unwrap();
         let lines: Vec<&str> = text_of(&result).lines().collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].starts_with("the backend answered 404 Not Found: no devbox of this id"), "{}", lines[0]);
-        assert_eq!(lines[1], "kind: status, status: 404, retry: no, request id: 1f00");
+        assert_eq!(lines[1], "kind: status, status: 404, the same call again: will not help, request id: 1f00");
         assert_eq!(wire["isError"], json!(true));
         assert_eq!(wire["resultType"], json!("complete"));
         assert!(wire.get("structuredContent").is_none());
@@ -127,9 +133,12 @@ mod tests {
 
     #[test]
     fn a_failure_without_an_answer_has_no_status() {
-        let result = result(Err(CallError::Timeout(Duration::from_secs(30))), "1f00");
+        let timeout = || Err(CallError::Timeout(Duration::from_secs(30)));
+        let harmful = result(timeout(), Repetition::Harmful, "1f00");
+        assert!(text_of(&harmful).ends_with("\nkind: timeout, the same call again: will not help, request id: 1f00"));
+        let result = result(timeout(), Repetition::Harmless, "1f00");
         let wire = serde_json::to_value(&result).unwrap();
-        assert!(text_of(&result).ends_with("\nkind: timeout, retry: yes, request id: 1f00"));
+        assert!(text_of(&result).ends_with("\nkind: timeout, the same call again: may help, request id: 1f00"));
         assert_eq!(wire["_meta"][ERROR_META_KEY]["status"], Value::Null);
     }
 
@@ -138,18 +147,20 @@ mod tests {
         for filler in ["x", "é", "鍵", "🔑"] {
             let error =
                 CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message: filler.repeat(5_000) }]);
-            let result = result(Err(error), "0123456789abcdef");
+            let result = result(Err(error), Repetition::Harmless, "0123456789abcdef");
             let text = text_of(&result);
             assert!(text.len() <= MAX_ERROR_BYTES, "{} bytes", text.len());
-            assert!(text.ends_with("…\nkind: arguments, retry: no, request id: 0123456789abcdef"));
+            assert!(
+                text.ends_with("…\nkind: arguments, the same call again: will not help, request id: 0123456789abcdef")
+            );
         }
     }
 
     #[test]
     fn an_internal_fault_is_withheld() {
-        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), "1f00");
+        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), Repetition::Harmless, "1f00");
         let wire = serde_json::to_string(&result).unwrap();
         assert!(!wire.contains("canary-5d1c"));
-        assert!(wire.contains("kind: internal, retry: no"));
+        assert!(wire.contains("kind: internal, the same call again: will not help"));
     }
 }

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rmcp::{
-    RoleServer,
+    ErrorData, RoleServer,
     model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetMeta, ProtocolVersion, RequestId},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
@@ -144,6 +144,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                     message = self.inner.receive() => message,
                 };
                 match message {
+                    Some(ClientJsonRpcMessage::Request(request)) if self.pending.contains_key(&request.id) => {
+                        // The library would mix the two up and leave one without an answer.
+                        let error = ErrorData::invalid_request("a request with this id is in flight already", None);
+                        tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
+                    }
                     Some(message) if self.admit(&message) => return Some(message),
                     Some(_) => tracing::debug!("left out a message that came before the handshake"),
                     None => self.closing = Some(Closing::Waiting { deadline: Instant::now() + GRACE }),

@@ -277,12 +277,12 @@ impl Refusal {
         Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenge: None };
     const FOREIGN_HOST: Self = Self {
         status: StatusCode::FORBIDDEN,
-        message: "this `Host` is not allowed; the operator can allow it by name",
+        message: "this `Host` is not allowed; the operator can allow it with `--allow-host NAME`",
         challenge: None,
     };
     const FOREIGN_ORIGIN: Self = Self {
         status: StatusCode::FORBIDDEN,
-        message: "this `Origin` is not allowed; the operator can allow it by name",
+        message: "this `Origin` is not allowed; the operator can allow it with `--allow-origin ORIGIN`",
         challenge: None,
     };
     const NO_TOKEN: Self = Self {

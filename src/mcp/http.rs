@@ -74,6 +74,17 @@ pub struct HttpOptions {
     pub allowed_origins: Vec<String>,
 }
 
+impl HttpOptions {
+    /// Checks the options against the address to listen on, before anything listens.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardError`] for an exposed address without a token, or a host or origin that is none.
+    pub fn check(&self, address: SocketAddr) -> Result<(), GuardError> {
+        Guard::new(address, self).map(drop)
+    }
+}
+
 /// Serves MCP over HTTP until `shutdown` is cancelled. Then no connection is taken any more, calls in flight are
 /// answered for up to 10 s, and those that last longer are given up with an answer that says so.
 ///
@@ -166,7 +177,9 @@ fn router(
         .route_service("/mcp", endpoint)
         .route_layer(middleware::from_fn_with_state(front, front_of_endpoint))
         .merge(sse::router(server, in_flight, stop))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`") })
+        .fallback(|| async {
+            problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")
+        })
         .layer(middleware::from_fn_with_state(entrance, guard));
     let health = || async { json_response(StatusCode::OK, &json!({ "status": "ok" })) };
     Ok(Router::new().route("/healthz", get(health)).merge(guarded))

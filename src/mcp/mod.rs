@@ -11,7 +11,7 @@ pub mod http;
 mod sse;
 pub mod stdio;
 
-use std::{fmt::Write as _, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use indexmap::IndexMap;
@@ -28,7 +28,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use crate::{call::CallContext, diagnostic::nearest, error::CallError, gateway::Gateway};
+use crate::{
+    call::{self, CallContext},
+    error::CallError,
+    gateway::Gateway,
+    nearest::nearest,
+};
 
 /// How many tools one answer to `tools/list` holds.
 const PAGE: usize = 100;
@@ -82,7 +87,7 @@ impl McpServer {
     fn unknown_tool(&self, name: &str) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let message = match nearest(name, self.shared.listing.keys().map(String::as_str)) {
-            Some(near) => format!("unknown tool; the nearest name is `{near}`, `tools/list` has them all"),
+            Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
         ErrorData::invalid_params(message, None)
@@ -157,7 +162,7 @@ impl ServerHandler for McpServer {
         let Some(tool) = self.shared.gateway.tool(&request.name) else {
             return Err(self.unknown_tool(&request.name));
         };
-        let request_id = request_id().map_err(|error| {
+        let request_id = call::request_id().map_err(|error| {
             tracing::error!(%error, "no randomness for a request id");
             ErrorData::internal_error("no randomness available on this machine", None)
         })?;
@@ -181,7 +186,7 @@ impl ServerHandler for McpServer {
         if matches!(outcome, Err(CallError::Cancelled)) {
             tracing::debug!(request_id, tool = tool.name, "gave a call up");
         }
-        let mut result = convert::result(outcome, &request_id);
+        let mut result = convert::result(outcome, tool.hints.repetition(), &request_id);
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))
     }
@@ -191,11 +196,6 @@ impl ServerHandler for McpServer {
 pub fn listing(gateway: &Gateway) -> Value {
     let tools: Vec<Tool> = gateway.tools().map(convert::listing).collect();
     serde_json::json!({ "tools": tools })
-}
-
-/// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
-pub fn request_id() -> Result<String, getrandom::Error> {
-    random_hex::<8>()
 }
 
 /// Whether the request is of the 2026-07-28 era or later.
@@ -216,17 +216,6 @@ fn page_start(cursor: &str, tools: usize) -> Option<usize> {
     (start > 0 && start < tools && page_cursor(start) == cursor).then_some(start)
 }
 
-/// So many random bytes of the operating system, as lowercase hexadecimal digits.
-fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().fold(String::with_capacity(BYTES.saturating_mul(2)), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,13 +229,5 @@ mod tests {
             assert_eq!(page_start(bad, 250), None, "{bad}");
         }
         assert_eq!(page_start("page-1", 100), None, "100 tools are one page");
-    }
-
-    #[test]
-    fn request_ids_are_hexadecimal_and_differ() {
-        let (one, other) = (random_hex::<8>().unwrap(), random_hex::<8>().unwrap());
-        assert_eq!(one.len(), 16);
-        assert!(one.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()));
-        assert_ne!(one, other);
     }
 }

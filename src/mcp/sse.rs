@@ -40,8 +40,8 @@ use super::{
     drain::{Draining, Ending, InFlight},
     guard::problem,
     http::{MAX_SESSIONS, unreadable},
-    random_hex,
 };
+use crate::random::random_hex;
 
 /// Messages that may wait in a session, in each direction.
 const BACKLOG: usize = 64;

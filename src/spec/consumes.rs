@@ -23,6 +23,8 @@ pub struct Consumes {
     pub authentication: Option<Authentication>,
     /// The operations of all resources, in order.
     pub operations: Vec<Operation>,
+    /// The names of the operations that were left out for an error.
+    pub left_out: Vec<Spanned<String>>,
 }
 
 /// One HTTP call.
@@ -32,7 +34,7 @@ pub struct Operation {
     pub name: Spanned<String>,
     /// The HTTP method, upper case.
     pub method: Spanned<String>,
-    /// The path template of its resource.
+    /// The path template, its own or its resource's.
     pub path: Spanned<String>,
     /// What it does.
     pub description: Option<Spanned<String>>,
@@ -46,14 +48,14 @@ pub struct Operation {
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
-pub(super) fn read(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Consumes> {
-    let mut fields = Fields::of(named.node, "a consumed service", problems)?;
+pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consumes> {
+    let mut fields = Fields::of(node, "a consumed service", problems)?;
     if fields.node(&["from"]).is_some() || fields.node(&["location"]).is_some() || fields.node(&["import"]).is_some() {
         let message = "imports are not run by this version; put the service into this file";
         problems.push(Diagnostic::error(Code::UnsupportedFeature, fields.span(), message));
         return None;
     }
-    check_kind(&mut fields, "http", problems)?;
+    check_kind(&mut fields, problems)?;
     let namespace = fields.required_text(&["namespace"], problems)?;
     let base_uri = fields.text(&["baseUri"], problems);
     let description = fields.text(&["description"], problems);
@@ -64,37 +66,45 @@ pub(super) fn read(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Opt
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
         return None;
     }
-    let mut operations = Vec::new();
+    let (mut operations, mut left_out) = (Vec::new(), Vec::new());
     for resource in fields.named(&["resources"], problems) {
-        read_resource(&resource, &mut operations, problems);
+        for operation in read_resource(&resource, problems) {
+            match operation {
+                Ok(operation) => operations.push(operation),
+                Err(name) => left_out.push(name),
+            }
+        }
     }
     fields.unsupported(&["tunnel"], problems);
     fields.finish(problems);
-    Some(Consumes { namespace, base_uri, description, input_parameters, authentication, operations })
+    Some(Consumes { namespace, base_uri, description, input_parameters, authentication, operations, left_out })
 }
 
-/// Checks the `type` of a service or a server. Absent is taken as the expected one.
-fn check_kind(fields: &mut Fields<'_>, expected: &str, problems: &mut Vec<Diagnostic>) -> Option<()> {
+/// Checks the `type` of a service; absent is taken as `http`.
+fn check_kind(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<()> {
     match fields.text(&["type"], problems) {
-        Some(kind) if kind.value != expected => {
-            let message = format!("consumed services are of type `{expected}`, found `{}`", kind.value);
-            problems.push(Diagnostic::error(Code::UnsupportedFeature, kind.span, message));
+        Some(kind) if kind.value != "http" => {
+            let message = format!("consumed services are of type `http`, found `{}`", kind.value);
+            let problem = Diagnostic::error(Code::UnsupportedFeature, kind.span, message);
+            problems.push(problem.with_nearest(&kind.value, ["http"]));
             None
         }
         _ => Some(()),
     }
 }
 
-fn read_resource(named: &NamedNode<'_>, operations: &mut Vec<Operation>, problems: &mut Vec<Diagnostic>) {
-    let Some(mut fields) = Fields::of(named.node, "a resource", problems) else { return };
+/// The operations of a resource; of one that has an error, its name.
+fn read_resource(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Result<Operation, Spanned<String>>> {
+    let Some(mut fields) = Fields::of(named.node, "a resource", problems) else { return Vec::new() };
     named.name(&mut fields, problems);
     fields.skip(&["description", "display", "label", "tags"]);
     let path = fields.text(&["path"], problems);
     let shared = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
-    for operation in fields.named(&["operations"], problems) {
-        operations.extend(read_operation(&operation, path.as_ref(), &shared, problems));
-    }
+    let operations = fields.named(&["operations"], problems);
+    let operations =
+        operations.iter().filter_map(|operation| read_operation(operation, path.as_ref(), &shared, problems)).collect();
     fields.finish(problems);
+    operations
 }
 
 fn read_operation(
@@ -102,10 +112,13 @@ fn read_operation(
     path: Option<&Spanned<String>>,
     shared: &[InputParameter],
     problems: &mut Vec<Diagnostic>,
-) -> Option<Operation> {
+) -> Option<Result<Operation, Spanned<String>>> {
     let mut fields = Fields::of(named.node, "an operation", problems)?;
     let before = problems.len();
-    let name = named.name(&mut fields, problems).unwrap_or_else(|| Spanned::new(String::new(), fields.span()));
+    let Some(name) = named.name(&mut fields, problems) else {
+        problems.push(Diagnostic::error(Code::MissingField, fields.span(), "an operation needs `name`"));
+        return None;
+    };
     let method = match fields.text(&["method"], problems) {
         Some(method) => Spanned::new(method.value.to_ascii_uppercase(), method.span),
         None => Spanned::new("GET".to_owned(), fields.span()),
@@ -132,12 +145,12 @@ fn read_operation(
             span,
             "an operation needs a `path`, its own or its resource's",
         ));
-        return None;
+        return Some(Err(name));
     };
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
-        return None;
+        return Some(Err(name));
     }
-    Some(Operation { name, method, path, description, input_parameters, output_parameters, span })
+    Some(Ok(Operation { name, method, path, description, input_parameters, output_parameters, span }))
 }
 
 fn check_format(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) {

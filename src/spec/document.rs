@@ -65,9 +65,9 @@ pub(super) fn read(file: FileId, root: &Node, problems: &mut Vec<Diagnostic>) ->
     };
     let mut fields = Fields::of(capability, "`capability`", problems)?;
     let consumes = fields.node(&["consumes"]).map(consumes::section).unwrap_or_default();
-    let consumes = consumes.iter().filter_map(|node| consumes::read(&NamedNode::unnamed(node), problems)).collect();
+    let consumes = consumes.iter().filter_map(|node| consumes::read(node, problems)).collect();
     let exposes = fields.node(&["exposes"]).map(consumes::section).unwrap_or_default();
-    let servers = exposes.iter().filter_map(|node| exposes::read(&NamedNode::unnamed(node), problems)).collect();
+    let servers = exposes.iter().filter_map(|node| exposes::read(node, problems)).collect();
     fields.unsupported(&["aggregates", "binds", "orchestration", "governance"], problems);
     fields.finish(problems);
     Some(Document { file, version, info, binds, consumes, servers })

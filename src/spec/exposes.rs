@@ -16,6 +16,8 @@ pub struct McpServer {
     pub description: Option<Spanned<String>>,
     /// The tools.
     pub tools: Vec<Tool>,
+    /// What the tools call that were left out for an error.
+    pub left_out: Vec<String>,
 }
 
 /// A tool.
@@ -63,27 +65,28 @@ pub struct Hints {
     pub open_world: Option<Spanned<bool>>,
 }
 
-pub(super) fn read(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<McpServer> {
-    let kind = named.node.get("type").and_then(|kind| match &kind.value {
+pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpServer> {
+    let kind = node.get("type").and_then(|kind| match &kind.value {
         Value::String(kind) => Some(kind.as_str()),
         _ => None,
     });
     if kind.is_some_and(|kind| kind != "mcp") {
         return None; // another surface over the same operations
     }
-    let mut fields = Fields::of(named.node, "an exposed server", problems)?;
+    let mut fields = Fields::of(node, "an exposed server", problems)?;
     fields.unsupported(&["from", "location"], problems);
     fields.skip(&["type", "port", "transport", "address"]);
     let namespace = fields.text(&["namespace"], problems);
     let description = fields.text(&["description"], problems);
     let tools = fields.named(&["tools"], problems);
-    let tools = tools.iter().filter_map(|tool| read_tool(tool, problems)).collect();
+    let mut left_out = Vec::new();
+    let tools = tools.iter().filter_map(|tool| read_tool(tool, &mut left_out, problems)).collect();
     fields.unsupported(&["resources", "prompts", "authentication", "ttlMs", "cacheScope", "maxBinarySize"], problems);
     fields.finish(problems);
-    Some(McpServer { namespace, description, tools })
+    Some(McpServer { namespace, description, tools, left_out })
 }
 
-fn read_tool(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {
+fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {
     let mut fields = Fields::of(named.node, "a tool", problems)?;
     let before = problems.len();
     let name = named.name(&mut fields, problems);
@@ -102,13 +105,14 @@ fn read_tool(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<To
     fields.skip(&["tags"]);
     let span = fields.span();
     fields.finish(problems);
+    if name.is_none() {
+        problems.push(Diagnostic::error(Code::MissingField, span, "a tool needs `name`"));
+    }
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
+        left_out.extend(call.map(|call| call.value));
         return None;
     }
-    let Some(name) = name else {
-        problems.push(Diagnostic::error(Code::MissingField, span, "a tool needs `name`"));
-        return None;
-    };
+    let name = name?;
     Some(Tool { name, title, description, hints, call: call?, with, input_parameters, output_parameters, span })
 }
 

@@ -26,6 +26,9 @@ pub use self::{
 };
 use crate::diagnostic::{Code, Diagnostic, SourceMap, Span};
 
+/// How deep folders are searched; it also ends a cycle of symbolic links.
+const MAX_FOLDER_DEPTH: usize = 8;
+
 /// Where specs come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -54,18 +57,17 @@ pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagno
     for spec in specs {
         match spec {
             Source::Shipped { name, text } => load_text(name, text, sources, &mut workspace, &mut problems),
-            Source::Path(path) => match files_of(path) {
-                Ok(files) => {
-                    if files.is_empty() {
-                        let message = "no `.yaml` or `.yml` file in this folder";
-                        problems.push(unreadable(path, message, sources));
-                    }
-                    for file in files {
-                        load_file(&file, sources, &mut workspace, &mut problems);
-                    }
+            Source::Path(path) => {
+                let mut files = Vec::new();
+                let before = problems.len();
+                files_of(path, sources, &mut files, &mut problems);
+                if files.is_empty() && problems.len() == before {
+                    problems.push(unreadable(path, "no `.yaml` or `.yml` file in this folder", sources));
                 }
-                Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
-            },
+                for file in files {
+                    load_file(&file, sources, &mut workspace, &mut problems);
+                }
+            }
         }
     }
     (workspace, problems)
@@ -102,35 +104,48 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
     String::from_utf8(fs::read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
 }
 
-/// The spec files of a path, sorted by name so that the order of tools never depends on the file system.
-fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    if fs::metadata(path)?.is_file() {
-        files.push(path.to_owned());
-    } else {
-        collect(path, 0, &mut files)?;
-        files.sort();
+/// The spec files of a path, sorted by name so that the order of tools never depends on the file system. What cannot be
+/// read is reported; the rest is found all the same.
+fn files_of(path: &Path, sources: &mut SourceMap, files: &mut Vec<PathBuf>, problems: &mut Vec<Diagnostic>) {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => files.push(path.to_owned()),
+        Ok(_) => {
+            let mut failures = Vec::new();
+            collect(path, 0, files, &mut failures);
+            files.sort();
+            failures.sort_by(|(left, _), (right, _)| left.cmp(right));
+            problems.extend(failures.iter().map(|(path, message)| unreadable(path, message, sources)));
+        }
+        Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
     }
-    Ok(files)
 }
 
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    const MAX_FOLDER_DEPTH: usize = 8; // ends a cycle of symbolic links
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, failures: &mut Vec<(PathBuf, String)>) {
+    if depth > MAX_FOLDER_DEPTH {
+        failures.push((folder.to_owned(), format!("lies more than {MAX_FOLDER_DEPTH} folders deep and is not read")));
+        return;
+    }
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return failures.push((folder.to_owned(), cannot_read(&error))),
+    };
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => {
+                failures.push((folder.to_owned(), cannot_read(&error)));
+                continue;
+            }
+        };
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue; // hidden
         }
         if path.is_dir() {
-            if depth < MAX_FOLDER_DEPTH {
-                collect(&path, depth + 1, files)?;
-            }
+            collect(&path, depth + 1, files, failures);
         } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(path);
         }
     }
-    Ok(())
 }
 
 fn unreadable(path: &Path, message: &str, sources: &mut SourceMap) -> Diagnostic {

@@ -49,6 +49,18 @@ pub struct OutputParameter {
     pub span: Span,
 }
 
+impl Location {
+    /// As `in` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Body => "body",
+        }
+    }
+}
+
 pub(super) fn read_inputs(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<InputParameter> {
     nodes.into_iter().filter_map(|named| read_input(&named, problems)).collect()
 }
@@ -69,6 +81,15 @@ fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<I
         value: fields.text(&["value"], problems),
         schema: fields.text(&["schema"], problems),
     };
+    for keyword in ["enum", "default", "format", "minimum", "maximum", "pattern", "items"] {
+        if let Some(node) = fields.node(&[keyword]) {
+            let message = format!("`{keyword}` of a parameter has no effect");
+            problems.push(
+                Diagnostic::warning(Code::UnknownField, node.span, message)
+                    .with_help("put it into a JSON Schema, and name that by `schema: FILE#/POINTER`"),
+            );
+        }
+    }
     fields.finish(problems);
     if parameter.name.value.is_empty() {
         problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, "a parameter needs `name`"));

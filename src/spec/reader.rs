@@ -166,12 +166,7 @@ pub(super) struct NamedNode<'a> {
     pub(super) node: &'a Node,
 }
 
-impl<'a> NamedNode<'a> {
-    /// An element that has no key.
-    pub(super) fn unnamed(node: &'a Node) -> Self {
-        Self { key: None, node }
-    }
-
+impl NamedNode<'_> {
     /// The name: the key of the map form, else the element's own `name`.
     pub(super) fn name(&self, fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
         let own = fields.text(&["name"], problems);

@@ -1,18 +1,21 @@
 //! Calls against a service that misbehaves in every way, and against the embedded backend.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use keyglass::{
     call::{CallContext, CallOutput},
     clock::Clock,
     config::Options,
-    error::CallError,
+    error::{CallError, Repetition},
     gateway::Gateway,
     setup::{Purpose, setup},
 };
 use serde_json::{Value, json};
 
-use crate::upstream::Upstream;
+use crate::{
+    support::{Backend, within},
+    upstream::Upstream,
+};
 
 const CANARY: &str = "canary-credential-1f0e";
 
@@ -65,30 +68,41 @@ async fn answers_become_results() {
 async fn failures_tell_a_model_what_to_do() {
     let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
     let gateway = gateway(&upstream.url, folder.path());
-    for (name, kind, status, retryable, words) in [
-        ("400", "status", Some(400), false, &["400 Bad Request: the reason", "correct the arguments"][..]),
-        ("401", "status", Some(401), false, &["401", "credential", "operator"]),
-        ("403", "status", Some(403), false, &["403", "credential may not"]),
-        ("404", "status", Some(404), false, &["404", "list what exists"]),
-        ("409", "status", Some(409), false, &["409", "current state"]),
-        ("413", "status", Some(413), false, &["413", "send less"]),
-        ("500", "status", Some(500), true, &["500", "backend's side", "retry once"]),
-        ("503", "status", Some(503), true, &["503", "retry once"]),
-        ("599", "status", Some(599), false, &["599"]),
-        ("busy", "status", Some(429), true, &["429", "slow down", "wait 17 s"]),
-        ("redirect", "redirect", Some(302), false, &["302", "not followed"]),
-        ("slow", "timeout", None, true, &["within 2 s", "may or may not"]),
-        ("stalls", "timeout", None, true, &["within 2 s"]),
-        ("large", "oversized", None, false, &["larger than 2097152 bytes", "ask for less"]),
-        ("not-json", "decode", Some(200), false, &["not valid JSON", "text/html"]),
-        ("half-json", "decode", Some(200), false, &["not valid JSON"]),
-        ("wrong-shape", "shape", None, false, &["promised shape", "`/name`", "do not repeat", "sec_1"]),
+    use Repetition::{Harmful, Harmless};
+    // The last column of facts: for which tools the same call again may help.
+    const NEVER: &[Repetition] = &[];
+    const READS: &[Repetition] = &[Harmless];
+    const ALWAYS: &[Repetition] = &[Harmless, Harmful];
+    for (name, kind, status, again, words) in [
+        ("400", "status", Some(400), NEVER, &["400 Bad Request: the reason", "correct the arguments"][..]),
+        ("401", "status", Some(401), NEVER, &["401", "credential", "operator"]),
+        ("403", "status", Some(403), NEVER, &["403", "credential may not"]),
+        ("404", "status", Some(404), NEVER, &["404", "list what exists"]),
+        ("409", "status", Some(409), NEVER, &["409", "current state"]),
+        ("413", "status", Some(413), NEVER, &["413", "send less"]),
+        ("500", "status", Some(500), READS, &["500", "backend's side", "retry once"]),
+        ("501", "status", Some(501), NEVER, &["501", "a retry will not help"]),
+        ("503", "status", Some(503), ALWAYS, &["503", "then retry"]),
+        ("529", "status", Some(529), READS, &["529", "retry once"]),
+        ("304", "status", Some(304), NEVER, &["304"]),
+        ("busy", "status", Some(429), ALWAYS, &["429", "slow down", "wait 17 s"]),
+        ("busy-a-little", "status", Some(429), ALWAYS, &["wait 2 s"]),
+        ("redirect", "redirect", Some(302), NEVER, &["302", "not followed"]),
+        ("slow", "timeout", None, READS, &["within 2 s", "may or may not"]),
+        ("stalls", "timeout", None, READS, &["within 2 s"]),
+        ("breaks-off", "broken", None, READS, &["may or may not", "read the current state"]),
+        ("large", "oversized", None, NEVER, &["larger than 2097152 bytes", "ask for less"]),
+        ("not-json", "decode", Some(200), NEVER, &["not valid JSON", "text/html"]),
+        ("half-json", "decode", Some(200), NEVER, &["not valid JSON"]),
+        ("wrong-shape", "shape", None, NEVER, &["promised shape", "`/name`", "do not repeat", "sec_1"]),
     ] {
         let error = get(&gateway, name).await.expect_err(name);
         let text = error.to_string();
         assert_eq!(error.kind(), kind, "{name}: {text}");
         assert_eq!(error.status().map(|status| status.as_u16()), status, "{name}");
-        assert_eq!(error.is_retryable(), retryable, "{name}");
+        for repetition in [Harmless, Harmful] {
+            assert_eq!(error.is_retryable(repetition), again.contains(&repetition), "{name} {repetition:?}");
+        }
         for word in words {
             assert!(text.contains(word), "{name}: `{word}` in `{text}`");
         }
@@ -107,13 +121,13 @@ async fn a_service_that_is_not_there_is_said_to_be_unreachable() {
     drop(listener);
     let gateway = gateway(&format!("http://{address}"), folder.path());
     let error = get(&gateway, "a").await.expect_err("nobody listens");
-    assert_eq!((error.kind(), error.is_retryable()), ("unreachable", true));
+    assert_eq!((error.kind(), error.is_retryable(Repetition::Harmful)), ("unreachable", true), "nothing was sent");
     let text = error.to_string();
     assert!(text.contains("connection was refused") && !text.contains("127.0.0.1"), "{text}");
 }
 
 #[tokio::test]
-async fn a_service_that_speaks_no_http_is_said_to_be_unreachable() {
+async fn a_service_that_speaks_no_http_is_told_from_one_that_is_not_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -125,7 +139,7 @@ async fn a_service_that_speaks_no_http_is_said_to_be_unreachable() {
     });
     let gateway = gateway(&format!("http://{address}"), folder.path());
     let error = get(&gateway, "a").await.expect_err("no HTTP");
-    assert_eq!(error.kind(), "unreachable", "{error}");
+    assert_eq!(error.kind(), "broken", "{error}");
 }
 
 #[tokio::test]
@@ -169,7 +183,7 @@ async fn bad_arguments_send_nothing() {
     ] {
         let error = call(&gateway, tool, arguments).await.expect_err(tool);
         let text = error.to_string();
-        assert_eq!((error.kind(), error.is_retryable()), ("arguments", false));
+        assert_eq!((error.kind(), error.is_retryable(Repetition::Harmless)), ("arguments", false));
         assert!(text.contains("nothing was sent") && !text.contains(CANARY), "{text}");
         for word in words {
             assert!(text.contains(word), "`{word}` in `{text}`");
@@ -227,8 +241,50 @@ async fn all_seven_tools_work_on_the_embedded_backend() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_stops() {
-    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
-    let gateway = gateway(&upstream.url, folder.path());
-    tokio::time::timeout(Duration::from_millis(300), get(&gateway, "slow")).await.expect_err("still waiting");
-    get(&gateway, "ok").await.expect("the next call is not held up");
+    let mut backend = Backend::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = gateway(&backend.url(), folder.path());
+    {
+        let mut call = std::pin::pin!(get(&gateway, "held"));
+        tokio::select! {
+            _ = &mut call => panic!("it is held"),
+            arrival = backend.arrival() => assert_eq!(arrival.name, "held"),
+        }
+    }
+    assert_eq!(within(backend.given_up.recv()).await.as_deref(), Some("held"), "the request was given up");
+    get(&gateway, "other").await.expect("the next call is not held up");
+}
+
+/// The shipped schemas say what the embedded backend answers, required members and all.
+#[tokio::test]
+async fn the_embedded_backend_answers_as_the_shipped_schemas_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let gateway = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up").gateway;
+    let scopes = json!([{"resource_type": "RESOURCE_TYPE_OBJECTS", "access_level": "ACCESS_LEVEL_WRITE"}]);
+    for (tool, arguments, file, name) in [
+        ("create_api_key", json!({}), "runloop-api-keys", "ApiKeyCreated"),
+        (
+            "create_api_key",
+            json!({"name": "n", "expires_at_ms": 4_102_444_800_000_i64}),
+            "runloop-api-keys",
+            "ApiKeyCreated",
+        ),
+        ("create_restricted_key", json!({}), "runloop-restricted-keys", "RestrictedKeyCreated"),
+        ("create_restricted_key", json!({"scopes": scopes}), "runloop-restricted-keys", "RestrictedKeyCreated"),
+        ("create_secret", json!({"name": "A", "value": "v"}), "runloop-secrets", "Secret"),
+        ("update_secret", json!({"name": "A", "value": "w"}), "runloop-secrets", "Secret"),
+        ("get_secret", json!({"name": "A"}), "runloop-secrets", "Secret"),
+        ("list_secrets", json!({}), "runloop-secrets", "SecretList"),
+        ("delete_secret", json!({"name": "A"}), "runloop-secrets", "Secret"),
+    ] {
+        let answer = call(&gateway, tool, arguments).await.expect(tool);
+        let text = std::fs::read_to_string(format!("schemas/{file}.json")).expect("the schema");
+        let mut schema: Value = serde_json::from_str(&text).expect("JSON");
+        schema["$ref"] = json!(format!("#/$defs/{name}"));
+        let answer = Value::Object(answer.structured);
+        let schema = jsonschema::draft202012::new(&schema).expect("a schema");
+        let deviations: Vec<String> = schema.iter_errors(&answer).map(|error| error.to_string()).collect();
+        assert_eq!(deviations, Vec::<String>::new(), "{tool}: {answer}");
+    }
 }

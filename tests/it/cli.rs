@@ -76,6 +76,11 @@ fn wrong_usage_is_told_apart_from_faults() {
         (&["serve", "--backend", "embeded"], 64, "expected `embedded`, `remote` or a URL"),
         (&["serve", "--credential", "ak_canary"], 64, "env:NAME"),
         (&["serve", "--http", "127.0.0.1:0", "--token", "canary"], 64, "env:NAME"),
+        (&["serve", "--http", "7480"], 64, "such as 127.0.0.1:7480"),
+        (&["serve", "--token", "env:X"], 64, "give `--http ADDR` too"),
+        (&["serve", "--http", "127.0.0.1:0", "--allow-origin", "nonsense"], 64, "nonsense"),
+        (&["serve", "--backend", "https://user:canary@host.test"], 64, "no user or password"),
+        (&["backend"], 64, "--listen"),
         (&["serve", "--http", "0.0.0.0:0"], 64, "--token"),
         (&["serve", "--http", "127.0.0.1:0", "--token", "env:UNSET"], 2, "not set"),
         (&["serve", "--config", "missing.yaml"], 64, "missing.yaml"),
@@ -163,6 +168,61 @@ fn a_broken_spec_leaves_the_others_served() {
     assert_eq!(code, 0);
     assert!(out.contains("create_pet"), "{out}");
     assert!(err.contains("not-yaml.bad.yaml:3:13: error[invalid-syntax]"), "{err}");
+}
+
+#[test]
+fn empty_variables_are_none_and_set_ones_count() {
+    let data = folder();
+    let mut command = keyglass(data.path(), &["call", "list_secrets"]);
+    for name in
+        ["CAPABILITIES", "SCHEMAS", "BACKEND", "CREDENTIAL", "TIMEOUT", "MAX_ANSWER_BYTES", "CONFIG", "HTTP", "TOKEN"]
+    {
+        command.env(format!("KEYGLASS_{name}"), "");
+    }
+    let (code, _, err) = finished(command.output().expect("runs"));
+    assert_eq!(code, 0, "{err}");
+    let mut command = keyglass(data.path(), &["tools"]);
+    command.env(
+        "KEYGLASS_CAPABILITIES",
+        "tests/specs/keyed-maps-and-declared-arguments.yaml, capabilities/runloop-secrets.yaml",
+    );
+    let (code, out, err) = finished(command.output().expect("runs"));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("get-pet") && out.contains("list_secrets"), "{out}");
+    // A client over standard input that shares its environment with an HTTP server.
+    let mut command = keyglass(data.path(), &["serve"]);
+    command.env("KEYGLASS_TOKEN", "env:UNSET").stdin(Stdio::null());
+    assert_eq!(finished(command.output().expect("runs")).0, 0);
+}
+
+#[test]
+fn looking_reads_no_credential() {
+    let data = folder();
+    for command in ["tools", "check"] {
+        let (code, _, err) = run(data.path(), &[command, "--backend", "remote", "--credential", "env:UNSET"]);
+        assert_eq!(code, 0, "{err}");
+    }
+}
+
+#[test]
+fn no_output_repeats_a_password_of_a_spec() {
+    let data = folder();
+    let spec = data.path().join("spec.yaml");
+    let text = fs::read_to_string("capabilities/runloop-secrets.yaml").expect("the spec");
+    let text = text.replace("https://api.runloop.ai", "https://user:canary@api.test");
+    let text = text.replace("../schemas/", &format!("{}/schemas/", env!("CARGO_MANIFEST_DIR")));
+    fs::write(&spec, text).expect("written");
+    let spec = spec.display().to_string();
+    let schemas = format!("{}/schemas", env!("CARGO_MANIFEST_DIR"));
+    for arguments in [
+        &["check", &spec, "--schemas", &schemas][..],
+        &["call", "list_secrets", "--capabilities", &spec, "--schemas", &schemas],
+    ] {
+        let (_, out, err) = run(data.path(), arguments);
+        let said = out + &err;
+        assert!(said.contains("https://api.test") && said.contains("spec.yaml:17:16"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
 }
 
 #[test]

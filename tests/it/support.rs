@@ -68,6 +68,10 @@ impl Backend {
     }
 
     /// Waits for a request, and returns the name it asks for.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(crate) async fn arrival(&mut self) -> Arrival {
         within(self.arrivals.recv()).await.unwrap()
     }

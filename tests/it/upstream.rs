@@ -75,6 +75,15 @@ async fn answer(State(seen): State<Seen>, Path(name): Path<String>, request: Req
             let body = Body::from(r#"{"message":"slow down"}"#);
             Response::builder().status(429).header("retry-after", "17").body(body).expect("a response")
         }
+        "busy-a-little" => {
+            let response = Response::builder().status(429).header("retry-after", "1.2");
+            response.body(Body::empty()).expect("a response")
+        }
+        "breaks-off" => {
+            let broken = stream::iter([Ok(Bytes::from_static(b"{\"id\":")), Err(std::io::Error::other("cut"))]);
+            Response::new(Body::from_stream(broken))
+        }
+        "304" => Response::builder().status(304).body(Body::empty()).expect("a response"),
         "slow" => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             json(200, "{}")

@@ -64,7 +64,12 @@ impl Folder {
         let key = MasterKey::generate().map_err(|error| OpenError::System(error.to_string()))?;
         let draft = self.draft("master.key", &key.to_hex())?;
         // A link, unlike a rename, fails where there is a file already: only one process's key can win.
-        let linked = fs::hard_link(&draft, &path);
+        let linked = match fs::hard_link(&draft, &path) {
+            // A file system without hard links; a process that starts at the same moment may find the file half written
+            // there, and says so.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => self.write_new(&path, &key.to_hex()),
+            linked => linked,
+        };
         fs::remove_file(&draft).map_err(|source| file_error(&draft, "removed", source))?;
         match linked {
             Ok(()) => {
@@ -78,6 +83,13 @@ impl Folder {
             },
             Err(source) => Err(file_error(&path, "made", source)),
         }
+    }
+
+    fn write_new(&self, path: &Path, text: &SecretString) -> io::Result<()> {
+        let mut file = private_options().create_new(true).open(path)?;
+        file.write_all(text.expose_secret().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
     }
 
     /// What the root key file holds, if there is one.
@@ -119,7 +131,8 @@ impl Folder {
         write().map_err(|source| {
             // half a key is of no use; what cannot be removed either is the reason that is told already
             drop(fs::remove_file(&path));
-            file_error(&path, "written", source)
+            // named by what it was to become: the draft is nobody's concern
+            file_error(&self.path.join(name), "written", source)
         })?;
         Ok(path)
     }

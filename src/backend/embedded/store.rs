@@ -4,6 +4,7 @@
 //! have the same file open; SQLite's locks keep them apart.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -88,7 +89,11 @@ impl Store {
             .name("keyglass-store".to_owned())
             .spawn(move || {
                 while let Some(job) = waiting.blocking_recv() {
-                    job(&mut connection);
+                    // A fault in one request must not take the database from all others; its caller sees that no
+                    // answer came, and the transaction is rolled back as it is dropped.
+                    if panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+                        tracing::error!("a job of the database panicked");
+                    }
                 }
             })
             .map_err(|error| OpenError::System(format!("no thread for the database ({error})")))?;

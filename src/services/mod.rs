@@ -2,20 +2,21 @@
 //!
 //! What is missing here is no reason to leave a tool out: it is listed, and a call says what has to be set.
 
+pub mod choice;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::HeaderName;
 use secrecy::SecretString;
 use url::Url;
 
+use self::choice::{ByNamespace, Choice, default_choice};
 use crate::{
-    backend::{
-        choice::{ByNamespace, Choice, default_choice},
-        embedded,
-    },
+    backend::embedded,
+    base_url::{self, base_url, is_loopback},
     catalog::{
         compile::Services,
-        service::{Credential, Endpoint, Route, Service, base_url, is_loopback},
+        service::{Credential, Endpoint, Route, Service},
         template,
     },
     config::{self, ConfigError, CredentialReference},
@@ -30,30 +31,21 @@ pub struct Resolution<'a> {
     pub backends: &'a ByNamespace<Choice>,
     /// The given credentials.
     pub credentials: &'a ByNamespace<CredentialReference>,
-    /// Where variables come from.
-    pub variables: Variables,
+    /// Whether credentials are needed.
+    pub secrets: Secrets,
 }
 
-/// Where the variables of specs come from.
-#[derive(Clone, Debug)]
-pub enum Variables {
-    /// The environment of the process.
-    Environment,
-    /// A fixed set, for tests.
-    Fixed(BTreeMap<String, SecretString>),
+/// Whether credentials are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are, and what is missing is reported.
+    Read,
+    /// They are not: tools are only looked at.
+    Leave,
 }
 
 /// The backend of each consumed service: document (its place in the workspace) and namespace → choice.
 pub type Choices = BTreeMap<(usize, String), Choice>;
-
-impl Variables {
-    fn get(&self, name: &str) -> Result<Option<SecretString>, &'static str> {
-        match self {
-            Self::Environment => config::secret_variable(name),
-            Self::Fixed(variables) => Ok(variables.get(name).cloned()),
-        }
-    }
-}
 
 impl Resolution<'_> {
     /// Chooses the backend of every consumed service.
@@ -83,6 +75,9 @@ impl Resolution<'_> {
             if services.contains_key(&key) {
                 continue;
             }
+            if *choice == Choice::Embedded {
+                warn_of_unserved(consumes, &mut problems);
+            }
             let Some(document) = workspace.documents.get(index) else { continue };
             let (route, endpoint) = match choice {
                 Choice::Embedded => (Route::Embedded, embedded_endpoint(root_key)),
@@ -105,7 +100,10 @@ impl Resolution<'_> {
         problems: &mut Vec<Diagnostic>,
     ) -> Result<Result<Endpoint, String>, ConfigError> {
         let namespace = &consumes.namespace;
-        let given = self.credentials.get(&namespace.value).map(CredentialReference::read).transpose()?;
+        let given = match self.secrets {
+            Secrets::Read => self.credentials.get(&namespace.value).map(CredentialReference::read).transpose()?,
+            Secrets::Leave => self.credentials.get(&namespace.value).map(|_| SecretString::from("")),
+        };
         let base = match (url, &consumes.base_uri) {
             (Some(url), _) => url.clone(),
             (None, base) => {
@@ -117,7 +115,7 @@ impl Resolution<'_> {
                         let setting = format!("--backend {}=URL", namespace.value);
                         let message = match text.trim() {
                             "" => format!("`{}` names no `baseUri`", namespace.value),
-                            text => format!("`baseUri: {text}` {problem}"),
+                            text => format!("`baseUri: {}` {problem}", base_url::shown(text)),
                         };
                         problems.push(
                             Diagnostic::warning(Code::UnusableBaseUri, span, message).with_help(format!(
@@ -202,11 +200,25 @@ impl Resolution<'_> {
                 return Err(missing_credential(namespace, None));
             }
             let message = "the credential stands in the spec itself; put it into a variable: `{{env.NAME}}`";
-            problems.push(Diagnostic::warning(Code::LiteralSecret, template.span, message));
+            problems.push(Diagnostic::warning(Code::LiteralSecret, template.span, message).with_source_hidden());
             return Ok(SecretString::from(template.value.trim()));
         };
-        let source = source_of(document, name);
-        match self.variables.get(source) {
+        let source = match source_of(document, name) {
+            Some(source) => source,
+            None => {
+                let source = name.strip_prefix("env.").unwrap_or(name);
+                let known = document.binds.iter().flat_map(|bind| &bind.keys).map(|(key, _)| key.value.as_str());
+                let message =
+                    format!("`{source}` is not among the `binds` of this spec; it is read from the environment");
+                let problem = Diagnostic::warning(Code::UnboundVariable, template.span, message);
+                problems.push(problem.with_nearest(source, known));
+                source
+            }
+        };
+        if self.secrets == Secrets::Leave {
+            return Ok(SecretString::from(""));
+        }
+        match config::secret_variable(source) {
             Ok(Some(secret)) => Ok(secret),
             other => {
                 let problem = other.err().unwrap_or("it is not set");
@@ -226,6 +238,19 @@ fn consumed(workspace: &Workspace) -> impl Iterator<Item = (usize, &Consumes)> {
     documents.flat_map(|(index, document)| document.consumes.iter().map(move |consumes| (index, consumes)))
 }
 
+/// The embedded backend can be chosen for any service, but serves only what it knows.
+fn warn_of_unserved(consumes: &Consumes, problems: &mut Vec<Diagnostic>) {
+    for operation in &consumes.operations {
+        let (method, path) = (&operation.method.value, &operation.path.value);
+        let served = http::Method::from_bytes(method.as_bytes()).is_ok_and(|method| embedded::serves(&method, path));
+        if !served {
+            let message = format!("the embedded backend does not serve `{method} {path}`; every call will fail");
+            let help = format!("give `--backend {}=remote` or a URL", consumes.namespace.value);
+            problems.push(Diagnostic::warning(Code::UnservedOperation, operation.name.span, message).with_help(help));
+        }
+    }
+}
+
 fn embedded_endpoint(root_key: Option<&SecretString>) -> Result<Endpoint, String> {
     let base = base_url(embedded::RUNLOOP_BASE_URI).map_err(str::to_owned)?;
     let credential = root_key.map_or(Credential::None, |key| Credential::Bearer(key.clone()));
@@ -233,15 +258,15 @@ fn embedded_endpoint(root_key: Option<&SecretString>) -> Result<Endpoint, String
 }
 
 /// The name under which the source of a bind knows a variable: `NAMESPACE.VARIABLE`, or `VARIABLE` of any namespace.
-fn source_of<'a>(document: &'a Document, variable: &'a str) -> &'a str {
+fn source_of<'a>(document: &'a Document, variable: &str) -> Option<&'a str> {
     for bind in &document.binds {
         let own = variable.strip_prefix(bind.namespace.value.as_str()).and_then(|rest| rest.strip_prefix('.'));
         let name = own.unwrap_or(variable);
         if let Some((_, source)) = bind.keys.iter().find(|(key, _)| key.value == name) {
-            return &source.value;
+            return Some(&source.value);
         }
     }
-    variable.strip_prefix("env.").unwrap_or(variable)
+    None
 }
 
 fn missing_credential(namespace: &str, variable: Option<&str>) -> String {

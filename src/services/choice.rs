@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use http::Method;
 use url::Url;
 
-use super::embedded;
-use crate::{catalog::service::base_url, spec::Consumes};
+use crate::{
+    backend::embedded,
+    base_url::{self, base_url},
+    spec::Consumes,
+};
 
 /// A backend to send calls to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +29,9 @@ impl FromStr for Choice {
         match text {
             "embedded" => Ok(Self::Embedded),
             "remote" => Ok(Self::Remote),
-            url if url.contains("://") => base_url(url).map(Self::Url).map_err(|problem| format!("`{url}` {problem}")),
+            url if url.contains("://") => {
+                base_url(url).map(Self::Url).map_err(|problem| format!("`{}` {problem}", base_url::shown(url)))
+            }
             other => Err(format!("`{other}` is no backend; expected `embedded`, `remote` or a URL")),
         }
     }
