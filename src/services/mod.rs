@@ -117,11 +117,9 @@ impl Resolution<'_> {
                             "" => format!("`{}` names no `baseUri`", namespace.value),
                             text => format!("`baseUri: {}` {problem}", base_url::shown(text)),
                         };
-                        problems.push(
-                            Diagnostic::warning(Code::UnusableBaseUri, span, message).with_help(format!(
-                                "its tools are listed, and can be called once `{setting}` is given"
-                            )),
-                        );
+                        let problem = Diagnostic::warning(Code::UnusableBaseUri, span, message)
+                            .with_help(format!("its tools are listed, and can be called once `{setting}` is given"));
+                        problems.push(if text.contains('@') { problem.with_source_hidden() } else { problem });
                         return Ok(Err(format!(
                             "the service `{}` has no usable base URL; the operator must start keyglass with `{setting}`",
                             namespace.value
