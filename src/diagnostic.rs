@@ -284,17 +284,11 @@ impl Diagnostic {
         self
     }
 
-    /// `FILE:LINE:COLUMN: SEVERITY[CODE]: MESSAGE` on one line, for logs.
+    /// `FILE:LINE:COLUMN: MESSAGE (HELP) [CODE]` on one line, for logs, which have a level of their own.
     pub fn one_line(&self, sources: &SourceMap) -> String {
         let (line, column) = sources.position(self.primary.file, self.primary.start);
         let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        format!(
-            "{}:{line}:{column}: {}[{}]: {}{help}",
-            sources.name(self.primary.file),
-            severity_name(self.severity),
-            self.code,
-            self.message
-        )
+        format!("{}:{line}:{column}: {}{help} [{}]", sources.name(self.primary.file), self.message, self.code)
     }
 }
 
@@ -439,14 +433,6 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
     offset
 }
 
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,7 +463,7 @@ mod tests {
         assert!(text.contains("did you mean `capability`?"), "{text}");
         assert_eq!(
             diagnostic.one_line(&sources),
-            "specs/a.yaml:2:1: error[unknown-field]: unknown field `capabilty` (did you mean `capability`?)"
+            "specs/a.yaml:2:1: unknown field `capabilty` (did you mean `capability`?) [unknown-field]"
         );
     }
 

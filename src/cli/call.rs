@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use super::{EXIT_TOOL_ERROR, Usage, log_diagnostics, print};
+use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
 use crate::{
     call::{self, CallContext},
     catalog::{CompiledTool, JsonObject},
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, options } = arguments;
     let set_up = setup(&options.or_environment()?.settings()?, Purpose::Call, Clock::System)?;
-    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    log_errors(&set_up.diagnostics, &set_up.sources);
     let gateway = set_up.gateway;
     let Some(tool) = gateway.tool(&name) else {
         let near = nearest(&name, gateway.tools().map(|tool| tool.name.as_str()));

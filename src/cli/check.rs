@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{EXIT_DIAGNOSTICS, print};
+use super::{EXIT_DIAGNOSTICS, count, print};
 use crate::{
     clock::Clock,
     config::Options,
@@ -41,13 +41,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
     } else {
         let style = if stdout().is_terminal() { Style::Coloured } else { Style::Plain };
-        let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+        let of = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
         let summary = format!(
-            "{} tools, {} errors, {} warnings, {} notes\n",
-            set_up.gateway.catalog.len(),
-            count(Severity::Error),
-            count(Severity::Warning),
-            count(Severity::Note)
+            "{}, {}, {}, {}\n",
+            count(set_up.gateway.catalog.len(), "tool"),
+            count(of(Severity::Error), "error"),
+            count(of(Severity::Warning), "warning"),
+            count(of(Severity::Note), "note")
         );
         print(&format!("{}{summary}", render_text(diagnostics, sources, style)))?;
     }

@@ -153,6 +153,22 @@ fn log_diagnostics(diagnostics: &[Diagnostic], sources: &SourceMap) {
     }
 }
 
+/// Logs the errors alone, and how many warnings there are: for commands whose output is about something else.
+fn log_errors(diagnostics: &[Diagnostic], sources: &SourceMap) {
+    let (errors, others): (Vec<_>, Vec<_>) =
+        diagnostics.iter().cloned().partition(|diagnostic| diagnostic.severity == Severity::Error);
+    log_diagnostics(&errors, sources);
+    let warnings = others.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning).count();
+    if warnings > 0 {
+        tracing::warn!("{} about the specs; `keyglass check` shows them", count(warnings, "warning"));
+    }
+}
+
+/// A number of things: `1 tool`, `7 tools`.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A token that is cancelled by SIGINT or SIGTERM. A second signal ends the process at once.
 fn shutdown_signal() -> io::Result<CancellationToken> {
     let token = CancellationToken::new();

@@ -5,7 +5,7 @@ use std::{fmt::Write, process::ExitCode};
 use clap::Args;
 use serde_json::Value;
 
-use super::{EXIT_DIAGNOSTICS, log_diagnostics, print};
+use super::{EXIT_DIAGNOSTICS, log_errors, print};
 use crate::{
     catalog::{CompiledTool, Hints},
     clock::Clock,
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let set_up = setup(&arguments.options.or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
-    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    log_errors(&set_up.diagnostics, &set_up.sources);
     let gateway = &set_up.gateway;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&mcp::listing(gateway))?)

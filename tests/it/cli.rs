@@ -167,7 +167,7 @@ fn a_broken_spec_leaves_the_others_served() {
     let (code, out, err) = run(data.path(), &arguments);
     assert_eq!(code, 0);
     assert!(out.contains("create_pet"), "{out}");
-    assert!(err.contains("not-yaml.bad.yaml:3:13: error[invalid-syntax]"), "{err}");
+    assert!(err.contains("not-yaml.bad.yaml:3:13: mismatched bracket"), "{err}");
 }
 
 #[test]
@@ -214,11 +214,8 @@ fn no_output_repeats_a_password_of_a_spec() {
     fs::write(&spec, text).expect("written");
     let spec = spec.display().to_string();
     let schemas = format!("{}/schemas", env!("CARGO_MANIFEST_DIR"));
-    for arguments in [
-        &["check", &spec, "--schemas", &schemas][..],
-        &["call", "list_secrets", "--capabilities", &spec, "--schemas", &schemas],
-    ] {
-        let (_, out, err) = run(data.path(), arguments);
+    for command in ["check", "serve"] {
+        let (_, out, err) = run(data.path(), &[command, "--capabilities", &spec, "--schemas", &schemas]);
         let said = out + &err;
         assert!(said.contains("https://api.test") && said.contains("spec.yaml:17:16"), "{said}");
         assert!(!said.contains("canary"), "{said}");
