@@ -1,6 +1,6 @@
 //! One call, from arguments to result: check, bind, send, judge the status, decode, mask, check the shape.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
@@ -56,26 +56,32 @@ pub struct Environment<'a> {
 #[tracing::instrument(skip_all, fields(tool = %tool.name, request_id = %context.request_id, status))]
 pub async fn call(
     tool: &CompiledTool,
-    arguments: &JsonObject,
+    arguments: JsonObject,
     environment: Environment<'_>,
     context: &CallContext,
 ) -> Result<CallOutput, CallError> {
-    let result = attempt(tool, arguments, environment, context).await;
+    let arguments = Value::Object(arguments);
+    let started = Instant::now();
+    let result = attempt(tool, &arguments, environment, context).await;
+    let (operation, service) = (&tool.operation, &tool.service.namespace);
+    let elapsed_ms = started.elapsed().as_millis();
     match &result {
-        Ok(_) => tracing::debug!("the call succeeded"),
-        Err(CallError::Internal(reason)) => tracing::error!(reason, "the call failed by a fault of our own"),
-        Err(error) => tracing::debug!(kind = error.kind(), "the call failed"),
+        Ok(_) => tracing::debug!(operation, service, elapsed_ms, "the call succeeded"),
+        Err(CallError::Internal(reason)) => tracing::error!(operation, service, reason, "a fault of our own"),
+        Err(error) => tracing::debug!(operation, service, elapsed_ms, kind = error.kind(), "the call failed"),
     }
     result
 }
 
 async fn attempt(
     tool: &CompiledTool,
-    arguments: &JsonObject,
+    arguments: &Value,
     environment: Environment<'_>,
     context: &CallContext,
 ) -> Result<CallOutput, CallError> {
     tool.input.check(arguments)?;
+    let no_arguments = JsonObject::new();
+    let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let endpoint = tool.service.endpoint()?;
     let mut request = tool.request.bind(arguments, endpoint)?;
     if let Ok(id) = http::HeaderValue::from_str(&context.request_id) {
@@ -92,7 +98,7 @@ async fn attempt(
     if !status.is_success() {
         return Err(refused(&response, &mask, environment.clock));
     }
-    let mut answer = decode(&response)?;
+    let mut answer = decode(&response, &mask)?;
     mask.value(&mut answer);
     let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
     if let Some(problem) = tool.output.deviation(&structured) {
@@ -103,8 +109,9 @@ async fn attempt(
 }
 
 /// The JSON of an answer; null where it has no body.
-fn decode(response: &Response<Bytes>) -> Result<Value, CallError> {
-    let body = response.body();
+fn decode(response: &Response<Bytes>, mask: &Mask) -> Result<Value, CallError> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let body = response.body().strip_prefix(BYTE_ORDER_MARK).unwrap_or(response.body());
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
@@ -112,7 +119,7 @@ fn decode(response: &Response<Bytes>) -> Result<Value, CallError> {
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
         let place = format!("line {}, column {}", error.line(), error.column());
-        let reason = format!("{}; it broke at {place}", shorten(&printable(kind), 60));
+        let reason = format!("{}; it broke at {place}", shorten(&printable(&mask.text(kind)), 60));
         CallError::Decode { status: response.status(), expected: "valid JSON", reason }
     })
 }

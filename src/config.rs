@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -22,11 +21,13 @@ use crate::{
     diagnostic::SourceMap,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
-    spec::{Source, yaml},
+    spec::{self, Source, yaml},
 };
 
 /// The largest file that a credential is read from, in bytes.
-const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
+const MAX_CREDENTIAL_BYTES: usize = 64 * 1024;
+/// The largest configuration file, in bytes.
+const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 
 /// The settings that every command shares, as given.
 #[derive(Args, Clone, Debug, Default)]
@@ -210,7 +211,7 @@ impl ConfigFile {
     /// Reads a configuration file and resolves its relative paths.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let fault = |problem: String| ConfigError::File { path: path.to_owned(), problem };
-        let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let text = spec::read_text(path, MAX_CONFIG_BYTES).map_err(|error| fault(error.to_string()))?;
         let mut sources = SourceMap::default();
         let file = sources.add(path.display().to_string(), text);
         let root = yaml::parse(file, &sources).map_err(|problem| fault(problem.one_line(&sources)))?;
@@ -219,7 +220,10 @@ impl ConfigFile {
             value => value,
         };
         let mut config: Self = serde_json::from_value(value).map_err(|error| {
-            fault(format!("{error}; `schemas/keyglass-config.json` in the source describes the file"))
+            // The library quotes values, and the file may be one of another kind, a key among them.
+            let text = error.to_string();
+            let text: Vec<&str> = text.split('"').step_by(2).collect();
+            fault(format!("{}; the README shows an example", text.join("…")))
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
@@ -252,11 +256,8 @@ impl CredentialReference {
                 zeroize::Zeroizing::new(environment(name).ok_or_else(|| fault("the environment variable is not set"))?)
             }
             Self::File(path) => {
-                let size = fs::metadata(path).map_err(|error| fault(&error.to_string()))?.len();
-                if size > MAX_CREDENTIAL_BYTES {
-                    return Err(fault("the file is too large to hold a credential"));
-                }
-                zeroize::Zeroizing::new(fs::read_to_string(path).map_err(|error| fault(&error.to_string()))?)
+                let text = spec::read_text(path, MAX_CREDENTIAL_BYTES).map_err(|error| fault(&error.to_string()))?;
+                zeroize::Zeroizing::new(text)
             }
         };
         checked(&text).map_err(fault)
@@ -336,6 +337,8 @@ fn scoped(rest: Option<String>, named: BTreeMap<String, String>) -> Vec<String> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

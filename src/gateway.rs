@@ -64,6 +64,6 @@ impl Gateway {
             return Err(CallError::Internal(format!("no backend is open for `{}`", tool.service.namespace)));
         };
         let environment = Environment { backend, limits: self.limits, clock: self.clock };
-        call::call(tool, &arguments, environment, context).await
+        call::call(tool, arguments, environment, context).await
     }
 }

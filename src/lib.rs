@@ -29,7 +29,7 @@
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, logs | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, serving a port, logs | |
 //!
 //! # Rules of direction
 //!
@@ -53,6 +53,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod error;
 pub mod gateway;
+pub mod http_server;
 pub mod mask;
 pub mod mcp;
 pub mod nearest;

@@ -1,10 +1,10 @@
 //! JSON Schemas beside the specs: found by relative reference, read once, references inlined, dialect cleaned up.
 //!
-//! Only local files are read: a reference to another host is refused, and so is one that leads out of the folder above
-//! the spec's own or a folder named for schemas. Must not know what a schema is used for.
+//! Only local JSON files are read: a reference to another host is refused, and so is one that leads out of the spec's
+//! folder, the folders for schemas beside it and those that were named. Must not know what a schema is used for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
 };
 
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
+    shipped,
     spec::{self, Source, Spanned},
 };
 
@@ -24,22 +25,54 @@ const MAX_INLINED_VALUES: usize = 20_000;
 const MAX_RECURSION: usize = 2;
 const MAX_DEPTH: usize = 64;
 
-/// Keywords that mean nothing to a reader of one inlined schema, or come from OpenAPI and mean nothing in 2020-12.
-const DROPPED: [&str; 14] = [
-    "$schema",
-    "$id",
-    "$anchor",
-    "$dynamicAnchor",
-    "$defs",
-    "definitions",
-    "$comment",
-    "$vocabulary",
-    "nullable",
-    "discriminator",
-    "xml",
-    "externalDocs",
-    "example",
-    "$ref",
+/// The keywords of 2020-12 that say something of a value once references are inlined, and OpenAPI's marks for secrets.
+/// Nothing else is taken over: a reference may lead to a file that is no schema, and its text is nobody's concern.
+const KEYWORDS: [&str; 45] = [
+    "type",
+    "enum",
+    "const",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "prefixItems",
+    "items",
+    "contains",
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "format",
+    "title",
+    "description",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "examples",
 ];
 
 /// The schema files that were read.
@@ -47,6 +80,7 @@ const DROPPED: [&str; 14] = [
 pub struct SchemaStore {
     files: BTreeMap<PathBuf, Option<(FileId, Value)>>,
     folders: Vec<PathBuf>,
+    shipped: BTreeSet<PathBuf>,
 }
 
 impl SchemaStore {
@@ -60,6 +94,7 @@ impl SchemaStore {
                     let parsed = parse(name, text, sources);
                     let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
                     store.files.insert(PathBuf::from(name), parsed);
+                    store.shipped.insert(PathBuf::from(name));
                 }
                 Source::Path(path) if path.is_dir() => store.folders.extend(absolute(path)),
                 Source::Path(path) => {
@@ -99,41 +134,52 @@ impl SchemaStore {
         Ok(Target { path, pointer })
     }
 
-    /// Reads a file once, where it may be read at all.
+    /// Reads a file once, where this spec may read it at all.
     fn file(&mut self, path: &Path, spec: &Path, sources: &mut SourceMap) -> Result<&(FileId, Value), Problem> {
         let shown = path.display();
-        if !self.files.contains_key(path) {
-            let found = self.readable(path, spec).ok_or_else(|| {
-                if path.is_file() {
-                    Problem::Message(format!(
-                        "`{shown}` is out of reach: a schema must be in the folder above the spec's own or deeper, or in one \
-                         given by `--schemas`"
-                    ))
-                } else {
-                    Problem::Message(format!("no schema file `{shown}`, nor one of its name in a folder given by `--schemas`"))
-                }
-            })?;
+        let shipped = self.shipped.contains(path) && spec.starts_with(shipped::ROOT);
+        let found = if shipped { path.to_owned() } else { self.readable(path, spec)? };
+        if !self.files.contains_key(&found) {
             let text = spec::read_text(&found, MAX_FILE_BYTES)
                 .map_err(|error| Problem::Message(format!("schema file `{shown}` cannot be read: {error}")))?;
             let parsed = parse(&shown.to_string(), &text, sources);
-            self.files.insert(path.to_owned(), parsed.as_ref().ok().cloned());
+            self.files.insert(found.clone(), parsed.as_ref().ok().cloned());
             parsed.map_err(Problem::File)?;
         }
-        let file = self.files.get(path).and_then(Option::as_ref);
+        let file = self.files.get(&found).and_then(Option::as_ref);
         file.ok_or_else(|| Problem::Message(format!("schema file `{shown}` is broken")))
     }
 
-    /// The file to read for a path: itself if it lies within reach, else the one of its name in a schema folder.
-    fn readable(&self, path: &Path, spec: &Path) -> Option<PathBuf> {
-        let path = absolute(path)?;
-        let folder = absolute(spec)?.parent()?.to_owned();
-        let reach = folder.parent().map(Path::to_owned).unwrap_or(folder);
-        let mut folders = self.folders.iter().chain([&reach]);
-        if folders.any(|folder| path.starts_with(folder) && !escapes(&path, folder)) && path.is_file() {
-            return Some(path);
+    /// The file to read for a path: itself if it lies within reach of the spec, else the one of its name in a schema
+    /// folder. Within reach are the spec's folder, folders beside it that are named for schemas, and what was named.
+    fn readable(&self, path: &Path, spec: &Path) -> Result<PathBuf, Problem> {
+        let shown = path.display();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            return Err(Problem::Message(format!("`{shown}` is no JSON file; a schema's name ends in `.json`")));
         }
-        let name = path.file_name()?;
-        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+        let absolute_path = absolute(path).unwrap_or_else(|| path.to_owned());
+        let own = absolute(spec).and_then(|spec| spec.parent().map(Path::to_owned));
+        let beside = own.as_ref().and_then(|own| own.parent()).and_then(|parent| {
+            let first = absolute_path.strip_prefix(parent).ok()?.components().next()?;
+            let name = first.as_os_str().to_str()?.to_ascii_lowercase();
+            name.contains("schema").then(|| parent.join(first))
+        });
+        let own = own.filter(|own| own.parent().is_some()); // the root is everybody's
+        let mut reach = self.folders.iter().chain(&own).chain(&beside);
+        if reach.any(|folder| absolute_path.starts_with(folder) && !escapes(&absolute_path, folder)) {
+            if absolute_path.is_file() {
+                return Ok(absolute_path);
+            }
+        } else if absolute_path.is_file() {
+            return Err(Problem::Message(format!(
+                "`{shown}` is out of reach: a schema must be in the spec's own folder or deeper, in a folder beside it whose \
+                 name has `schema` in it, or in one given by `--schemas`"
+            )));
+        }
+        let name = path.file_name().map(Path::new).unwrap_or(path);
+        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+            Problem::Message(format!("no schema file `{shown}`, nor one of its name in a folder given by `--schemas`"))
+        })
     }
 }
 
@@ -218,7 +264,7 @@ impl Inlining<'_> {
         }
         let nullable = members.get("nullable") == Some(&Value::Bool(true));
         for (name, member) in members {
-            if DROPPED.contains(&name.as_str()) {
+            if !KEYWORDS.contains(&name.as_str()) {
                 continue;
             }
             let member = match (name.as_str(), member) {
@@ -308,7 +354,8 @@ fn parse(name: &str, text: &str, sources: &mut SourceMap) -> Result<(FileId, Val
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         let message = format!("not well-formed JSON: {message}");
-        Box::new(Diagnostic::error(Code::InvalidSyntax, Span { file, start, end: start }, message))
+        // What is not JSON may be a file of another kind, with anything in it.
+        Box::new(Diagnostic::error(Code::InvalidSyntax, Span { file, start, end: start }, message).with_source_hidden())
     })
 }
 
@@ -355,7 +402,7 @@ mod tests {
 
     use super::*;
 
-    const SPEC: &str = "capabilities/spec.yaml";
+    const SPEC: &str = "<shipped>/capabilities/spec.yaml";
 
     fn resolve(files: &[(&'static str, &'static str)], reference: &str) -> Result<Value, Box<Diagnostic>> {
         let mut sources = SourceMap::default();
@@ -370,14 +417,14 @@ mod tests {
     fn references_are_inlined_across_files_and_openapi_nullable_becomes_a_type() {
         let files = [
             (
-                "schemas/a.json",
+                "<shipped>/schemas/a.json",
                 r##"{"$defs": {"A": {"type": "object", "properties": {
                 "b": {"$ref": "b.json#/$defs/B", "description": "own words"},
                 "$ref": {"type": "string"},
                 "n": {"type": "integer", "nullable": true},
                 "e": {"enum": ["x"], "nullable": true}}}}}"##,
             ),
-            ("schemas/b.json", r#"{"$defs": {"B": {"type": "string", "description": "theirs"}}}"#),
+            ("<shipped>/schemas/b.json", r#"{"$defs": {"B": {"type": "string", "description": "theirs"}}}"#),
         ];
         let schema = resolve(&files, "../schemas/a.json#/$defs/A").expect("resolves");
         assert_eq!(
@@ -393,7 +440,7 @@ mod tests {
     #[test]
     fn plain_objects_in_all_of_become_one() {
         let files = [(
-            "schemas/a.json",
+            "<shipped>/schemas/a.json",
             r##"{"$defs": {
             "Base": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false},
             "Both": {"allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {}}}], "properties": {"c": {}}, "required": ["c", "a"]},
@@ -409,21 +456,23 @@ mod tests {
 
     #[test]
     fn a_cycle_is_cut_to_any_value() {
-        let files = [("schemas/a.json", r##"{"type": "object", "properties": {"next": {"$ref": "#"}}}"##)];
+        let files = [("<shipped>/schemas/a.json", r##"{"type": "object", "properties": {"next": {"$ref": "#"}}}"##)];
         let schema = resolve(&files, "../schemas/a.json").expect("resolves");
         assert_eq!(schema.pointer("/properties/next/properties/next"), Some(&json!({})));
     }
 
     #[test]
     fn references_that_lead_nowhere_are_explained() {
-        let files =
-            [("schemas/a.json", r##"{"$defs": {"Secret": {}, "Remote": {"$ref": "https://example.test/x"}}}"##)];
+        let files = [(
+            "<shipped>/schemas/a.json",
+            r##"{"$defs": {"Secret": {}, "Remote": {"$ref": "https://example.test/x"}}}"##,
+        )];
         for (reference, expected) in [
             ("../schemas/a.json#/$defs/Secert", "did you mean `#/$defs/Secret`?"),
-            ("../schemas/missing.json", "no schema file `schemas/missing.json`"),
+            ("../schemas/missing.json", "no schema file `<shipped>/schemas/missing.json`"),
             ("https://example.test/a.json", "on another host"),
             ("../schemas/a.json#/$defs/Remote", "on another host"),
-            ("../../../../../../../../../../etc/passwd", "out of reach"),
+            ("../../../../../../../../../../etc/passwd", "no JSON file"),
             ("../schemas/a.json#Secret", "JSON pointer"),
         ] {
             let problem = resolve(&files, reference).expect_err(reference);
@@ -441,7 +490,7 @@ mod tests {
             defs.insert(format!("d{level}"), json!({"anyOf": vec![reference; 8]}));
         }
         let text: &'static str = Value::Object(defs).to_string().leak();
-        let problem = resolve(&[("schemas/a.json", text)], "../schemas/a.json#/d19").expect_err("too large");
+        let problem = resolve(&[("<shipped>/schemas/a.json", text)], "../schemas/a.json#/d19").expect_err("too large");
         assert!(problem.message.contains("too large"), "{}", problem.message);
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::spec::Source;
 
+/// Where the shipped files seem to lie: a place that no file system has.
+pub const ROOT: &str = "<shipped>";
+
 macro_rules! shipped {
     ($($path:literal),+ $(,)?) => {
         vec![$(Source::Shipped {

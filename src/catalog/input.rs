@@ -10,7 +10,7 @@ use jsonschema::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::JsonObject;
+use super::{JsonObject, request::whole_numbers};
 use crate::{
     error::{ArgumentProblem, CallError},
     nearest::nearest,
@@ -81,7 +81,7 @@ impl InputSchema {
             root
         };
         let full = Value::Object(schema(false));
-        let validator = jsonschema::draft202012::options()
+        let validator = super::validator_options()
             .should_validate_formats(true)
             .should_ignore_unknown_formats(true)
             .build(&full)
@@ -94,18 +94,18 @@ impl InputSchema {
         &self.listed
     }
 
-    /// Checks arguments. Error: [`CallError::Arguments`] with every problem, at most eight.
-    pub fn check(&self, arguments: &JsonObject) -> Result<(), CallError> {
-        let instance = Value::Object(arguments.clone());
+    /// Checks arguments, a JSON object. Error: [`CallError::Arguments`] with every problem, at most eight; with the
+    /// first one alone where the arguments are large, since the library collects all of them at once.
+    pub fn check(&self, arguments: &Value) -> Result<(), CallError> {
+        let Err(first) = self.validator.validate(arguments) else { return Ok(()) };
         let mut problems: Vec<ArgumentProblem> = Vec::new();
-        for error in self.validator.iter_errors(&instance) {
-            problems.extend(self.explain(&error));
-            if problems.len() >= MAX_PROBLEMS {
-                problems.truncate(MAX_PROBLEMS);
-                break;
-            }
+        if is_small(arguments, &mut 0) {
+            problems.extend(self.validator.iter_errors(arguments).flat_map(|error| self.explain(&error)));
+        } else {
+            problems.extend(self.explain(&first));
         }
-        if problems.is_empty() { Ok(()) } else { Err(CallError::Arguments(problems)) }
+        problems.truncate(MAX_PROBLEMS);
+        Err(CallError::Arguments(problems))
     }
 
     /// The values of secret arguments (`writeOnly` or `format: password`), to be masked wherever text comes back.
@@ -142,7 +142,7 @@ impl InputSchema {
                     .and_then(|schema| schema.get("properties")?.as_object())
                     .map(|properties| properties.keys().map(String::as_str).collect())
                     .unwrap_or_default();
-                return unexpected.iter().map(|name| unknown(&here, name, &known)).collect();
+                return unexpected.iter().take(MAX_PROBLEMS).map(|name| unknown(&here, name, &known)).collect();
             }
             ValidationErrorKind::Type { kind } => {
                 let meaning = schema.and_then(|schema| schema.get("description")?.as_str());
@@ -196,6 +196,18 @@ impl InputSchema {
     }
 }
 
+/// Whether a value holds no more values than a model would write by hand.
+fn is_small(value: &Value, counted: &mut usize) -> bool {
+    const LIMIT: usize = 2_000;
+    *counted += 1;
+    *counted <= LIMIT
+        && match value {
+            Value::Array(items) => items.iter().all(|item| is_small(item, counted)),
+            Value::Object(members) => members.values().all(|member| is_small(member, counted)),
+            _ => true,
+        }
+}
+
 /// Whether a schema, or a branch of it, marks its values as secret: `writeOnly` (JSON Schema validation, section 9.4) or
 /// OpenAPI's `format: password`.
 fn marks_secret(schema: &Value) -> bool {
@@ -236,7 +248,10 @@ fn collect_secrets(schemas: &[&Value], value: &Value, inside: bool, found: &mut 
     let below = |name: &str| schemas.iter().flat_map(|schema| members(schema, name)).collect::<Vec<_>>();
     match value {
         Value::String(text) if inside => found.push(SecretString::from(text.as_str())),
-        Value::Number(number) if inside => found.push(SecretString::from(number.to_string())),
+        Value::Number(number) if inside => {
+            found.push(SecretString::from(number.to_string()));
+            found.push(SecretString::from(whole_numbers(value.clone()).to_string())); // as it is sent
+        }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 collect_secrets(&below(&index.to_string()), item, inside, found);
@@ -464,7 +479,6 @@ mod tests {
     }
 
     fn problems(arguments: Value) -> String {
-        let Value::Object(arguments) = arguments else { panic!("an object") };
         schema().check(&arguments).expect_err("refused").to_string()
     }
 
@@ -484,11 +498,9 @@ mod tests {
 
     #[test]
     fn good_arguments_pass() {
-        let Value::Object(arguments) = json!({"name": "A", "value": "b", "limit": null, "scopes": [{"level": "READ"}]})
-        else {
-            panic!("an object")
-        };
-        schema().check(&arguments).expect("accepted");
+        schema()
+            .check(&json!({"name": "A", "value": "b", "limit": null, "scopes": [{"level": "READ"}]}))
+            .expect("accepted");
     }
 
     #[test]
@@ -557,6 +569,12 @@ mod tests {
     }
 
     #[test]
+    fn a_million_problems_are_one() {
+        let text = problems(json!({"name": "A", "value": "b", "scopes": vec![json!({"lvl": 1}); 100_000]}));
+        assert!(text.contains("`scopes[0].lvl`") && text.len() < 500, "{text}");
+    }
+
+    #[test]
     fn a_secret_in_a_branch_is_a_secret() {
         let password = json!({"anyOf": [{"type": "string", "format": "password", "maxLength": 5}, {"type": "null"}]});
         let tokens =
@@ -566,7 +584,7 @@ mod tests {
         let Value::Object(arguments) = json!({"password": "canary-one", "tokens": {"a": "canary-two"}}) else {
             panic!("an object")
         };
-        let text = schema.check(&arguments).expect_err("refused").to_string();
+        let text = schema.check(&Value::Object(arguments.clone())).expect_err("refused").to_string();
         assert!(text.contains("`password`") && text.contains("`tokens.a`") && !text.contains("canary"), "{text}");
         assert_eq!(schema.secrets(&arguments).len(), 2);
     }

@@ -55,6 +55,16 @@ pub struct CompiledTool {
     pub service: Arc<Service>,
 }
 
+/// How schemas are compiled: draft 2020-12, with patterns that cost little however they are written.
+fn validator_options() -> jsonschema::ValidationOptions<'static> {
+    const PATTERN_BYTES: usize = 256 * 1024;
+    let patterns = jsonschema::PatternOptions::fancy_regex()
+        .backtrack_limit(100_000)
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES);
+    jsonschema::draft202012::options().with_pattern_options(patterns)
+}
+
 impl CompiledTool {
     /// Whether both tools send the same request to the same place for the same arguments.
     fn makes_same_request(&self, other: &Self) -> bool {

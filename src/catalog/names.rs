@@ -26,6 +26,19 @@ pub fn offered(name: &str) -> String {
     }
 }
 
+/// The name of an argument: the parameter's own where it fits `[A-Za-z0-9_.-]{1,64}`, which model APIs ask of property
+/// names, else the nearest that does: `$select` → `select`, `filter[state]` → `filter_state`.
+pub fn argument(name: &str) -> String {
+    let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits) {
+        return name.to_owned();
+    }
+    match offered(name) {
+        nothing if nothing == "tool" && name != "tool" => "argument".to_owned(),
+        name => name,
+    }
+}
+
 /// A name with a prefix that tells it from another tool of the same name.
 pub fn told_apart(prefix: &str, name: &str) -> String {
     offered(&format!("{prefix}_{name}"))
@@ -103,6 +116,21 @@ mod tests {
             assert_eq!(snake_case(name), expected);
         }
         assert_eq!(readable("list_secrets"), "List secrets");
+    }
+
+    #[test]
+    fn arguments_change_only_where_they_must() {
+        for (name, expected) in [
+            ("page.limit", "page.limit"),
+            ("$select", "select"),
+            ("filter[state]", "filter_state"),
+            ("fields[]", "fields"),
+            ("a\0b\x1b]0;x", "a_b_0_x"),
+            ("🔑", "argument"),
+            ("", "argument"),
+        ] {
+            assert_eq!(argument(name), expected, "{name:?}");
+        }
     }
 
     proptest! {

@@ -32,8 +32,13 @@ impl OutputSchema {
             }
         };
         // An answer without a body is an empty object: clients would refuse it if a member had to be there.
-        listed.shift_remove("required");
-        let validator = jsonschema::draft202012::options()
+        // Combinations at the root go too: they can ask for members in turn, and clients drop tools that have them.
+        for keyword in
+            ["required", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "minProperties", "dependentRequired"]
+        {
+            listed.shift_remove(keyword);
+        }
+        let validator = super::validator_options()
             .should_validate_formats(false)
             .build(&Value::Object(listed.clone()))
             .map_err(|error| error.masked().to_string())?;
@@ -43,7 +48,7 @@ impl OutputSchema {
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Result<Self, String> {
         let listed = JsonObject::from_iter([("type".to_owned(), json!("object"))]);
-        let validator = jsonschema::draft202012::new(&Value::Object(listed.clone()));
+        let validator = super::validator_options().build(&Value::Object(listed.clone()));
         let validator = validator.map_err(|error| error.masked().to_string())?;
         Ok(Self { listed, validator })
     }
@@ -56,7 +61,7 @@ impl OutputSchema {
     /// The first place where a result deviates from the schema, and how; no value of it is repeated.
     pub fn deviation(&self, result: &JsonObject) -> Option<String> {
         let instance = Value::Object(result.clone());
-        let error = self.validator.iter_errors(&instance).next()?;
+        let error = self.validator.validate(&instance).err()?;
         Some(format!("`{}` {}", error.instance_path().as_str(), error.masked()))
     }
 }

@@ -335,7 +335,7 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 /// Writes 7.0 as 7: both are integers to JSON Schema, but not to every backend.
-fn whole_numbers(value: Value) -> Value {
+pub(super) fn whole_numbers(value: Value) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) if number.is_f64() => match number.as_f64() {

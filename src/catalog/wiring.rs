@@ -10,6 +10,7 @@ use super::{
     RequestTemplate, Service,
     compile::{Compiler, Target, list},
     input::Argument,
+    names,
     request::{BodyTemplate, Fill, PathTemplate},
     service::Credential,
 };
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Headers that the program sets itself; parameters of these names are no arguments.
-const OWN_HEADERS: [&str; 9] = [
+const OWN_HEADERS: [&str; 15] = [
     "authorization",
     "accept",
     "content-type",
@@ -29,6 +30,12 @@ const OWN_HEADERS: [&str; 9] = [
     "transfer-encoding",
     "cookie",
     "x-request-id",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "proxy-authorization",
+    "keep-alive",
 ];
 
 /// How a tool feeds the parameters of its operation.
@@ -82,7 +89,7 @@ impl Compiler<'_> {
                     continue;
                 }
                 WithValue::Text(text) => match argument_reference(text, server) {
-                    Some(name) => Fill::Argument(name.to_owned()),
+                    Some(name) => Fill::Argument(names::argument(name)),
                     None => {
                         self.check_literal(text, value.span);
                         Fill::Literal(Value::from(text.as_str()))
@@ -128,7 +135,7 @@ impl Compiler<'_> {
         for parameter in wiring.declared {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.parameter_schema(parameter)?;
-            arguments.list.push(Argument { name: parameter.name.value.clone(), schema, required });
+            arguments.list.push(Argument { name: names::argument(&parameter.name.value), schema, required });
         }
         self.check_repeated(target);
         self.path_parameters(&mut request.path, &mut arguments, wiring, target)?;
@@ -210,7 +217,11 @@ impl Compiler<'_> {
             }
             let fill = match parameter {
                 Some(parameter) => self.fill(parameter, wiring)?,
-                None => wiring.with.get(&placeholder).cloned().unwrap_or(Fill::Argument(placeholder.clone())),
+                None => wiring
+                    .with
+                    .get(&placeholder)
+                    .cloned()
+                    .unwrap_or_else(|| Fill::Argument(names::argument(&placeholder))),
             };
             path.fill(&placeholder, &fill);
             let Fill::Argument(name) = &fill else { continue };
@@ -264,7 +275,7 @@ impl Compiler<'_> {
             return Some(fill.clone());
         }
         match &parameter.value {
-            None => Some(Fill::Argument(parameter.name.value.clone())),
+            None => Some(Fill::Argument(names::argument(&parameter.name.value))),
             Some(value) if value.value.contains("{{") => {
                 let message = "templates in `value` are not run by this version";
                 self.problems.push(Diagnostic::error(Code::UnsupportedFeature, value.span, message));
@@ -290,9 +301,7 @@ impl Compiler<'_> {
                 let flat = flat_members(&schema, arguments);
                 match (&fill, flat) {
                     (Fill::Argument(name), Some(members)) if !arguments.declared && name == "body" => {
-                        let slots =
-                            members.iter().map(|member| (member.name.clone(), Fill::Argument(member.name.clone())));
-                        let slots = slots.collect();
+                        let (slots, members) = members.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
                         arguments.list.extend(members);
                         Some(BodyTemplate::Members(slots))
                     }
@@ -321,7 +330,7 @@ impl Compiler<'_> {
         let used: Vec<&str> = request.fills().filter_map(Fill::argument).collect();
         for declared in wiring.declared {
             let Spanned { value, span } = &declared.name;
-            if !used.contains(&value.as_str()) {
+            if !used.contains(&names::argument(value).as_str()) {
                 let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
                 let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
                 self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
@@ -401,18 +410,25 @@ fn is_credential(service: &Service, parameter: &InputParameter, place: Location)
     }
 }
 
-/// The members of an object schema as arguments; `None` where it names none or a name is taken.
-fn flat_members(schema: &Value, arguments: &Arguments) -> Option<Vec<Argument>> {
+/// The members of an object schema, each with its slot and its argument; `None` where there are none or a name is taken.
+fn flat_members(schema: &Value, arguments: &Arguments) -> Option<Vec<((String, Fill), Argument)>> {
     let properties = schema.get("properties")?.as_object()?;
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    if properties.is_empty() || properties.keys().any(|name| arguments.has(name)) {
+    let mut offered: Vec<String> = properties.keys().map(|name| names::argument(name)).collect();
+    let taken = offered.iter().any(|name| arguments.has(name));
+    offered.sort_unstable();
+    offered.dedup();
+    if properties.is_empty() || taken || offered.len() < properties.len() {
         return None;
     }
-    let members = properties.iter().map(|(name, schema)| Argument {
-        name: name.clone(),
-        schema: schema.clone(),
-        required: required.contains(&name.as_str()),
+    let members = properties.iter().map(|(name, schema)| {
+        let argument = names::argument(name);
+        let required = required.contains(&name.as_str());
+        (
+            (name.clone(), Fill::Argument(argument.clone())),
+            Argument { name: argument, schema: schema.clone(), required },
+        )
     });
     Some(members.collect())
 }

@@ -35,11 +35,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, options } = arguments;
-    let set_up = setup(&options.or_environment()?.settings()?, Purpose::Call, Clock::System)?;
-    log_errors(&set_up.diagnostics, &set_up.sources);
-    let gateway = set_up.gateway;
-    let Some(tool) = gateway.tool(&name) else {
-        let near = nearest(&name, gateway.tools().map(|tool| tool.name.as_str()));
+    let settings = options.or_environment()?.settings()?;
+    // A slip must not open anything, let alone make a data folder.
+    let looked_at = setup(&settings, Purpose::Inspect, Clock::System)?;
+    log_errors(&looked_at.diagnostics, &looked_at.sources);
+    let Some(tool) = looked_at.gateway.tool(&name) else {
+        let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(Usage(format!("unknown tool `{name}`{near} (`keyglass tools` lists them)")).into());
     };
@@ -47,11 +48,16 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some("-") => {
             let mut text = String::new();
             std::io::stdin().take(MAX_INPUT_BYTES).read_to_string(&mut text).context("cannot read standard input")?;
+            if text.trim().is_empty() {
+                return Err(Usage("standard input is empty; it must hold a JSON object".to_owned()).into());
+            }
             object(&text)?
         }
         Some(text) => object(text)?,
         None => pairs(tool, &arguments)?,
     };
+    let gateway = setup(&settings, Purpose::Call, Clock::System)?.gateway;
+    let tool = gateway.tool(&name).context("the tool is gone")?;
     let context = CallContext { request_id: call::request_id()? };
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {

@@ -105,7 +105,6 @@ fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Resul
 }
 
 /// One line with the causes.
-#[allow(clippy::print_stderr, reason = "the last word of a program that ends, whatever the log level")]
 fn report(error: &anyhow::Error) {
     let mut line = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -115,7 +114,8 @@ fn report(error: &anyhow::Error) {
             line.push_str(&cause);
         }
     }
-    eprintln!("keyglass: {line}");
+    // The last word of a program that ends; where nobody can read it, the exit code has to do.
+    writeln!(io::stderr(), "keyglass: {line}").ok();
 }
 
 /// What was wrong with the command line, said by a command itself.

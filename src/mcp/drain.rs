@@ -12,11 +12,17 @@ use rmcp::{
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long calls in flight may go on once the server is told to leave.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+/// How many requests of one connection may be without an answer, or have one that the client has not taken yet.
+const MAX_IN_FLIGHT: usize = 64;
 
 /// How long the answers of calls that were given up after the grace period may take to leave.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -72,7 +78,9 @@ pub(super) struct Ending {
 pub(super) struct Draining<T> {
     inner: T,
     ending: Ending,
-    pending: HashMap<RequestId, Entered>,
+    /// Requests without an answer, each with its place among those that may be in flight.
+    pending: HashMap<RequestId, (Entered, OwnedSemaphorePermit)>,
+    places: Arc<Semaphore>,
     /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
     opened: bool,
     closing: Option<Closing>,
@@ -87,15 +95,16 @@ enum Closing {
 impl<T> Draining<T> {
     /// Wraps a transport.
     pub(super) fn new(inner: T, ending: Ending) -> Self {
-        Self { inner, ending, pending: HashMap::new(), opened: false, closing: None }
+        let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+        Self { inner, ending, pending: HashMap::new(), places, opened: false, closing: None }
     }
 
     /// Keeps the books on a message of the client. False means that it has to be left out.
-    fn admit(&mut self, message: &ClientJsonRpcMessage) -> bool {
+    fn admit(&mut self, message: &ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
         match message {
             ClientJsonRpcMessage::Request(request) => {
                 self.opened |= opens(&request.request);
-                self.pending.insert(request.id.clone(), self.ending.in_flight.enter());
+                self.pending.insert(request.id.clone(), (self.ending.in_flight.enter(), place));
                 true
             }
             ClientJsonRpcMessage::Notification(notification) => {
@@ -138,19 +147,28 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let Some(closing) = self.closing else {
+                // A client that sends faster than it reads waits here, or its answers would fill the memory.
+                let received = async {
+                    let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+                    Some((self.inner.receive().await?, place))
+                };
                 let message = tokio::select! {
                     biased;
                     () = self.ending.stop_reading.cancelled() => None,
-                    message = self.inner.receive() => message,
+                    message = received => message,
                 };
                 match message {
-                    Some(ClientJsonRpcMessage::Request(request)) if self.pending.contains_key(&request.id) => {
+                    Some((ClientJsonRpcMessage::Request(request), _)) if self.pending.contains_key(&request.id) => {
                         // The library would mix the two up and leave one without an answer.
                         let error = ErrorData::invalid_request("a request with this id is in flight already", None);
                         tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
                     }
-                    Some(message) if self.admit(&message) => return Some(message),
-                    Some(_) => tracing::debug!("left out a message that came before the handshake"),
+                    Some((message, place)) => {
+                        if self.admit(&message, place) {
+                            return Some(message);
+                        }
+                        tracing::debug!("left out a message that came before the handshake");
+                    }
                     None => self.closing = Some(Closing::Waiting { deadline: Instant::now() + GRACE }),
                 }
                 continue;

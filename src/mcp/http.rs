@@ -22,7 +22,6 @@ use axum::{
     middleware::{self, Next},
     response::Response,
     routing::get,
-    serve::ListenerExt as _,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -46,6 +45,7 @@ use super::{
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
 };
+use crate::http_server;
 
 /// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -106,13 +106,7 @@ pub async fn serve(
     let _stop = stop.clone().drop_guard();
     let app = router(server, listener.local_addr()?, &options, in_flight.clone(), stop.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    // With Nagle's algorithm on, the end of a streamed answer waits 40 ms for an acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "could not turn Nagle's algorithm off");
-        }
-    });
-    let serving = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving = http_server::serve(listener, app, shutdown.clone().cancelled_owned());
     // `stop` turns unanswered requests into HTTP 500 and cuts streams off, so it has to come last.
     let leaving = async {
         shutdown.cancelled().await;
@@ -126,7 +120,7 @@ pub async fn serve(
         tokio::time::sleep(LINGER).await;
     };
     tokio::select! {
-        served = async { serving.await } => served,
+        served = serving => served,
         () = leaving => Ok(()),
     }
 }

@@ -44,7 +44,7 @@ use super::{
 use crate::random::random_hex;
 
 /// Messages that may wait in a session, in each direction.
-const BACKLOG: usize = 64;
+const BACKLOG: usize = 16;
 
 /// How often a silent stream shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -47,7 +47,7 @@ pub(super) fn read(file: FileId, root: &Node, problems: &mut Vec<Diagnostic>) ->
     let Value::Mapping(_) = root.value else {
         let message =
             format!("a capability spec is a map with `naftiko` or `ikanos` at its root, found {}", root.kind());
-        problems.push(Diagnostic::error(Code::NotACapability, Span::start_of(file), message));
+        problems.push(Diagnostic::error(Code::NotACapability, Span::start_of(file), message).with_source_hidden());
         return None;
     };
     let mut fields = Fields::of(root, "a capability spec", problems)?;
@@ -84,7 +84,7 @@ fn read_version(file: FileId, fields: &mut Fields<'_>, problems: &mut Vec<Diagno
             "not a capability spec: `naftiko` or `ikanos` with a version is missing at the root"
         };
         problems.truncate(before);
-        problems.push(Diagnostic::error(Code::NotACapability, Span::start_of(file), message));
+        problems.push(Diagnostic::error(Code::NotACapability, Span::start_of(file), message).with_source_hidden());
         return None;
     };
     let known = ["0.4", "0.5", "1.0.0-alpha", "1.0.0-beta"];

@@ -95,13 +95,18 @@ fn load_text(
     }
 }
 
-/// Reads a text file of limited size.
+/// Reads a text file of limited size. Pipes and devices, which may never end, are refused.
 pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
-    let size = fs::metadata(path)?.len();
-    if size > limit as u64 {
+    use io::Read;
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("the file is larger than {limit} bytes")));
     }
-    String::from_utf8(fs::read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
 }
 
 /// The spec files of a path, sorted by name so that the order of tools never depends on the file system. What cannot be

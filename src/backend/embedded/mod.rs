@@ -32,7 +32,6 @@ use std::{
 use axum::{
     Router, middleware,
     routing::{MethodRouter, get, post},
-    serve::ListenerExt as _,
 };
 use http::Method;
 use secrecy::SecretString;
@@ -41,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::OpenError;
 use self::{crypto::Crypto, error::ApiError, folder::Folder, idempotency::Replays, start::Start, store::Store};
-use crate::clock::Clock;
+use crate::{clock::Clock, http_server};
 
 /// Base URI of the service that this backend stands in for.
 pub const RUNLOOP_BASE_URI: &str = "https://api.runloop.ai";
@@ -169,18 +168,12 @@ pub async fn serve(
 ) -> io::Result<()> {
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
-    // answers are small and written at once: waiting to fill a packet only delays them
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection without TCP_NODELAY");
-        }
-    });
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let server = http_server::serve(listener, router, async move {
         shutdown.await;
         stopping.cancel();
     });
     tokio::select! {
-        served = server.into_future() => served,
+        served = server => served,
         () = async { stopped.cancelled().await; tokio::time::sleep(GRACE).await } => {
             tracing::warn!(seconds = GRACE.as_secs(), "requests still open after the shutdown's grace were dropped");
             Ok(())
