@@ -8,6 +8,7 @@ mod convert;
 mod drain;
 pub mod guard;
 pub mod http;
+mod lines;
 mod sse;
 pub mod stdio;
 

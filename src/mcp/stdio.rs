@@ -9,13 +9,14 @@ use std::os::fd::AsFd;
 use rmcp::{
     RoleServer,
     service::{ServerInitializeError, serve_server_with_ct},
-    transport::{Transport, TransportAdapterIdentity, async_rw::AsyncRwTransport, stdio_pipes},
+    transport::{Transport, TransportAdapterIdentity, stdio_pipes},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     McpServer,
     drain::{Draining, Ending, InFlight},
+    lines::Lines,
 };
 
 /// Serves the client at the other end of standard input and output, until it closes the input or `shutdown` is
@@ -30,10 +31,10 @@ use super::{
 pub async fn serve(server: McpServer, shutdown: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
     if let (Some(reader), Some(writer)) = (socket(&io::stdin()), socket(&io::stdout())) {
-        return serve_transport(server, AsyncRwTransport::new_server(reader, writer), shutdown).await;
+        return serve_transport(server, Lines::new(reader, writer), shutdown).await;
     }
     let (reader, writer) = stdio_pipes();
-    serve_transport(server, AsyncRwTransport::new_server(reader, writer), shutdown).await
+    serve_transport(server, Lines::new(reader, writer), shutdown).await
 }
 
 /// The stream behind a descriptor, if it is a Unix socket. Hosts that run on Node start their servers with sockets

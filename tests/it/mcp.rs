@@ -211,15 +211,27 @@ async fn failed_calls_are_results_that_a_model_can_read() {
 
 #[tokio::test]
 async fn garbage_does_not_end_the_connection() {
+    async fn code(client: &mut Lined<impl AsyncRead + Unpin, impl AsyncWrite + Unpin>) -> i64 {
+        let answer = client.receive().await.expect("an answer");
+        assert!(answer["id"].is_null(), "{answer}");
+        answer["error"]["code"].as_i64().expect("a code")
+    }
     let backend = Backend::start().await;
     let (mut keyglass, mut client) = Keyglass::over_pipes(&backend);
-    client.send_raw(b"garbage\n\xff\xfe\n\n{\n").await;
+    for (line, expected) in
+        [(&b"garbage\n"[..], -32700), (b"\xff\xfe\n", -32700), (b"\n{\n", -32700), (b"[]\n", -32600)]
+    {
+        client.send_raw(line).await;
+        assert_eq!(code(&mut client).await, expected);
+    }
     client.ask(&initialize(1)).await;
     client.send_raw(b"garbage\n").await;
+    assert_eq!(code(&mut client).await, -32700);
     let mut long = br#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":""#.to_vec();
     long.resize(20 * 1024 * 1024, b'x');
     long.push(b'\n');
     client.send_raw(&long).await;
+    assert_eq!(code(&mut client).await, -32600);
     assert_eq!(name_in(&client.ask(&request(3, "tools/call", &secret("a"))).await), "a");
     client.close();
     assert!(client.receive().await.is_none());
