@@ -114,6 +114,9 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
 fn files_of(path: &Path, sources: &mut SourceMap, files: &mut Vec<PathBuf>, problems: &mut Vec<Diagnostic>) {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => files.push(path.to_owned()),
+        Ok(metadata) if !metadata.is_dir() => {
+            problems.push(unreadable(path, "is neither a file nor a folder", sources))
+        }
         Ok(_) => {
             let mut failures = Vec::new();
             collect(path, 0, files, &mut failures);
@@ -155,7 +158,7 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, failures: &mut
 
 fn unreadable(path: &Path, message: &str, sources: &mut SourceMap) -> Diagnostic {
     let file = sources.add(path.display().to_string(), "");
-    Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message)
+    Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message).with_source_hidden()
 }
 
 fn cannot_read(error: &io::Error) -> String {
