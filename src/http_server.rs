@@ -12,10 +12,11 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::ServiceExt;
 
-/// How many connections may be open at a time. Further ones wait until one ends.
-const MAX_CONNECTIONS: usize = 2_048;
+/// How many connections may be open at a time; further ones wait until one ends. Below the 1,024 open files that a
+/// process commonly may have.
+const MAX_CONNECTIONS: usize = 768;
 /// How long a client may take for the head of a request, the wait for the next one on a kept connection included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the machine refused a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -195,6 +195,47 @@ fn empty_variables_are_none_and_set_ones_count() {
     assert_eq!(finished(command.output().expect("runs")).0, 0);
 }
 
+/// A spec that somebody else wrote must not read what lies around.
+#[test]
+fn a_schema_is_read_from_where_schemas_are_and_nowhere_else() {
+    let data = folder();
+    let path = |name: &str| data.path().join(name);
+    let schema = r#"{"type": "object", "properties": {"inner": {"type": "string"}}, "canary": {"auth": "canary"}}"#;
+    for folder in ["specs/deeper", "schemas", "other", "given"] {
+        fs::create_dir_all(path(folder)).expect("made");
+        fs::write(path(folder).join("s.json"), schema).expect("written");
+    }
+    fs::write(path("given/only.json"), schema).expect("written");
+    fs::write(path("schemas/broken.json"), "TOKEN=canary").expect("written");
+    fs::write(path("schemas/environ"), schema).expect("written");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(path("other/s.json"), path("schemas/link.json")).expect("linked");
+    for (reference, served) in [
+        ("deeper/s.json", true),
+        ("../schemas/s.json", true),
+        ("../given/only.json", true), // found by its name in the folder that is given
+        ("../other/s.json", false),
+        ("../schemas/environ", false),
+        ("../schemas/broken.json", false),
+        ("../schemas/link.json", false),
+        ("/etc/hostname", false),
+    ] {
+        let spec = format!(
+            "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - {{type: http, namespace: a, baseUri: 'https://h.test', \
+             resources: [{{path: /x, operations: [{{name: setX, method: POST, description: Set., inputParameters: \
+             [{{name: body, in: body, schema: '{reference}'}}]}}]}}]}}\n"
+        );
+        let spec_path = path("specs/spec.yaml");
+        fs::write(&spec_path, spec).expect("written");
+        let (spec, given) = (spec_path.display().to_string(), path("given").display().to_string());
+        let (_, out, err) = run(data.path(), &["tools", "--json", "--capabilities", &spec, "--schemas", &given]);
+        assert_eq!(out.contains("inner"), served, "{reference}: {out}{err}");
+        let (code, report, _) = run(data.path(), &["check", &spec, "--schemas", &given]);
+        assert_eq!(code, i32::from(!served), "{reference}: {report}");
+        assert!(!(out + &err + &report).contains("canary"), "{reference}: {report}");
+    }
+}
+
 #[test]
 fn looking_reads_no_credential() {
     let data = folder();
