@@ -1,5 +1,6 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
-//! the list of the tool's arguments. A continuation of [`compile`](super::compile), which resolves the names.
+//! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the
+//! names.
 
 use std::collections::BTreeMap;
 
