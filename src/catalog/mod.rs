@@ -3,11 +3,13 @@
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
 pub mod compile;
+mod explain;
 pub mod hints;
 pub mod input;
 pub mod names;
 pub mod output;
 pub mod request;
+mod secrets;
 pub mod service;
 pub mod template;
 mod wiring;
