@@ -1,9 +1,18 @@
 //! Serving a router on a port: both HTTP versions, bounded against clients that stall, and an end that lets answers out.
 //! Knows nothing of what is served.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
@@ -19,6 +28,53 @@ const MAX_CONNECTIONS: usize = 768;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the machine refused a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How much of a body that nobody wanted is read all the same, in bytes, and for how long.
+const UNWANTED_BYTES: usize = 32 * 1024 * 1024;
+const UNWANTED_TIME: Duration = Duration::from_secs(30);
+
+/// A request's body. Where a request is refused before its body was read, the rest is read and thrown away: a body that
+/// is still on its way would otherwise end the connection, and the client's next request with it.
+struct ReadToItsEnd(Option<Incoming>);
+
+impl hyper::body::Body for ReadToItsEnd {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.0 {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(hyper::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, hyper::body::Body::size_hint)
+    }
+}
+
+impl Drop for ReadToItsEnd {
+    fn drop(&mut self) {
+        let Some(mut body) = self.0.take().filter(|body| !hyper::body::Body::is_end_stream(body)) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(tokio::time::timeout(UNWANTED_TIME, async move {
+            let mut seen = 0_usize;
+            while let Some(Ok(frame)) = body.frame().await {
+                seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+                if seen > UNWANTED_BYTES {
+                    return;
+                }
+            }
+        }));
+    }
+}
 
 /// Serves until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with prior knowledge,
 /// RFC 9113, section 3.3). Then no connection is taken any more, and this ends once every open request is answered; who
@@ -48,9 +104,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not turn Nagle's algorithm off");
         }
-        let service = router
-            .clone()
-            .map_request(|request: http::Request<hyper::body::Incoming>| -> Request { request.map(Body::new) });
+        let service = router.clone().map_request(|request: http::Request<Incoming>| -> Request {
+            request.map(|body| Body::new(ReadToItsEnd(Some(body))))
+        });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(256);
@@ -68,4 +124,45 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     drop(listener);
     graceful.shutdown().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use http::StatusCode;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut text = String::new();
+        while !text.ends_with("the answer") {
+            let mut chunk = [0; 1024];
+            let read = stream.read(&mut chunk).await.expect("readable");
+            assert_ne!(read, 0, "the connection was closed after: {text}");
+            text.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn a_refusal_before_the_body_leaves_the_connection_usable() {
+        let router =
+            Router::new().route("/", get(async || "the answer").post(async || (StatusCode::FORBIDDEN, "the answer")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(serve(listener, router, std::future::pending()));
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        for _ in 0..3 {
+            stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n").await.expect("written");
+            assert!(answer(&mut stream).await.starts_with("HTTP/1.1 403"), "refused before its body came");
+            stream.write_all(b"body").await.expect("written");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("written");
+            assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+        }
+        server.abort();
+    }
 }
