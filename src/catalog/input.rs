@@ -17,7 +17,7 @@ use crate::error::{ArgumentProblem, CallError};
 /// How many problems one error names.
 const MAX_PROBLEMS: usize = 8;
 /// The formats of JSON Schema 2020-12 (validation, section 7.3) that clients know.
-const FORMATS: [&str; 15] = [
+pub(super) const FORMATS: [&str; 15] = [
     "date-time",
     "date",
     "time",

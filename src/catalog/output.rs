@@ -6,7 +6,7 @@
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::JsonObject;
+use super::{JsonObject, input::FORMATS};
 
 /// The result of a tool.
 #[derive(Debug)]
@@ -104,11 +104,7 @@ fn open(schema: Value) -> Value {
     if schema.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
         schema.shift_remove("unevaluatedProperties");
     }
-    if schema
-        .get("format")
-        .and_then(Value::as_str)
-        .is_some_and(|format| !matches!(format, "date-time" | "date" | "uri" | "uuid" | "email"))
-    {
+    if schema.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format)) {
         schema.shift_remove("format");
     }
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {

@@ -44,7 +44,7 @@ pub(super) struct Wiring<'a> {
     /// The arguments that the tool declares itself; where there are none, each parameter becomes one.
     pub(super) declared: &'a [InputParameter],
     /// What feeds a parameter otherwise than the argument of its name.
-    pub(super) with: BTreeMap<String, Fill>,
+    pub(super) with: BTreeMap<String, Spanned<Fill>>,
     /// The service, whose credential has a place of its own.
     pub(super) service: &'a Service,
 }
@@ -69,7 +69,7 @@ impl Compiler<'_> {
         with: &[(Spanned<String>, Spanned<WithValue>)],
         server: Option<&str>,
         target: Target<'_>,
-    ) -> BTreeMap<String, Fill> {
+    ) -> BTreeMap<String, Spanned<Fill>> {
         let mut fills = BTreeMap::new();
         let placeholders = PathTemplate::parse(&target.operation.path.value).ok();
         let placeholders: Vec<&str> = placeholders.iter().flat_map(PathTemplate::placeholders).collect();
@@ -97,7 +97,7 @@ impl Compiler<'_> {
                     }
                 },
             };
-            fills.insert(parameter.value.clone(), fill);
+            fills.insert(parameter.value.clone(), Spanned::new(fill, value.span));
         }
         fills
     }
@@ -221,7 +221,7 @@ impl Compiler<'_> {
                 None => wiring
                     .with
                     .get(&placeholder)
-                    .cloned()
+                    .map(|fill| fill.value.clone())
                     .unwrap_or_else(|| Fill::Argument(names::argument(&placeholder))),
             };
             path.fill(&placeholder, &fill);
@@ -273,7 +273,7 @@ impl Compiler<'_> {
 
     fn fill(&mut self, parameter: &InputParameter, wiring: &Wiring<'_>) -> Option<Fill> {
         if let Some(fill) = wiring.with.get(&parameter.name.value) {
-            return Some(fill.clone());
+            return Some(fill.value.clone());
         }
         match &parameter.value {
             None => Some(Fill::Argument(names::argument(&parameter.name.value))),
@@ -341,11 +341,10 @@ impl Compiler<'_> {
             return;
         }
         for (parameter, fill) in &wiring.with {
-            let Some(name) = fill.argument().filter(|name| !arguments.has(name)) else { continue };
-            let Some(place) = wiring.declared.first().map(|declared| declared.name.span) else { continue };
+            let Some(name) = fill.value.argument().filter(|name| !arguments.has(name)) else { continue };
             let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
             let known = arguments.list.iter().map(|argument| argument.name.as_str());
-            let problem = Diagnostic::warning(Code::UnusedArgument, place, message);
+            let problem = Diagnostic::warning(Code::UnusedArgument, fill.span, message);
             self.problems.push(problem.with_nearest(name, known));
         }
     }

@@ -194,7 +194,9 @@ impl Resolution<'_> {
         let Some(name) = template::variable(&template.value) else {
             if template.value.contains("{{") {
                 let message = "a credential must be one variable: `{{NAMESPACE.VARIABLE}}`";
-                problems.push(Diagnostic::warning(Code::UnsupportedFeature, template.span, message));
+                // the text around the variable may be a part of the secret
+                problems
+                    .push(Diagnostic::warning(Code::UnsupportedFeature, template.span, message).with_source_hidden());
                 return Err(missing_credential(namespace, None));
             }
             let message = "the credential stands in the spec itself; put it into a variable: `{{env.NAME}}`";
