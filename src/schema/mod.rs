@@ -3,6 +3,9 @@
 //! Only local JSON files are read: a reference to another host is refused, and so is one that leads out of the spec's
 //! folder, the folders for schemas beside it and those that were named. Must not know what a schema is used for.
 
+pub(crate) mod dialect;
+pub(crate) mod inline;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
@@ -11,6 +14,10 @@ use std::{
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
+use self::{
+    dialect::Dialect,
+    inline::{Inliner, Problem, Target},
+};
 use crate::{
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     shipped,
@@ -19,62 +26,6 @@ use crate::{
 
 /// The largest schema file that is read, in bytes.
 const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
-/// The largest schema after inlining, in values. A tool's schema beyond it would fill any model's context.
-const MAX_INLINED_VALUES: usize = 20_000;
-/// How often one reference may stand inside itself before it is cut to "any value".
-const MAX_RECURSION: usize = 2;
-const MAX_DEPTH: usize = 64;
-
-/// The keywords of 2020-12 that say something of a value once references are inlined, and OpenAPI's marks for secrets.
-/// Nothing else is taken over: a reference may lead to a file that is no schema, and its text is nobody's concern.
-const KEYWORDS: [&str; 45] = [
-    "type",
-    "enum",
-    "const",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "maxContains",
-    "minContains",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
-    "prefixItems",
-    "items",
-    "contains",
-    "properties",
-    "patternProperties",
-    "additionalProperties",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "format",
-    "title",
-    "description",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "examples",
-];
-
 /// The schema files that were read.
 #[derive(Debug, Default)]
 pub struct SchemaStore {
@@ -112,12 +63,39 @@ impl SchemaStore {
     pub fn resolve(&mut self, reference: &Spanned<String>, sources: &mut SourceMap) -> Result<Value, Box<Diagnostic>> {
         let spec = PathBuf::from(sources.name(reference.span.file));
         let fault = |code, message: String| Box::new(Diagnostic::error(code, reference.span, message));
-        let target = self.locate(&spec, &reference.value).map_err(|message| fault(Code::UnknownSchema, message))?;
-        let mut inlining = Inlining { store: self, sources, spec: &spec, open: Vec::new(), values: 0 };
-        inlining.target(&target, 0).map_err(|problem| match problem {
+        let mut find = |base: &Path, reference: &str| self.find(base, reference, &spec, sources);
+        let inlined = Inliner::new(&mut find, Dialect::JsonSchema).reference(&spec, &reference.value);
+        inlined.map_err(|problem| match problem {
             Problem::Message(message) => fault(Code::UnknownSchema, message),
             Problem::File(diagnostic) => diagnostic,
+            Problem::TooLarge => fault(Code::UnknownSchema, inline::too_large()),
         })
+    }
+
+    /// The place a reference in `base` leads to, and what stands there.
+    fn find(
+        &mut self,
+        base: &Path,
+        reference: &str,
+        spec: &Path,
+        sources: &mut SourceMap,
+    ) -> Result<(Target, Value), Problem> {
+        let target = self.locate(base, reference).map_err(Problem::Message)?;
+        let (_, document) = self.file(&target.path, spec, sources)?;
+        let value = document.pointer(&target.pointer).cloned().ok_or_else(|| {
+            let known = names_near(document, &target.pointer);
+            Problem::Message(format!("`{}` has nothing at `#{}`{known}", target.path.display(), target.pointer))
+        })?;
+        if target.pointer.is_empty() && is_library(&value) {
+            let names = value.get("$defs").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+            let names: Vec<String> = names.take(8).map(|name| format!("`#/$defs/{name}`")).collect();
+            return Err(Problem::Message(format!(
+                "`{}` as a whole is no schema; name one in it, such as {}",
+                target.path.display(),
+                names.join(", ")
+            )));
+        }
+        Ok((target, value))
     }
 
     /// The file and pointer of a reference that stands in `base`.
@@ -183,168 +161,12 @@ impl SchemaStore {
     }
 }
 
-/// A place in a schema file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    path: PathBuf,
-    pointer: String,
-}
-
-enum Problem {
-    Message(String),
-    File(Box<Diagnostic>),
-}
-
-struct Inlining<'a> {
-    store: &'a mut SchemaStore,
-    sources: &'a mut SourceMap,
-    spec: &'a Path,
-    open: Vec<Target>,
-    values: usize,
-}
-
-impl Inlining<'_> {
-    fn target(&mut self, target: &Target, depth: usize) -> Result<Value, Problem> {
-        if self.open.iter().filter(|open| *open == target).count() >= MAX_RECURSION {
-            return Ok(Value::Object(Map::new()));
-        }
-        let (_, document) = self.store.file(&target.path, self.spec, self.sources)?;
-        let value = document.pointer(&target.pointer).cloned().ok_or_else(|| {
-            let known = names_near(document, &target.pointer);
-            Problem::Message(format!("`{}` has nothing at `#{}`{known}", target.path.display(), target.pointer))
-        })?;
-        let is_library = |value: &Value| {
-            value.get("$defs").is_some()
-                && !["type", "properties", "$ref", "allOf", "anyOf", "oneOf", "enum", "const"]
-                    .iter()
-                    .any(|keyword| value.get(keyword).is_some())
-        };
-        if target.pointer.is_empty() && is_library(&value) {
-            let names = value.get("$defs").and_then(Value::as_object).into_iter().flat_map(Map::keys);
-            let names: Vec<String> = names.take(8).map(|name| format!("`#/$defs/{name}`")).collect();
-            return Err(Problem::Message(format!(
-                "`{}` as a whole is no schema; name one in it, such as {}",
-                target.path.display(),
-                names.join(", ")
-            )));
-        }
-        self.open.push(target.clone());
-        let inlined = self.value(value, &target.path, depth);
-        self.open.pop();
-        inlined
-    }
-
-    /// Inlines a schema, or any value inside one: where a member is no schema, nothing in it looks like a reference.
-    fn value(&mut self, value: Value, file: &Path, depth: usize) -> Result<Value, Problem> {
-        self.values += 1;
-        if self.values > MAX_INLINED_VALUES || depth > MAX_DEPTH {
-            return Err(Problem::Message(format!(
-                "the schema is too large or too deep once its references are inlined; the limits are \
-                 {MAX_INLINED_VALUES} values and {MAX_DEPTH} levels"
-            )));
-        }
-        match value {
-            Value::Array(items) => items
-                .into_iter()
-                .map(|item| self.value(item, file, depth + 1))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Value::Array),
-            Value::Object(members) => self.object(members, file, depth),
-            scalar => Ok(scalar),
-        }
-    }
-
-    fn object(&mut self, members: Map<String, Value>, file: &Path, depth: usize) -> Result<Value, Problem> {
-        let mut result = Map::new();
-        if let Some(Value::String(reference)) = members.get("$ref") {
-            let target = self.store.locate(file, reference).map_err(Problem::Message)?;
-            if let Value::Object(referenced) = self.target(&target, depth + 1)? {
-                result = referenced;
-            }
-        }
-        let nullable = members.get("nullable") == Some(&Value::Bool(true));
-        for (name, member) in members {
-            if !KEYWORDS.contains(&name.as_str()) {
-                continue;
-            }
-            let member = match (name.as_str(), member) {
-                // A map of schemas: its keys are names, not keywords.
-                ("properties" | "patternProperties" | "dependentSchemas", Value::Object(schemas)) => Value::Object(
-                    schemas
-                        .into_iter()
-                        .map(|(name, schema)| Ok((name, self.value(schema, file, depth + 1)?)))
-                        .collect::<Result<_, _>>()?,
-                ),
-                // Data, which may hold anything.
-                ("enum" | "const" | "default" | "examples", data) => data,
-                (_, member) => self.value(member, file, depth + 1)?,
-            };
-            result.insert(name, member);
-        }
-        if nullable {
-            admit_null(&mut result);
-        }
-        merge_all_of(&mut result);
-        Ok(Value::Object(result))
-    }
-}
-
-/// Merges `allOf` over plain object schemas into one object schema, which every client reads and whose members can
-/// become arguments. Closed objects are opened by it: `additionalProperties: false` beside `allOf` would refuse the
-/// members of its siblings. Anything less plain stays as it is.
-fn merge_all_of(schema: &mut Map<String, Value>) {
-    const PLAIN: [&str; 6] = ["type", "properties", "required", "description", "title", "additionalProperties"];
-    let is_plain = |part: &Value| {
-        let Value::Object(part) = part else { return false };
-        part.get("type").is_none_or(|kind| kind == "object")
-            && part.contains_key("properties")
-            && part.keys().all(|keyword| PLAIN.contains(&keyword.as_str()))
-            && !part.get("additionalProperties").is_some_and(Value::is_object)
-    };
-    let Some(Value::Array(parts)) = schema.get("allOf") else { return };
-    let own_is_object = schema.get("type").is_none_or(|kind| kind == "object");
-    if parts.is_empty() || !own_is_object || !parts.iter().all(is_plain) {
-        return;
-    }
-    let Some(Value::Array(mut parts)) = schema.shift_remove("allOf") else { return };
-    let own = ["properties", "required"].map(|keyword| (keyword.to_owned(), schema.shift_remove(keyword)));
-    parts.push(Value::Object(own.into_iter().filter_map(|(keyword, value)| Some((keyword, value?))).collect()));
-    schema.shift_remove("additionalProperties");
-    let mut properties = Map::new();
-    let mut required: Vec<Value> = Vec::new();
-    for part in parts {
-        let Value::Object(mut part) = part else { continue };
-        if let Some(Value::Object(more)) = part.remove("properties") {
-            properties.extend(more);
-        }
-        if let Some(Value::Array(more)) = part.remove("required") {
-            required.extend(more.into_iter().filter(|name| !required.contains(name)).collect::<Vec<_>>());
-        }
-        for keyword in ["title", "description"] {
-            if let Some(text) = part.remove(keyword) {
-                schema.entry(keyword).or_insert(text);
-            }
-        }
-    }
-    schema.insert("type".to_owned(), Value::from("object"));
-    schema.insert("properties".to_owned(), Value::Object(properties));
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), Value::Array(required));
-    }
-}
-
-/// Says OpenAPI 3.0's `nullable` in the words of JSON Schema.
-fn admit_null(schema: &mut Map<String, Value>) {
-    match schema.get_mut("type") {
-        Some(Value::Array(types)) if !types.contains(&Value::from("null")) => types.push(Value::from("null")),
-        Some(kind @ Value::String(_)) => *kind = Value::Array(vec![kind.clone(), Value::from("null")]),
-        _ => {}
-    }
-    if let Some(Value::Array(options)) = schema.get_mut("enum")
-        && !options.contains(&Value::Null)
-    {
-        options.push(Value::Null);
-    }
+/// Whether a file holds schemas by name and is none itself.
+fn is_library(value: &Value) -> bool {
+    value.get("$defs").is_some()
+        && !["type", "properties", "$ref", "allOf", "anyOf", "oneOf", "enum", "const"]
+            .iter()
+            .any(|keyword| value.get(keyword).is_some())
 }
 
 fn parse(name: &str, text: &str, sources: &mut SourceMap) -> Result<(FileId, Value), Box<Diagnostic>> {
@@ -370,19 +192,19 @@ fn names_near(document: &Value, pointer: &str) -> String {
 }
 
 /// Whether a symbolic link leads a path out of a folder it seems to lie in.
-fn escapes(path: &Path, folder: &Path) -> bool {
+pub(crate) fn escapes(path: &Path, folder: &Path) -> bool {
     match (path.canonicalize(), folder.canonicalize()) {
         (Ok(path), Ok(folder)) => !path.starts_with(folder),
         _ => false,
     }
 }
 
-fn absolute(path: &Path) -> Option<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Option<PathBuf> {
     std::path::absolute(path).ok().map(|path| normalize(&path))
 }
 
 /// Resolves `.` and `..` by the text alone.
-fn normalize(path: &Path) -> PathBuf {
+pub(crate) fn normalize(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for component in path.components() {
         match component {
@@ -444,14 +266,14 @@ mod tests {
             r##"{"$defs": {
             "Base": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false},
             "Both": {"allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {}}}], "properties": {"c": {}}, "required": ["c", "a"]},
-            "Choice": {"allOf": [{"anyOf": [{"type": "string"}]}]}}}"##,
+            "Choice": {"allOf": [{"anyOf": [{"type": "string"}]}, {"minLength": 1}]}}}"##,
         )];
         assert_eq!(
             resolve(&files, "../schemas/a.json#/$defs/Both").expect("resolves"),
             json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {}, "c": {}}, "required": ["a", "c"]})
         );
         let choice = resolve(&files, "../schemas/a.json#/$defs/Choice").expect("resolves");
-        assert_eq!(choice, json!({"allOf": [{"anyOf": [{"type": "string"}]}]}));
+        assert_eq!(choice, json!({"allOf": [{"anyOf": [{"type": "string"}]}, {"minLength": 1}]}));
     }
 
     #[test]

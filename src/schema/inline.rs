@@ -1,0 +1,178 @@
+//! One schema out of many: references followed and put in place, cycles cut, size bounded. Whoever holds the documents
+//! says where a reference leads; must not know files nor what a schema is used for.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::dialect::{self, Dialect};
+use crate::diagnostic::Diagnostic;
+
+/// The largest schema after inlining, in values. A tool's schema beyond it would fill any model's context.
+pub(crate) const MAX_INLINED_VALUES: usize = 20_000;
+/// How often one reference may stand inside itself before it is cut to "any value".
+const MAX_RECURSION: usize = 2;
+const MAX_DEPTH: usize = 64;
+
+/// A place in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The document.
+    pub(crate) path: PathBuf,
+    /// A JSON pointer (RFC 6901), decoded.
+    pub(crate) pointer: String,
+}
+
+/// Why a schema cannot be inlined.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// A reference leads nowhere.
+    Message(String),
+    /// A file that a reference leads to is broken.
+    File(Box<Diagnostic>),
+    /// Over the limit of values or depth.
+    TooLarge,
+}
+
+/// The sentence for [`Problem::TooLarge`].
+pub(crate) fn too_large() -> String {
+    format!(
+        "the schema is too large or too deep once its references are inlined; the limits are {MAX_INLINED_VALUES} values \
+         and {MAX_DEPTH} levels"
+    )
+}
+
+/// How far references are followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// How often one reference may stand inside itself.
+    pub(crate) recursion: usize,
+    /// How many references may stand inside one another.
+    pub(crate) nesting: usize,
+}
+
+/// Where a reference in a document leads: the place, and the value there.
+type Find<'a> = dyn FnMut(&Path, &str) -> Result<(Target, Value), Problem> + 'a;
+
+/// Inlines one schema.
+pub(crate) struct Inliner<'a> {
+    find: &'a mut Find<'a>,
+    dialect: Dialect,
+    reach: Reach,
+    open: Vec<Target>,
+    values: usize,
+}
+
+impl<'a> Inliner<'a> {
+    /// An inliner that follows every reference until it stands in itself.
+    pub(crate) fn new(find: &'a mut Find<'a>, dialect: Dialect) -> Self {
+        let reach = Reach { recursion: MAX_RECURSION, nesting: usize::MAX };
+        Self { find, dialect, reach, open: Vec::new(), values: 0 }
+    }
+
+    /// Follows references less far.
+    pub(crate) fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// The schema a reference in `base` leads to.
+    pub(crate) fn reference(mut self, base: &Path, reference: &str) -> Result<Value, Problem> {
+        self.target(base, reference, 0)
+    }
+
+    /// A schema that stands in `base`.
+    pub(crate) fn schema(mut self, base: &Path, schema: Value) -> Result<Value, Problem> {
+        self.value(schema, base, 0)
+    }
+
+    fn target(&mut self, base: &Path, reference: &str, depth: usize) -> Result<Value, Problem> {
+        let (target, value) = match (self.find)(base, reference) {
+            Ok(found) => found,
+            // One loose end in a published document costs its own place, not the operation.
+            Err(Problem::Message(_)) if self.dialect == Dialect::OpenApi => return Ok(Value::Object(Map::new())),
+            Err(problem) => return Err(problem),
+        };
+        let repeated = self.open.iter().filter(|open| **open == target).count();
+        if repeated >= self.reach.recursion || self.open.len() >= self.reach.nesting {
+            return Ok(Value::Object(self.cut(&value)));
+        }
+        let file = target.path.clone();
+        self.open.push(target);
+        let inlined = self.value(value, &file, depth);
+        self.open.pop();
+        inlined
+    }
+
+    /// What stays of a schema that is not followed: nothing where it stands in itself, else its kind.
+    fn cut(&self, schema: &Value) -> Map<String, Value> {
+        let mut result = Map::new();
+        if self.dialect == Dialect::OpenApi {
+            let kind = schema.get("type").filter(|kind| kind.is_string()).cloned();
+            let kind = kind.or_else(|| schema.get("properties").map(|_| Value::from("object")));
+            result.extend(kind.map(|kind| ("type".to_owned(), kind)));
+            dialect::clean(&mut result);
+            if schema.get("nullable") == Some(&Value::Bool(true)) {
+                dialect::admit_null(&mut result);
+            }
+        }
+        result
+    }
+
+    /// Inlines a schema, or any value inside one: where a member is no schema, nothing in it looks like a reference.
+    fn value(&mut self, value: Value, file: &Path, depth: usize) -> Result<Value, Problem> {
+        self.values += 1;
+        if self.values > MAX_INLINED_VALUES || depth > MAX_DEPTH {
+            return Err(Problem::TooLarge);
+        }
+        match value {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| self.value(item, file, depth + 1))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
+            Value::Object(members) => self.object(members, file, depth),
+            scalar => Ok(scalar),
+        }
+    }
+
+    fn object(&mut self, mut members: Map<String, Value>, file: &Path, depth: usize) -> Result<Value, Problem> {
+        let mut result = Map::new();
+        if let Some(Value::String(reference)) = members.get("$ref")
+            && let Value::Object(referenced) = self.target(file, reference, depth + 1)?
+        {
+            result = referenced;
+        }
+        let (mut nullable, mut choice) = (members.get("nullable") == Some(&Value::Bool(true)), None);
+        if self.dialect == Dialect::OpenApi {
+            nullable |= members.get("x-nullable") == Some(&Value::Bool(true));
+            choice = dialect::Choice::of(&members);
+            dialect::clean(&mut members);
+        }
+        for (name, member) in members {
+            if !dialect::KEYWORDS.contains(&name.as_str()) {
+                continue;
+            }
+            let member = match (name.as_str(), member) {
+                // A map of schemas: its keys are names, not keywords.
+                ("properties" | "patternProperties" | "dependentSchemas", Value::Object(schemas)) => Value::Object(
+                    schemas
+                        .into_iter()
+                        .map(|(name, schema)| Ok((name, self.value(schema, file, depth + 1)?)))
+                        .collect::<Result<_, _>>()?,
+                ),
+                // Data, which may hold anything.
+                ("enum" | "const" | "default" | "examples" | "dependentRequired", data) => data,
+                (_, member) => self.value(member, file, depth + 1)?,
+            };
+            result.insert(name, member);
+        }
+        if let Some(choice) = choice {
+            choice.tell_apart(&mut result);
+        }
+        dialect::merge_all_of(&mut result);
+        if nullable {
+            dialect::admit_null(&mut result);
+        }
+        Ok(Value::Object(result))
+    }
+}
