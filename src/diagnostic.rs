@@ -181,6 +181,8 @@ codes! {
     UnknownSchema = "unknown-schema",
     /// The referenced schema is not a valid JSON Schema.
     InvalidSchema = "invalid-schema",
+    /// An OpenAPI document beside the specs cannot be read; no types are taken from it.
+    UnusableOpenApi = "unusable-openapi",
     /// The consumed service has no base URL that can be used.
     UnusableBaseUri = "unusable-base-uri",
     /// A base URL sends credentials in clear text to another machine.

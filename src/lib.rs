@@ -18,6 +18,7 @@
 //! | [`diagnostic`] | problems of specs as values with places; text and JSON | how specs are read |
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
+//! | [`openapi`] | OpenAPI and Swagger documents as operations with plain schemas | capability specs |
 //! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
 //! | [`services`] | which backend serves a namespace, base URL, credential | arguments, requests |
 //! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
@@ -57,6 +58,7 @@ pub mod http_server;
 pub mod mask;
 pub mod mcp;
 pub mod nearest;
+pub mod openapi;
 pub mod random;
 pub mod schema;
 pub mod services;

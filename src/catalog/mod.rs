@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use indexmap::IndexMap;
 
+use crate::schema::validator_options;
+
 pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
     service::Service,
@@ -55,16 +57,6 @@ pub struct CompiledTool {
     pub operation: String,
     /// The service it calls.
     pub service: Arc<Service>,
-}
-
-/// How schemas are compiled: draft 2020-12, with patterns that cost little however they are written.
-fn validator_options() -> jsonschema::ValidationOptions<'static> {
-    const PATTERN_BYTES: usize = 256 * 1024;
-    let patterns = jsonschema::PatternOptions::fancy_regex()
-        .backtrack_limit(100_000)
-        .size_limit(PATTERN_BYTES)
-        .dfa_size_limit(PATTERN_BYTES);
-    jsonschema::draft202012::options().with_pattern_options(patterns)
 }
 
 impl CompiledTool {

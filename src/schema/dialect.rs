@@ -60,8 +60,8 @@ const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "strin
 pub(crate) enum Dialect {
     /// As written: what is wrong in it is its author's to hear.
     JsonSchema,
-    /// A published OpenAPI document: its own words are translated, and what no schema can say is left out.
-    OpenApi,
+    /// A published document, of OpenAPI or of schemas nobody here wrote: its own words are translated, and what no schema can say is left out.
+    Published,
 }
 
 /// Says in JSON Schema what OpenAPI says otherwise, and drops values that no schema can have: published documents hold
@@ -129,7 +129,8 @@ fn is_possible(keyword: &str, value: &Value) -> bool {
         "maxLength" | "minLength" | "maxItems" | "minItems" | "maxContains" | "minContains" | "maxProperties"
         | "minProperties" => value.is_u64(),
         "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" => value.is_boolean(),
-        "pattern" | "format" | "title" | "description" => value.is_string(),
+        "pattern" => value.as_str().is_some_and(is_pattern),
+        "format" | "title" | "description" => value.is_string(),
         "enum" | "required" => value.as_array().is_some_and(|values| !values.is_empty()),
         "examples" => value.is_array(),
         "allOf" | "anyOf" | "oneOf" | "prefixItems" => {
@@ -145,14 +146,20 @@ fn is_possible(keyword: &str, value: &Value) -> bool {
         | "propertyNames"
         | "unevaluatedItems"
         | "unevaluatedProperties" => is_schema(value),
-        "properties" | "patternProperties" | "dependentSchemas" => {
-            value.as_object().is_some_and(|schemas| schemas.values().all(is_schema))
-        }
+        "properties" | "dependentSchemas" => value.as_object().is_some_and(|schemas| schemas.values().all(is_schema)),
+        "patternProperties" => value
+            .as_object()
+            .is_some_and(|schemas| schemas.iter().all(|(pattern, schema)| is_pattern(pattern) && is_schema(schema))),
         "dependentRequired" => value.as_object().is_some_and(|lists| {
             lists.values().all(|list| list.as_array().is_some_and(|names| names.iter().all(Value::is_string)))
         }),
         _ => true,
     }
+}
+
+/// Whether a pattern can be checked here: published ones are written for many engines.
+fn is_pattern(pattern: &str) -> bool {
+    super::validator_options().build(&serde_json::json!({ "pattern": pattern })).is_ok()
 }
 
 /// OpenAPI's `discriminator` over variants: the member that tells them apart, and its values for each.
@@ -408,6 +415,7 @@ mod tests {
             (json!({"required": ["a", 1, "a"]}), json!({"required": ["a"]})),
             (json!({"items": [{"type": "string"}]}), json!({"prefixItems": [{"type": "string"}]})),
             (json!({"maxLength": "10", "minimum": "0", "enum": [], "pattern": 1, "multipleOf": 0}), json!({})),
+            (json!({"pattern": "([", "title": "x"}), json!({"title": "x"})),
             (json!({"examples": {"a": 1}, "properties": {"a": "string"}}), json!({})),
         ] {
             let mut schema = object(given);

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::dialect::{self, Dialect};
+use super::dialect::{self, Dialect, Direction};
 use crate::diagnostic::Diagnostic;
 
 /// The largest schema after inlining, in values. A tool's schema beyond it would fill any model's context.
@@ -51,6 +52,47 @@ pub(crate) struct Reach {
     pub(crate) nesting: usize,
 }
 
+/// The JSON pointer of a reference into its own document.
+pub(crate) fn pointer(reference: &str) -> Option<String> {
+    let pointer = reference.strip_prefix('#')?;
+    Some(percent_decode_str(pointer).decode_utf8_lossy().into_owned())
+}
+
+/// How far references are followed, in turn until the schema is small enough: cutting deep types leaves the members that
+/// a caller sets, while giving up would leave nothing.
+const REACHES: [Reach; 7] = [
+    Reach { recursion: 2, nesting: usize::MAX },
+    Reach { recursion: 1, nesting: usize::MAX },
+    Reach { recursion: 1, nesting: 6 },
+    Reach { recursion: 1, nesting: 4 },
+    Reach { recursion: 1, nesting: 3 },
+    Reach { recursion: 1, nesting: 2 },
+    Reach { recursion: 1, nesting: 1 },
+];
+
+/// A schema of a published document, without references. References to other documents lead to any value; of a schema
+/// that is too large even where only its outermost references are followed, nothing stays.
+pub(crate) fn published(root: &Value, schema: Value, direction: Direction) -> Value {
+    let nowhere = |reference: &str| Problem::Message(format!("`{reference}` leads nowhere"));
+    for reach in REACHES {
+        let mut find = |_: &Path, reference: &str| {
+            let place = pointer(reference).ok_or_else(|| nowhere(reference))?;
+            let value = root.pointer(&place).cloned().ok_or_else(|| nowhere(reference))?;
+            Ok((Target { path: PathBuf::new(), pointer: place }, value))
+        };
+        let inliner = Inliner::new(&mut find, Dialect::Published).within(reach);
+        match inliner.schema(Path::new(""), schema.clone()) {
+            Ok(mut inlined @ Value::Object(_)) => {
+                dialect::one_way(&mut inlined, direction);
+                return inlined;
+            }
+            Ok(_) => break,
+            Err(_) => {}
+        }
+    }
+    Value::Object(Map::new())
+}
+
 /// Where a reference in a document leads: the place, and the value there.
 type Find<'a> = dyn FnMut(&Path, &str) -> Result<(Target, Value), Problem> + 'a;
 
@@ -89,7 +131,7 @@ impl<'a> Inliner<'a> {
         let (target, value) = match (self.find)(base, reference) {
             Ok(found) => found,
             // One loose end in a published document costs its own place, not the operation.
-            Err(Problem::Message(_)) if self.dialect == Dialect::OpenApi => return Ok(Value::Object(Map::new())),
+            Err(Problem::Message(_)) if self.dialect == Dialect::Published => return Ok(Value::Object(Map::new())),
             Err(problem) => return Err(problem),
         };
         let repeated = self.open.iter().filter(|open| **open == target).count();
@@ -106,7 +148,7 @@ impl<'a> Inliner<'a> {
     /// What stays of a schema that is not followed: nothing where it stands in itself, else its kind.
     fn cut(&self, schema: &Value) -> Map<String, Value> {
         let mut result = Map::new();
-        if self.dialect == Dialect::OpenApi {
+        if self.dialect == Dialect::Published {
             let kind = schema.get("type").filter(|kind| kind.is_string()).cloned();
             let kind = kind.or_else(|| schema.get("properties").map(|_| Value::from("object")));
             result.extend(kind.map(|kind| ("type".to_owned(), kind)));
@@ -143,7 +185,7 @@ impl<'a> Inliner<'a> {
             result = referenced;
         }
         let (mut nullable, mut choice) = (members.get("nullable") == Some(&Value::Bool(true)), None);
-        if self.dialect == Dialect::OpenApi {
+        if self.dialect == Dialect::Published {
             nullable |= members.get("x-nullable") == Some(&Value::Bool(true));
             choice = dialect::Choice::of(&members);
             dialect::clean(&mut members);

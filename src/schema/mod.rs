@@ -25,7 +25,8 @@ use crate::{
 };
 
 /// The largest schema file that is read, in bytes.
-const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
+
 /// The schema files that were read.
 #[derive(Debug, Default)]
 pub struct SchemaStore {
@@ -159,6 +160,16 @@ impl SchemaStore {
             Problem::Message(format!("no schema file `{shown}`, nor one of its name in a folder given by `--schemas`"))
         })
     }
+}
+
+/// How schemas are compiled: draft 2020-12, with patterns that cost little however they are written.
+pub(crate) fn validator_options() -> jsonschema::ValidationOptions<'static> {
+    const PATTERN_BYTES: usize = 256 * 1024;
+    let patterns = jsonschema::PatternOptions::fancy_regex()
+        .backtrack_limit(100_000)
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES);
+    jsonschema::draft202012::options().with_pattern_options(patterns)
 }
 
 /// Whether a file holds schemas by name and is none itself.
