@@ -146,6 +146,10 @@ codes! {
     InvalidValue = "invalid-value",
     /// A part of the language that this program does not run.
     UnsupportedFeature = "unsupported-feature",
+    /// An import names a file or a namespace that is not there or out of reach, or is not written as an import.
+    InvalidImport = "invalid-import",
+    /// A file that holds a section for others to import, which none of the loaded specs does.
+    UnusedFile = "unused-file",
     /// `call` names a namespace that its document does not consume.
     UnknownNamespace = "unknown-namespace",
     /// `call` names an operation that its namespace does not have.

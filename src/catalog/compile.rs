@@ -1,131 +1,163 @@
-//! Compiling: names resolved, schemas joined, templates built. Reports every problem, keeps every tool that stands.
+//! Compiling: names resolved, types joined in, templates built. Reports every problem, keeps every tool that stands.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Catalog, CompiledTool, InputSchema, OutputSchema, Service, hints, names, wiring::Wiring};
+use super::{
+    Catalog, CompiledTool, InputSchema, OutputSchema, Service,
+    collected::Collected,
+    fill::Fill,
+    hints::{self, Hints},
+    input::Argument,
+    join::{Joined, Joiner, Wanted},
+    names,
+    plan::{Plan, Shaping},
+    resolve::Names,
+    variable::Variables,
+    wiring::Arguments,
+};
 use crate::{
-    diagnostic::{Code, Diagnostic, SourceMap, Span},
+    diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     schema::SchemaStore,
-    spec::{Consumes, Document, Operation, OutputParameter, Spanned, Tool, Workspace},
+    spec::{
+        self, Action, Aggregate, Consumes, Document, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool,
+        Workspace,
+    },
 };
 
 /// The resolved services: document (its place in the workspace) and namespace → service.
 pub type Services = BTreeMap<(usize, String), Arc<Service>>;
 
+/// What a catalog is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The documents.
+    pub workspace: &'a Workspace,
+    /// Where calls go.
+    pub services: &'a Services,
+    /// The variables of the documents.
+    pub variables: &'a Variables,
+    /// The schemas that documents refer to.
+    pub schemas: &'a mut SchemaStore,
+    /// Where untyped operations get their types from.
+    pub joiner: &'a mut Joiner,
+    /// The files, for messages.
+    pub sources: &'a mut SourceMap,
+}
+
 /// Compiles all tools of a workspace. A tool with an error is left out; what else was found is in the diagnostics.
-pub fn compile(
-    workspace: &Workspace,
-    schemas: &mut SchemaStore,
-    services: &Services,
-    sources: &mut SourceMap,
-) -> (Catalog, Vec<Diagnostic>) {
-    let mut compiler = Compiler { schemas, services, sources, problems: Vec::new() };
-    let mut collected = Collected::default();
+pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
+    let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
+    let mut compiler =
+        Compiler { schemas, services, variables, joiner, sources, problems: Vec::new(), called: BTreeSet::new() };
+    let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     for (index, document) in workspace.documents.iter().enumerate() {
-        for (tool, name) in compiler.document(index, document) {
-            collected.add(tool, &name, &mut compiler.problems);
+        compiled.push(compiler.document(index, document));
+    }
+    // Only once all tools are known: an imported operation may be another document's.
+    for (index, document) in workspace.documents.iter().enumerate() {
+        let generated = compiler.uncalled(index, document, &workspace.files);
+        if let Some(tools) = compiled.get_mut(index) {
+            tools.extend(generated);
         }
     }
-    let Collected { tools, aliases, places: _ } = collected;
-    (Catalog { tools, aliases }, compiler.problems)
-}
-
-/// The tools so far, under the names they are offered.
-#[derive(Default)]
-struct Collected {
-    tools: IndexMap<String, CompiledTool>,
-    aliases: BTreeMap<String, String>,
-    /// Where each tool stands.
-    places: BTreeMap<String, Span>,
-}
-
-impl Collected {
-    /// Adds a tool: merged with one that makes the same request, told apart from one that makes another.
-    fn add(&mut self, mut tool: CompiledTool, name: &Spanned<String>, problems: &mut Vec<Diagnostic>) {
-        let Spanned { value: own, span } = name;
-        if tool.name != *own {
-            let message = format!("clients refuse the tool name `{own}`; it is offered as `{}`", tool.name);
-            problems.push(Diagnostic::note(Code::RenamedTool, *span, message));
-        }
-        if let Some(first) = self.tools.get(&tool.name) {
-            let place = self.places.get(&tool.name).copied().unwrap_or(*span);
-            if first.makes_same_request(&tool) {
-                let message = format!("`{}` makes the same request as the tool of this name; they are one", tool.name);
-                let problem = Diagnostic::note(Code::DuplicateTool, *span, message);
-                problems.push(problem.with_secondary(place, "the first one"));
-                let careful = first.hints.careful(tool.hints);
-                if let Some(first) = self.tools.get_mut(&tool.name) {
-                    first.hints = careful;
-                }
-                return;
-            }
-            let taken = std::mem::replace(&mut tool.name, names::told_apart(&tool.service.namespace, own));
-            let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
-            let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
-            problems.push(problem.with_secondary(place, "the first one"));
-            if self.tools.contains_key(&tool.name) {
-                let message =
-                    format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
-                problems.push(Diagnostic::error(Code::DuplicateTool, *span, message));
-                return;
-            }
-        } else if tool.name != *own {
-            self.aliases.insert(own.clone(), tool.name.clone());
-        }
-        self.places.insert(tool.name.clone(), *span);
-        self.tools.insert(tool.name.clone(), tool);
+    for (document, tools) in workspace.documents.iter().zip(&compiled) {
+        compiler.warn_of_nothing(document, tools.len());
     }
+    let mut collected = Collected::default();
+    for (tool, name) in compiled.into_iter().flatten() {
+        collected.add(tool, &name, &mut compiler.problems);
+    }
+    (collected.into_catalog(), compiler.problems)
 }
 
-/// What compiling works with. Requests are lowered in `wiring.rs`.
+/// What compiling works with. Operations are lowered in `wiring.rs`, flows in `flow.rs`, answers in `shaping.rs`.
 pub(super) struct Compiler<'a> {
     schemas: &'a mut SchemaStore,
     services: &'a Services,
+    pub(super) variables: &'a Variables,
+    joiner: &'a mut Joiner,
     sources: &'a mut SourceMap,
     pub(super) problems: Vec<Diagnostic>,
+    /// Where the operations stand that some tool calls.
+    called: BTreeSet<(FileId, usize)>,
 }
 
 /// What a tool calls, with everything around it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
     index: usize,
     pub(super) consumes: &'a Consumes,
     pub(super) operation: &'a Operation,
 }
 
+/// What the tools of a document are compiled with.
+pub(super) struct Scene<'a> {
+    pub(super) index: usize,
+    consumes: Vec<&'a Consumes>,
+    aggregates: &'a [Aggregate],
+    /// How often each operation was called so far, for operations that share a name.
+    calls: BTreeMap<String, usize>,
+}
+
 impl Compiler<'_> {
     fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
-        let Document { file: _, version: _, info: _, binds: _, consumes, servers } = document;
+        let Document { file: _, version: _, info: _, binds: _, consumes, aggregates, servers, standalone: _ } = document;
+        self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut called = BTreeSet::new();
+        let mut scene = Scene { index, consumes, aggregates, calls: BTreeMap::new() };
         let mut tools = Vec::new();
         for server in servers {
-            let namespace = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
             for tool in &server.tools {
-                let Some(target) = self.target(index, &consumes, &tool.call) else { continue };
-                called.insert(std::ptr::from_ref(target.operation));
-                tools.extend(self.tool(tool, namespace, target).map(|compiled| (compiled, tool.name.clone())));
+                tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
         }
-        // An operation that no tool calls is offered all the same: a spec is for its operations. Not one whose tool was
-        // left out, though: its author's hints would be lost.
-        let left_out = |namespace: &str, operation: &str| {
-            let call = format!("{namespace}.{operation}");
-            servers.iter().any(|server| server.left_out.contains(&call))
-        };
-        for consumed in consumes {
+        tools
+    }
+
+    /// Tools for the operations of a document that no tool calls: a spec is for its operations. Not for one whose tool was
+    /// left out, though: its author's hints would be lost. Nor for those of a file that is only read for an import.
+    fn uncalled(
+        &mut self,
+        index: usize,
+        document: &Document,
+        files: &BTreeSet<FileId>,
+    ) -> Vec<(CompiledTool, Spanned<String>)> {
+        let mut tools = Vec::new();
+        let mut namespaces = BTreeSet::new();
+        let left_out: BTreeSet<&str> =
+            document.servers.iter().flat_map(|server| &server.left_out).map(String::as_str).collect();
+        for consumed in &document.consumes {
+            if !namespaces.insert(consumed.namespace.value.as_str()) {
+                continue; // reported as a duplicate
+            }
             for operation in &consumed.operations {
-                let named = left_out(&consumed.namespace.value, &operation.name.value);
-                if !named && !called.contains(&std::ptr::from_ref(operation)) {
-                    let target = Target { index, consumes: consumed, operation };
-                    let tool = generated_tool(consumed, operation);
-                    tools.extend(self.tool(&tool, None, target).map(|compiled| (compiled, tool.name)));
+                let call = format!("{}.{}", consumed.namespace.value, operation.name.value);
+                let loaded = files.contains(&operation.span.file);
+                if !loaded || left_out.contains(call.as_str()) || !self.called.insert(place(operation.span)) {
+                    continue;
+                }
+                let target = Target { index, consumes: consumed, operation };
+                let tool = generated_tool(consumed, operation);
+                let hints = |own: &mut Self| {
+                    let Operation { method, path, name, .. } = operation;
+                    hints::lower(&tool.hints, &method.value, &path.value, &name.value, &mut own.problems)
+                };
+                let before = self.problems.len();
+                let names = Names::new(index, self.variables, Vec::new());
+                let mut arguments = Arguments::default();
+                let Some(compiled) = self.operation(target, names, &mut arguments) else { continue };
+                let hints = hints(self);
+                let plan = Plan::Call(Box::new(compiled));
+                let described = self.description(&tool, Some(target), None);
+                let shaped = self.answer(&[], Some(target));
+                let draft = Draft { tool: &tool, arguments, plan, hints, description: described };
+                if let Some(compiled) = shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
+                    tools.push((compiled, tool.name));
                 }
             }
         }
@@ -148,7 +180,9 @@ impl Compiler<'_> {
             for operation in &consumed.operations {
                 let Spanned { value, span } = &operation.name;
                 if let Some(first) = operations.get(value.as_str()) {
-                    let message = format!("the operation `{value}` is there already; calls go to the first one");
+                    let message = format!(
+                        "the operation `{value}` is there already; tools that call it take these in order, one each"
+                    );
                     let problem = Diagnostic::warning(Code::DuplicateOperation, *span, message);
                     self.problems.push(problem.with_secondary(*first, "the first one"));
                 }
@@ -158,21 +192,52 @@ impl Compiler<'_> {
         unique
     }
 
-    fn target<'a>(&mut self, index: usize, consumes: &[&'a Consumes], call: &Spanned<String>) -> Option<Target<'a>> {
+    fn check_aggregates(&mut self, aggregates: &[Aggregate]) {
+        for (index, aggregate) in aggregates.iter().enumerate() {
+            let Spanned { value, span } = &aggregate.namespace;
+            let mut before = aggregates.iter().take(index);
+            if let Some(first) = before.find(|first| first.namespace.value == *value) {
+                let message = format!("the namespace `{value}` has flows already; references go to the first one");
+                let problem = Diagnostic::error(Code::DuplicateNamespace, *span, message);
+                self.problems.push(problem.with_secondary(first.namespace.span, "the first one"));
+            }
+        }
+    }
+
+    /// The operation that a `call` names.
+    pub(super) fn target<'a>(&mut self, scene: &mut Scene<'a>, call: &Spanned<String>) -> Option<Target<'a>> {
         let Spanned { value, span } = call;
-        let Some((namespace, operation)) = value.split_once('.') else {
+        if !value.contains('.') {
             let message = format!("`call` must be `NAMESPACE.OPERATION`, found `{value}`");
             self.problems.push(Diagnostic::error(Code::InvalidValue, *span, message));
             return None;
+        }
+        // Both halves may hold dots: the longest namespace that fits is meant.
+        let fits = |consumed: &&&'a Consumes| {
+            value.strip_prefix(consumed.namespace.value.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        let Some(consumed) = consumes.iter().find(|consumed| consumed.namespace.value == namespace) else {
-            let known = consumes.iter().map(|consumed| consumed.namespace.value.as_str());
-            let message = format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.clone()));
+        let found = scene.consumes.iter().filter(fits).max_by_key(|consumed| consumed.namespace.value.len()).copied();
+        let Some(consumed) = found else {
+            let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
+            let known: Vec<&str> = scene.consumes.iter().map(|consumed| consumed.namespace.value.as_str()).collect();
+            let message = format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
             self.problems
                 .push(Diagnostic::error(Code::UnknownNamespace, *span, message).with_nearest(namespace, known));
             return None;
         };
-        let Some(found) = consumed.operations.iter().find(|found| found.name.value == operation) else {
+        let namespace = consumed.namespace.value.as_str();
+        let operation = value.get(namespace.len() + 1..).unwrap_or_default();
+        let mut candidates: Vec<&Operation> =
+            consumed.operations.iter().filter(|found| found.name.value == operation).collect();
+        // `NAMESPACE.RESOURCE.OPERATION`, as some documents write it.
+        let last = operation.rsplit('.').next().unwrap_or(operation);
+        if candidates.is_empty() && last != operation {
+            candidates = consumed.operations.iter().filter(|found| found.name.value == last).collect();
+        }
+        let count = scene.calls.entry(value.clone()).or_default();
+        let nth = candidates.get(*count).or(candidates.first()).copied();
+        *count += 1;
+        let Some(found) = nth else {
             if let Some(left_out) = consumed.left_out.iter().find(|left_out| left_out.value == operation) {
                 let message =
                     format!("the operation `{operation}` was left out for an error of its own, so this tool is");
@@ -186,26 +251,136 @@ impl Compiler<'_> {
                 .push(Diagnostic::error(Code::UnknownOperation, *span, message).with_nearest(operation, known));
             return None;
         };
-        Some(Target { index, consumes: consumed, operation: found })
+        self.called.insert(place(found.span));
+        Some(Target { index: scene.index, consumes: consumed, operation: found })
     }
 
-    fn tool(&mut self, tool: &Tool, server: Option<&str>, target: Target<'_>) -> Option<CompiledTool> {
+    fn flow<'a>(&mut self, scene: &Scene<'a>, reference: &Spanned<String>) -> Option<(&'a str, &'a Flow)> {
+        let Spanned { value, span } = reference;
+        let split = value.rsplit_once('.');
+        let aggregate = split.and_then(|(namespace, _)| {
+            scene.aggregates.iter().find(|aggregate| aggregate.namespace.value == namespace)
+        });
+        let Some((aggregate, (_, name))) = aggregate.zip(split) else {
+            let known = scene.aggregates.iter().map(|aggregate| aggregate.namespace.value.as_str());
+            let message = format!("unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}", list(known.clone()));
+            let given = split.map_or(value.as_str(), |(namespace, _)| namespace);
+            self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(given, known));
+            return None;
+        };
+        let Some(flow) = aggregate.flows.iter().find(|flow| flow.name.value == name) else {
+            let known = aggregate.flows.iter().map(|flow| flow.name.value.as_str());
+            let message = if aggregate.left_out.iter().any(|left_out| left_out == name) {
+                format!("the flow `{name}` was left out for an error of its own, so this tool is")
+            } else {
+                format!("unknown flow `{name}`; `{}` has {}", aggregate.namespace.value, list(known.clone()))
+            };
+            self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(name, known));
+            return None;
+        };
+        Some((&aggregate.namespace.value, flow))
+    }
+
+    fn tool<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
         let before = self.problems.len();
-        let Tool { name, title, description, hints, call: _, with, input_parameters, output_parameters, span } = tool;
-        let Operation {
-            name: operation,
-            method,
-            path,
-            description: _,
-            input_parameters: _,
-            output_parameters: _,
-            span: _,
-        } = target.operation;
-        let key = (target.index, target.consumes.namespace.value.clone());
-        let service = Arc::clone(self.services.get(&key)?);
-        let wiring = Wiring { declared: input_parameters, with: self.with(with, server, target), service: &service };
-        let (request, arguments) = self.request(&wiring, target)?;
-        let input = match InputSchema::new(&arguments) {
+        let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
+        let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
+        let namespaces: Vec<&str> = own.into_iter().chain(server.imported_as.as_deref()).collect();
+        let mut names = Names::new(scene.index, self.variables, namespaces);
+        let mut inputs = input_parameters.as_slice();
+        let mut outputs = action.outputs.as_slice();
+        let mut stated = stated.clone();
+        let mut done: &Action = action;
+        let mut from_flow: Option<&Flow> = None;
+        if let Mode::Ref(reference) = &action.mode {
+            let (namespace, flow) = self.flow(scene, reference)?;
+            hints::from_semantics(&mut stated, flow.safe.as_ref(), flow.idempotent.as_ref());
+            // What the tool feeds, the flow knows by the names of its own parameters.
+            for (parameter, node) in &action.with {
+                let fill = names.node(node, &|names, text| names.value(text));
+                names.inputs.insert(names::argument(&parameter.value), fill);
+            }
+            names.namespaces.push(namespace);
+            if inputs.is_empty() {
+                inputs = flow.input_parameters.as_slice();
+            }
+            if outputs.is_empty() {
+                outputs = flow.action.outputs.as_slice();
+            }
+            done = &flow.action;
+            from_flow = Some(flow);
+        }
+        let mut arguments = self.declared(inputs, &names)?;
+        let mut target = None;
+        let (plan, hints) = match &done.mode {
+            Mode::Call(call) => {
+                let found = self.target(scene, call)?;
+                target = Some(found);
+                self.with(&done.with, inputs, &mut names, found);
+                let operation = self.operation(found, names, &mut arguments)?;
+                (Plan::Call(Box::new(operation)), self.hints(&stated, found))
+            }
+            Mode::Steps(steps) => {
+                let (steps, hints) = self.steps(steps, &done.mappings, &stated, names, &mut arguments, scene)?;
+                (Plan::Steps(steps), hints)
+            }
+            Mode::Mock => (Plan::Mock(self.mock(outputs, &names, &mut arguments)), hints::of_fixed_values(&stated)),
+            Mode::Ref(reference) => {
+                let message = "a flow cannot refer to another one; write its `call` or `steps` here";
+                self.problems.push(Diagnostic::error(Code::UnsupportedFeature, reference.span, message));
+                return None;
+            }
+        };
+        self.check_unused(inputs, &plan);
+        let description = self.description(tool, target, from_flow);
+        let shaped = match &plan {
+            Plan::Call(_) => self.answer(outputs, target)?,
+            Plan::Steps(_) | Plan::Mock(_) => self.composed(outputs)?,
+        };
+        self.finish(Draft { tool, arguments, plan, hints, description }, shaped, before)
+    }
+
+    /// The arguments that a tool declares itself.
+    fn declared(&mut self, parameters: &[InputParameter], names: &Names<'_>) -> Option<Arguments> {
+        let mut arguments = Arguments { declared: !parameters.is_empty(), list: Vec::new() };
+        for parameter in parameters {
+            let required = parameter.required.as_ref().is_none_or(|required| required.value);
+            let schema = self.declared_schema(parameter)?;
+            let name = names::argument(&parameter.name.value);
+            if names.inputs.contains_key(&name) {
+                continue; // fed by the tool, no model is to
+            }
+            if arguments.has(&name) {
+                let message = format!("the argument `{name}` is there already; the first one counts");
+                self.problems.push(Diagnostic::warning(Code::DuplicateParameter, parameter.name.span, message));
+                continue;
+            }
+            arguments.list.push(Argument { name, schema, required });
+        }
+        Some(arguments)
+    }
+
+    fn check_unused(&mut self, inputs: &[InputParameter], plan: &Plan) {
+        let used = plan.arguments();
+        for declared in inputs {
+            let Spanned { value, span } = &declared.name;
+            if !used.contains(names::argument(value).as_str()) {
+                let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
+                let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
+                self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
+            }
+        }
+    }
+
+    pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>) -> Hints {
+        let Operation { method, path, name, .. } = target.operation;
+        hints::lower(stated, &method.value, &path.value, &name.value, &mut self.problems)
+    }
+
+    fn finish(&mut self, draft: Draft<'_>, shaped: (Shaping, OutputSchema), before: usize) -> Option<CompiledTool> {
+        let Draft { tool, arguments, plan, hints, description } = draft;
+        let Tool { name, title, span, .. } = tool;
+        let input = match InputSchema::new(arguments.list) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
@@ -213,54 +388,61 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let output = self.output(output_parameters, target.operation);
-        let hints = hints::lower(hints, &method.value, &path.value, &operation.value, &mut self.problems);
-        let description = self.description(description.as_ref(), tool, target.operation);
         if self.problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
             return None;
         }
+        let (shaping, output) = shaped;
         Some(CompiledTool {
             name: names::offered(&name.value),
             title: title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone()),
             description,
             hints,
             input,
-            output: output?,
-            request,
-            operation: format!("{} {}", method.value, path.value),
-            service,
+            output,
+            plan,
+            shaping,
         })
     }
 
-    fn description(&mut self, own: Option<&Spanned<String>>, tool: &Tool, operation: &Operation) -> String {
-        let text = own.or(operation.description.as_ref()).map(|text| text.value.trim()).unwrap_or_default();
-        if text.is_empty() {
-            let message = format!("tool `{}` has no description; a model cannot tell what it is for", tool.name.value);
-            self.problems.push(Diagnostic::warning(Code::MissingDescription, tool.name.span, message));
-            return format!("{} {}", operation.method.value, operation.path.value);
+    fn description(&mut self, tool: &Tool, target: Option<Target<'_>>, flow: Option<&Flow>) -> String {
+        let joined = target.and_then(|target| self.join(target));
+        let texts = [
+            tool.description.as_ref().map(|text| text.value.as_str()),
+            flow.and_then(|flow| flow.description.as_ref()).map(|text| text.value.as_str()),
+            target.and_then(|target| target.operation.description.as_ref()).map(|text| text.value.as_str()),
+            joined.as_ref().and_then(|joined| joined.summary.as_deref()),
+            joined.as_ref().and_then(|joined| joined.description.as_deref()),
+        ];
+        if let Some(text) = texts.into_iter().flatten().map(str::trim).find(|text| !text.is_empty()) {
+            return text.to_owned();
         }
-        text.to_owned()
+        let message = format!("tool `{}` has no description; a model cannot tell what it is for", tool.name.value);
+        self.problems.push(Diagnostic::warning(Code::MissingDescription, tool.name.span, message));
+        match target {
+            Some(target) => format!("{} {}", target.operation.method.value, target.operation.path.value),
+            None => names::readable(&tool.name.value),
+        }
     }
 
-    fn output(&mut self, own: &[OutputParameter], operation: &Operation) -> Option<OutputSchema> {
-        for parameter in own.iter().chain(&operation.output_parameters) {
-            let OutputParameter { schema: _, pass_through, span } = parameter;
-            if !pass_through {
-                let message = "shaping of answers is not run by this version; only `type: object, mapping: $.` is";
-                self.problems.push(Diagnostic::error(Code::UnsupportedFeature, *span, message));
-            }
-        }
-        let reference = own.iter().chain(&operation.output_parameters).find_map(|output| output.schema.as_ref());
-        let Some(reference) = reference else { return OutputSchema::any().ok() };
-        let schema = self.resolve(reference)?;
-        match OutputSchema::new(schema) {
-            Ok(output) => Some(output),
-            Err(reason) => {
-                let message = format!("the schema `{}` is not valid: {reason}", reference.value);
-                self.problems.push(Diagnostic::error(Code::InvalidSchema, reference.span, message));
-                None
-            }
-        }
+    pub(super) fn service(&self, target: Target<'_>) -> Option<Arc<Service>> {
+        self.known_service(target).cloned()
+    }
+
+    pub(super) fn known_service(&self, target: Target<'_>) -> Option<&Arc<Service>> {
+        self.services.get(&(target.index, target.consumes.namespace.value.clone()))
+    }
+
+    /// What an OpenAPI document or a JSON Schema beside the spec says of an operation.
+    pub(super) fn join(&mut self, target: Target<'_>) -> Option<Joined> {
+        let Target { index: _, consumes, operation } = target;
+        let wanted = Wanted {
+            spec: operation.span.file,
+            base_uri: consumes.base_uri.as_ref().map(|base| base.value.as_str()),
+            name: &operation.name.value,
+            method: &operation.method.value,
+            path: &operation.path.value,
+        };
+        self.joiner.join(&wanted, self.sources)
     }
 
     pub(super) fn resolve(&mut self, reference: &Spanned<String>) -> Option<Value> {
@@ -279,6 +461,26 @@ impl Compiler<'_> {
             }
         }
     }
+
+    fn warn_of_nothing(&mut self, document: &Document, tools: usize) {
+        let offers = document.servers.iter().any(|server| !server.resources.is_empty() || !server.prompts.is_empty());
+        let Document { file, consumes, servers, .. } = document;
+        let failed = consumes.iter().any(|consumes| !consumes.left_out.is_empty())
+            || servers.iter().any(|server| !server.left_out.is_empty() || !server.tools.is_empty());
+        if tools == 0 && !offers && !failed && !document.standalone && consumes.iter().all(|one| one.operations.is_empty()) {
+            let message = "this spec has no operation and no tool; nothing is offered";
+            self.problems.push(Diagnostic::warning(Code::NoTools, Span::start_of(*file), message).with_source_hidden());
+        }
+    }
+}
+
+/// A tool of which everything but the answer is known.
+struct Draft<'a> {
+    tool: &'a Tool,
+    arguments: Arguments,
+    plan: Plan,
+    hints: Hints,
+    description: String,
 }
 
 /// The tool of an operation that no tool calls.
@@ -289,12 +491,32 @@ fn generated_tool(consumes: &Consumes, operation: &Operation) -> Tool {
         name,
         title: None,
         description: None,
-        hints: crate::spec::Hints::default(),
-        call: Spanned::new(call, operation.name.span),
-        with: Vec::new(),
+        hints: spec::Hints::default(),
         input_parameters: Vec::new(),
-        output_parameters: Vec::new(),
+        action: Action {
+            mode: Mode::Call(Spanned::new(call, operation.name.span)),
+            with: Vec::new(),
+            mappings: Vec::new(),
+            outputs: Vec::new(),
+        },
         span: operation.span,
+    }
+}
+
+fn place(span: Span) -> (FileId, usize) {
+    (span.file, span.start)
+}
+
+impl Plan {
+    /// The arguments that are used anywhere in it.
+    fn arguments(&self) -> BTreeSet<&str> {
+        let mut fills: Vec<&Fill> = self.operations().iter().flat_map(|operation| operation.request.fills()).collect();
+        match self {
+            Self::Call(_) => {}
+            Self::Steps(steps) => fills.extend(steps.fills()),
+            Self::Mock(fill) => fills.push(fill),
+        }
+        fills.iter().flat_map(|fill| fill.arguments()).collect()
     }
 }
 

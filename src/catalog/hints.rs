@@ -95,6 +95,34 @@ pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, pr
     hints
 }
 
+/// Completes hints from what a flow says of itself: safe is read-only and destroys nothing (language schema, semantics).
+pub fn from_semantics(
+    stated: &mut spec::Hints,
+    safe: Option<&spec::Spanned<bool>>,
+    idempotent: Option<&spec::Spanned<bool>>,
+) {
+    if let Some(safe) = safe {
+        stated.read_only.get_or_insert_with(|| safe.clone());
+        if safe.value {
+            stated.destructive.get_or_insert_with(|| spec::Spanned::new(false, safe.span));
+        }
+    }
+    if let Some(idempotent) = idempotent {
+        stated.idempotent.get_or_insert_with(|| idempotent.clone());
+    }
+}
+
+/// The hints of a tool that calls nothing.
+pub fn of_fixed_values(stated: &spec::Hints) -> Hints {
+    let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
+    Hints {
+        read_only: read_only.as_ref().is_none_or(|flag| flag.value),
+        destructive: destructive.as_ref().is_some_and(|flag| flag.value),
+        idempotent: idempotent.as_ref().is_none_or(|flag| flag.value),
+        open_world: open_world.as_ref().is_some_and(|flag| flag.value),
+    }
+}
+
 /// Whether a word of a path or of a camel-case, snake-case or kebab-case name is destructive. Placeholders do not count.
 fn has_destructive_word(text: &str) -> bool {
     let mut without_placeholders = String::new();

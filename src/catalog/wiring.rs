@@ -1,27 +1,31 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
-//! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the
-//! names.
+//! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
-use std::collections::BTreeMap;
-
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
 
 use super::{
-    RequestTemplate, Service,
     compile::{Compiler, Target, list},
+    fill::Fill,
     input::Argument,
+    join::Joined,
     names,
-    request::{BodyTemplate, Fill, PathTemplate},
-    service::Credential,
+    path::{PathTemplate, WrittenPath},
+    plan::CompiledOperation,
+    request::{QuerySlot, QueryStyle, RequestTemplate},
+    resolve::Names,
+    typing,
 };
 use crate::{
+    decode::{Format, FormatError},
     diagnostic::{Code, Diagnostic, Span},
-    spec::{InputParameter, Location, Operation, Spanned, WithValue},
+    jsonpath::JsonPath,
+    openapi,
+    spec::{InputParameter, Location, Operation, OutputParameter, Spanned, yaml::Node},
 };
 
 /// Headers that the program sets itself; parameters of these names are no arguments.
-const OWN_HEADERS: [&str; 15] = [
+const OWN_HEADERS: [&str; 16] = [
     "authorization",
     "accept",
     "content-type",
@@ -37,73 +41,105 @@ const OWN_HEADERS: [&str; 15] = [
     "expect",
     "proxy-authorization",
     "keep-alive",
+    "user-agent",
 ];
+/// Those of them that a spec may set to a value of its own.
+const SETTABLE_HEADERS: [&str; 5] = ["authorization", "accept", "content-type", "cookie", "user-agent"];
 
-/// How a tool feeds the parameters of its operation.
-pub(super) struct Wiring<'a> {
-    /// The arguments that the tool declares itself; where there are none, each parameter becomes one.
-    pub(super) declared: &'a [InputParameter],
-    /// What feeds a parameter otherwise than the argument of its name.
-    pub(super) with: BTreeMap<String, Spanned<Fill>>,
-    /// The service, whose credential has a place of its own.
-    pub(super) service: &'a Service,
-}
-
-/// The arguments collected so far.
-struct Arguments {
-    /// Whether the tool declares its arguments itself.
-    declared: bool,
-    list: Vec<Argument>,
+/// The arguments of a tool, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    /// Whether the tool declares its arguments itself; else each parameter becomes one.
+    pub(super) declared: bool,
+    /// The arguments, in order.
+    pub(super) list: Vec<Argument>,
 }
 
 impl Arguments {
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.list.iter().any(|argument| argument.name == name)
+    }
+
+    /// A name like this one that is not taken.
+    fn free(&self, name: &str) -> String {
+        let numbered = (2..100).map(|number| format!("{name}_{number}"));
+        std::iter::once(name.to_owned()).chain(numbered).find(|name| !self.has(name)).unwrap_or_default()
+    }
+}
+
+/// An operation on its way to a template, with what is known of its parameters.
+pub(super) struct Lowering<'a, 'b> {
+    pub(super) target: Target<'a>,
+    pub(super) names: Names<'a>,
+    pub(super) arguments: &'b mut Arguments,
+    pub(super) joined: Option<Joined>,
+}
+
+impl Lowering<'_, '_> {
+    /// What an OpenAPI document says of a parameter.
+    pub(super) fn known(&self, parameter: &InputParameter) -> Option<&openapi::Parameter> {
+        let place = match parameter.place()? {
+            Location::Path => openapi::ParameterLocation::Path,
+            Location::Query => openapi::ParameterLocation::Query,
+            Location::Header => openapi::ParameterLocation::Header,
+            Location::Cookie => openapi::ParameterLocation::Cookie,
+            Location::Body | Location::Environment => return None,
+        };
+        let name = &parameter.name.value;
+        let parameters = self.joined.as_ref()?.parameters.iter();
+        parameters.into_iter().find(|known| known.location == place && known.name.eq_ignore_ascii_case(name))
     }
 }
 
 impl Compiler<'_> {
     /// What feeds each parameter of the operation that `with` names.
-    pub(super) fn with(
+    pub(super) fn with<'a>(
         &mut self,
-        with: &[(Spanned<String>, Spanned<WithValue>)],
-        server: Option<&str>,
-        target: Target<'_>,
-    ) -> BTreeMap<String, Spanned<Fill>> {
-        let mut fills = BTreeMap::new();
-        let placeholders = PathTemplate::parse(&target.operation.path.value).ok();
-        let placeholders: Vec<&str> = placeholders.iter().flat_map(PathTemplate::placeholders).collect();
-        for (parameter, value) in with {
-            let mut known: Vec<&str> =
-                parameters(target).iter().map(|parameter| parameter.name.value.as_str()).collect();
-            known.extend(&placeholders);
-            if !known.contains(&parameter.value.as_str()) {
-                let message = format!("the operation has no parameter `{}`", parameter.value);
-                let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
-                self.problems.push(problem.with_nearest(&parameter.value, known));
+        with: &[(Spanned<String>, Node)],
+        declared: &[InputParameter],
+        names: &mut Names<'a>,
+        target: Target<'a>,
+    ) {
+        let parameters = parameters(target);
+        let written = WrittenPath::split(&target.operation.path.value);
+        let template = PathTemplate::parse(written.path).ok();
+        let placeholders: Vec<&str> = template.iter().flat_map(PathTemplate::placeholders).collect();
+        let text = written.query.iter().map(|(_, value)| *value);
+        let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
+        known.extend(&placeholders);
+        let in_texts = texts_of(target.operation).chain(text.map(str::to_owned)).collect::<Vec<_>>().join(" ");
+        for (parameter, node) in with {
+            let name = parameter.value.as_str();
+            if name == GENERATOR_ARTEFACT && !known.contains(&name) {
+                continue;
             }
-            let fill = match &value.value {
-                WithValue::Literal(literal) => Fill::Literal(literal.clone()),
-                WithValue::Text(text) if text.contains("{{") => {
-                    let message = "templates in `with` are not run by this version; name an argument: `tools.ARGUMENT`";
-                    self.problems.push(Diagnostic::error(Code::UnsupportedFeature, value.span, message));
-                    continue;
-                }
-                WithValue::Text(text) => match argument_reference(text, server) {
-                    Some(name) => Fill::Argument(names::argument(name)),
-                    None => {
-                        self.check_literal(text, value.span);
-                        Fill::Literal(Value::from(text.as_str()))
-                    }
-                },
-            };
-            fills.insert(parameter.value.clone(), Spanned::new(fill, value.span));
+            let in_templates = || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
+            if !known.contains(&name) && !in_templates() {
+                let message = format!("the operation has no parameter `{name}`");
+                let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
+                self.problems.push(problem.with_nearest(name, known.iter().copied()));
+            }
+            let fill = names.node(node, &|names, text| names.value(text));
+            if let Fill::Literal(Value::String(text)) = &fill {
+                self.check_literal(text, declared, node.span);
+            }
+            names.with.insert(parameter.value.clone(), Spanned::new(fill, node.span));
         }
-        fills
+        // `mapping: $.path.id` of a tool's own parameter says the same from the other side.
+        for parameter in declared {
+            let Some(mapping) = &parameter.mapping else { continue };
+            let target = mapping.value.rsplit('.').next().unwrap_or_default();
+            if target.is_empty() || target == "$" || names.with.contains_key(target) {
+                continue;
+            }
+            let fill = Fill::Argument(names::argument(&parameter.name.value));
+            names.with.insert(target.to_owned(), Spanned::new(fill, mapping.span));
+        }
     }
 
-    fn check_literal(&mut self, text: &str, span: Span) {
-        if text.starts_with('$') || text.starts_with("rest.") || text.starts_with("tool.") {
+    fn check_literal(&mut self, text: &str, declared: &[InputParameter], span: Span) {
+        let is_argument = declared.iter().any(|parameter| parameter.name.value == text);
+        if is_argument || text.starts_with('$') || text.starts_with("rest.") || text.starts_with("tool.") {
             let message = format!("`{text}` is sent as it stands");
             let name = text.rsplit('.').next().unwrap_or(text);
             self.problems.push(
@@ -113,14 +149,39 @@ impl Compiler<'_> {
         }
     }
 
-    /// The request of a tool and its arguments.
-    pub(super) fn request(
+    /// The operation of a target as this tool or step calls it. Arguments it needs are added where the tool declares none
+    /// itself.
+    pub(super) fn operation<'a>(
         &mut self,
-        wiring: &Wiring<'_>,
-        target: Target<'_>,
-    ) -> Option<(RequestTemplate, Vec<Argument>)> {
-        let Operation { method, path, .. } = target.operation;
-        let template = PathTemplate::parse(&path.value);
+        target: Target<'a>,
+        mut names: Names<'a>,
+        arguments: &mut Arguments,
+    ) -> Option<CompiledOperation> {
+        let Operation {
+            name: _,
+            method,
+            path,
+            description: _,
+            input_parameters: _,
+            output_parameters,
+            body: _,
+            format,
+            format_schema,
+            media_type,
+            max_binary_size,
+            span,
+        } = target.operation;
+        let service = self.service(target)?;
+        let format = self.format(format.as_ref(), format_schema.as_ref())?;
+        let parameters = self.check_parameters(target);
+        names.parameters.clone_from(&parameters);
+        let joined = self.join(target);
+        let written = WrittenPath::split(&path.value);
+        if written.fragment {
+            let message = "what stands behind `#` is never sent; it is taken as a query";
+            self.problems.push(Diagnostic::note(Code::InvalidPath, path.span, message));
+        }
+        let template = PathTemplate::parse(written.path);
         let template = template.map_err(|problem| {
             let message = format!("the path `{}` {problem}", path.value);
             self.problems.push(Diagnostic::error(Code::InvalidPath, path.span, message));
@@ -130,54 +191,56 @@ impl Compiler<'_> {
             path: template.ok()?,
             query: Vec::new(),
             headers: Vec::new(),
-            body: BodyTemplate::None,
+            cookies: Vec::new(),
+            body: super::body::BodyTemplate::None,
+            accept: format.accept(),
         };
-        let mut arguments = Arguments { declared: !wiring.declared.is_empty(), list: Vec::new() };
-        for parameter in wiring.declared {
-            let required = parameter.required.as_ref().is_none_or(|required| required.value);
-            let schema = self.parameter_schema(parameter)?;
-            arguments.list.push(Argument { name: names::argument(&parameter.name.value), schema, required });
+        let mut lowering = Lowering { target, names, arguments, joined };
+        self.path_parameters(&mut request.path, &mut lowering, &parameters);
+        for (name, value) in written.query {
+            let fill = lowering.names.text(&value.replace("{{", "{").replace("}}", "}").replace('{', "{{").replace('}', "}}"));
+            let fill = self.feed(fill, None, false, &mut lowering);
+            request.query.extend(fill.map(|fill| QuerySlot { name: name.to_owned(), style: QueryStyle::Repeat, fill }));
         }
-        self.check_repeated(target);
-        self.path_parameters(&mut request.path, &mut arguments, wiring, target)?;
-        let mut body = Vec::new();
-        for parameter in parameters(target) {
-            let Some(location) = &parameter.location else {
-                let message =
-                    format!("parameter `{}` needs `in`: `path`, `query`, `header` or `body`", parameter.name.value);
-                self.problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, message));
-                continue;
-            };
-            match location.value {
-                Location::Path => {}
-                Location::Body => body.push(parameter),
-                Location::Query if is_credential(wiring.service, parameter, Location::Query) => {}
-                Location::Query => {
-                    if let Some(fill) = self.slot(parameter, &mut arguments, wiring) {
-                        request.query.push((parameter.name.value.clone(), fill));
-                    }
-                }
-                Location::Header if is_credential(wiring.service, parameter, Location::Header) => {}
-                Location::Header => {
-                    let name = parameter.name.value.to_ascii_lowercase();
-                    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                        let message = format!("`{}` is not a name that an HTTP header can have", parameter.name.value);
-                        self.problems.push(Diagnostic::error(Code::InvalidValue, parameter.name.span, message));
-                        continue;
-                    };
-                    if let Some(fill) = self.slot(parameter, &mut arguments, wiring) {
-                        request.headers.push((header, fill));
-                    }
-                }
-            }
+        for parameter in &parameters {
+            self.parameter(parameter, &mut request, &mut lowering);
         }
-        request.body = self.body(&body, &mut arguments, wiring)?;
-        self.check_wiring(&request, &arguments, wiring);
-        Some((request, arguments.list))
+        request.body = self.body(&parameters, &mut lowering)?;
+        self.check_wiring(&request, &lowering);
+        let projection = self.projection(output_parameters);
+        let _ = span;
+        Some(CompiledOperation {
+            name: format!("{} {}", method.value, path.value),
+            request,
+            service,
+            format,
+            media_type: media_type.as_ref().map(|kind| kind.value.clone()),
+            max_binary_size: max_binary_size.or(target.consumes.max_binary_size),
+            projection,
+        })
     }
 
-    /// Reports parameters of one name and place; of two in the operation the first counts.
-    fn check_repeated(&mut self, target: Target<'_>) {
+    fn format(&mut self, name: Option<&Spanned<String>>, schema: Option<&Spanned<String>>) -> Option<Format> {
+        let Some(name) = name else { return Some(Format::Json) };
+        let problem = match Format::parse(&name.value, schema.map(|schema| schema.value.as_str())) {
+            Ok(format) => return Some(format),
+            Err(problem) => problem,
+        };
+        let message = problem.to_string();
+        self.problems.push(match problem {
+            FormatError::Unknown(given) => Diagnostic::error(Code::InvalidValue, name.span, message)
+                .with_nearest(&given, Format::NAMES.iter().copied()),
+            FormatError::Unsupported(_) => Diagnostic::error(Code::UnsupportedFeature, name.span, message),
+            FormatError::Selector(_) => {
+                Diagnostic::error(Code::InvalidValue, schema.map_or(name.span, |schema| schema.span), message)
+            }
+        });
+        None
+    }
+
+    /// The parameters of an operation, each slot once: its own before those of the service, the first before its
+    /// repetition. What generators left behind is dropped.
+    fn check_parameters<'a>(&mut self, target: Target<'a>) -> Vec<&'a InputParameter> {
         let own = &target.operation.input_parameters;
         for (index, parameter) in own.iter().enumerate() {
             let first = own.iter().take(index).find(|first| is_same_slot(first, parameter));
@@ -186,178 +249,263 @@ impl Compiler<'_> {
                 let problem = Diagnostic::warning(Code::DuplicateParameter, parameter.name.span, message);
                 self.problems.push(problem.with_secondary(first.name.span, "the first one"));
             }
+            if is_artefact(parameter) {
+                let message = "the parameter `_` is left behind by a generator; it is not offered";
+                self.problems.push(Diagnostic::note(Code::DroppedParameter, parameter.name.span, message));
+            }
         }
+        parameters(target)
     }
 
     fn path_parameters(
         &mut self,
         path: &mut PathTemplate,
-        arguments: &mut Arguments,
-        wiring: &Wiring<'_>,
-        target: Target<'_>,
-    ) -> Option<()> {
+        lowering: &mut Lowering<'_, '_>,
+        parameters: &[&InputParameter],
+    ) {
         let placeholders: Vec<String> = path.placeholders().map(str::to_owned).collect();
-        let span = target.operation.path.span;
-        let mut declared = parameters(target);
-        declared.retain(|parameter| location_of(parameter) == Some(Location::Path));
-        for parameter in &declared {
+        let span = lowering.target.operation.path.span;
+        for parameter in parameters.iter().filter(|parameter| parameter.place() == Some(Location::Path)) {
             if !placeholders.contains(&parameter.name.value) {
-                let message = format!("path parameter `{}` does not occur in the path", parameter.name.value);
+                let message = format!(
+                    "path parameter `{}` does not occur in the path; it is not sent",
+                    parameter.name.value
+                );
                 let problem = Diagnostic::warning(Code::UnusedPathParameter, parameter.name.span, message);
                 self.problems.push(problem.with_secondary(span, "the path"));
             }
         }
         for placeholder in placeholders {
-            let parameter = declared.iter().find(|parameter| parameter.name.value == placeholder);
-            if parameter.is_none() && !arguments.declared {
-                let operation = &target.operation.name.value;
-                let message = format!(
-                    "path parameter `{placeholder}` of `{operation}` is not declared; it is taken as a required string"
-                );
-                self.problems.push(Diagnostic::note(Code::UndeclaredPathParameter, span, message));
-            }
-            let fill = match parameter {
-                Some(parameter) => self.fill(parameter, wiring)?,
-                None => wiring
-                    .with
-                    .get(&placeholder)
-                    .map(|fill| fill.value.clone())
-                    .unwrap_or_else(|| Fill::Argument(names::argument(&placeholder))),
+            let declared = parameters.iter().find(|parameter| {
+                parameter.name.value == placeholder && matches!(parameter.place(), None | Some(Location::Path))
+            });
+            let known = lowering.joined.as_ref().and_then(|joined| {
+                let mut known = joined.parameters.iter();
+                known.find(|known| known.location == openapi::ParameterLocation::Path && known.name == placeholder)
+            });
+            let bare = InputParameter::bare(Spanned::new(placeholder.clone(), span));
+            let parameter = declared.copied().unwrap_or(&bare);
+            let fill = match (lowering.names.with.get(&placeholder), declared) {
+                (Some(fill), _) => fill.value.clone(),
+                (None, Some(parameter)) => lowering.names.parameter(parameter),
+                (None, None) => lowering.names.text(&format!("{{{{{placeholder}}}}}")),
             };
-            path.fill(&placeholder, &fill);
-            let Fill::Argument(name) = &fill else { continue };
-            if arguments.has(name) {
-                continue;
-            }
-            if arguments.declared {
-                let message =
-                    format!("no argument feeds `{placeholder}` of the path; declare `{name}` or set it by `with`");
-                self.problems.push(Diagnostic::error(Code::UndeclaredPathParameter, span, message));
-                return None;
-            }
-            let schema = match parameter {
-                Some(parameter) => self.parameter_schema(parameter)?,
-                None => json!({"type": "string"}),
+            let schema = match (declared, known) {
+                (Some(parameter), _) => self.parameter_schema(parameter, lowering),
+                (None, Some(known)) => typing::described(known.schema.clone(), known.description.as_deref()),
+                (None, None) => {
+                    if !lowering.arguments.declared && !fill.arguments().is_empty() {
+                        let operation = &lowering.target.operation.name.value;
+                        let message = format!(
+                            "path parameter `{placeholder}` of `{operation}` is not declared; it is taken as a required string"
+                        );
+                        self.problems.push(Diagnostic::note(Code::UndeclaredPathParameter, span, message));
+                    }
+                    json!({"type": "string"})
+                }
             };
-            arguments.list.push(Argument { name: name.clone(), schema, required: true });
+            for name in fill.arguments() {
+                if lowering.arguments.has(name) {
+                    continue;
+                }
+                if lowering.arguments.declared {
+                    let message = format!(
+                        "no argument feeds `{placeholder}` of the path; `{name}` is offered as a required argument"
+                    );
+                    self.problems.push(
+                        Diagnostic::warning(Code::UndeclaredPathParameter, span, message)
+                            .with_help(format!("declare `{name}` among the tool's parameters, or set it by `with`")),
+                    );
+                }
+                let schema = if matches!(fill, Fill::Argument(_)) { schema.clone() } else { json!({"type": "string"}) };
+                lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required: true });
+            }
+            path.fill(&parameter.name.value, &fill);
         }
-        Some(())
+    }
+
+    /// A parameter outside path and body.
+    fn parameter(&mut self, parameter: &InputParameter, request: &mut RequestTemplate, lowering: &mut Lowering<'_, '_>) {
+        let name = parameter.name.value.as_str();
+        let Some(place) = parameter.place() else {
+            let in_path = request.path.placeholders().any(|placeholder| placeholder == name);
+            if !in_path && !texts_of(lowering.target.operation).any(|text| text.contains(name)) {
+                let message = format!("parameter `{name}` needs `in`: `path`, `query`, `header`, `cookie` or `body`");
+                self.problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, message));
+            }
+            return;
+        };
+        match place {
+            Location::Path | Location::Body | Location::Environment => {}
+            Location::Query if self.is_credential(parameter, lowering.target) => {}
+            Location::Query => {
+                let (wire, style) = query_style(name, lowering.known(parameter));
+                if let Some(fill) = self.slot(parameter, &style, lowering) {
+                    request.query.push(QuerySlot { name: wire, style, fill });
+                }
+            }
+            Location::Header => {
+                let lower = name.to_ascii_lowercase();
+                let is_own = OWN_HEADERS.contains(&lower.as_str());
+                let is_set = parameter.value.is_some() && SETTABLE_HEADERS.contains(&lower.as_str());
+                if (is_own && !is_set) || self.is_credential(parameter, lowering.target) {
+                    return;
+                }
+                let Ok(header) = HeaderName::from_bytes(lower.as_bytes()) else {
+                    let message = format!("`{name}` is not a name that an HTTP header can have");
+                    self.problems.push(Diagnostic::error(Code::InvalidValue, parameter.name.span, message));
+                    return;
+                };
+                if let Some(fill) = self.slot(parameter, &QueryStyle::Repeat, lowering) {
+                    if header == header::CONTENT_TYPE && fill == Fill::Literal(json!("application/json")) {
+                        return; // as it is sent anyway, where there is a body at all
+                    }
+                    request.headers.push((header, fill));
+                }
+            }
+            Location::Cookie => {
+                if let Some(fill) = self.slot(parameter, &QueryStyle::Repeat, lowering) {
+                    request.cookies.push((name.to_owned(), fill));
+                }
+            }
+        }
     }
 
     /// What fills a slot outside the path, with its argument added where the tool declares none itself.
-    fn slot(&mut self, parameter: &InputParameter, arguments: &mut Arguments, wiring: &Wiring<'_>) -> Option<Fill> {
-        let fill = self.fill(parameter, wiring)?;
-        let Fill::Argument(name) = &fill else { return Some(fill) };
-        let stated = wiring.with.contains_key(&parameter.name.value);
-        if arguments.has(name) && (arguments.declared || stated) {
-            return Some(fill);
-        }
-        if arguments.declared {
-            return None; // not offered by the tool: the slot stays empty
-        }
-        let mut name = name.clone();
-        if arguments.has(&name) {
-            // The same name in another place is another parameter.
-            let place = location_of(parameter).map_or("", Location::as_str);
-            let other = format!("{name}_{place}");
-            let message =
-                format!("`{name}` is a parameter in two places; the one in the {place} is the argument `{other}`");
-            self.problems.push(Diagnostic::note(Code::RenamedArgument, parameter.name.span, message));
-            name = other;
-        }
-        let required = parameter.required.as_ref().is_some_and(|required| required.value);
-        let schema = self.parameter_schema(parameter)?;
-        arguments.list.push(Argument { name: name.clone(), schema, required });
-        Some(Fill::Argument(name))
-    }
-
-    fn fill(&mut self, parameter: &InputParameter, wiring: &Wiring<'_>) -> Option<Fill> {
-        if let Some(fill) = wiring.with.get(&parameter.name.value) {
-            return Some(fill.value.clone());
-        }
-        match &parameter.value {
-            None => Some(Fill::Argument(names::argument(&parameter.name.value))),
-            Some(value) if value.value.contains("{{") => {
-                let message = "templates in `value` are not run by this version";
-                self.problems.push(Diagnostic::error(Code::UnsupportedFeature, value.span, message));
-                None
-            }
-            Some(value) => Some(Fill::Literal(Value::from(value.value.as_str()))),
-        }
-    }
-
-    /// The body: one parameter named `body` is the whole body, its members becoming arguments of their own where its
-    /// schema names them and no name is taken; parameters of other names are members of an object.
-    fn body(
+    pub(super) fn slot(
         &mut self,
-        parameters: &[&InputParameter],
-        arguments: &mut Arguments,
-        wiring: &Wiring<'_>,
-    ) -> Option<BodyTemplate> {
-        match parameters {
-            [] => Some(BodyTemplate::None),
-            [whole] if whole.name.value == "body" => {
-                let fill = self.fill(whole, wiring)?;
-                let schema = self.parameter_schema(whole)?;
-                let flat = flat_members(&schema, arguments);
-                match (&fill, flat) {
-                    (Fill::Argument(name), Some(members)) if !arguments.declared && name == "body" => {
-                        let (slots, members) = members.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-                        arguments.list.extend(members);
-                        Some(BodyTemplate::Members(slots))
-                    }
-                    _ => Some(self.slot(whole, arguments, wiring).map_or(BodyTemplate::None, BodyTemplate::Whole)),
-                }
+        parameter: &InputParameter,
+        style: &QueryStyle,
+        lowering: &mut Lowering<'_, '_>,
+    ) -> Option<Fill> {
+        let mut fill = lowering.names.parameter(parameter);
+        let stated = lowering.names.with.contains_key(&parameter.name.value);
+        let keyed = matches!(style, QueryStyle::Keyed { .. });
+        if let Fill::Argument(name) = &mut fill {
+            if keyed && !stated {
+                *name = names::argument(&parameter.name.value.replace("[key]", ""));
+            } else if keyed {
+                *name = names::argument(&name.replace("_key", ""));
             }
-            members => {
-                if let [single] = members {
-                    let name = &single.name.value;
-                    let message = format!("`{name}` is sent as the member `{name}` of a JSON object");
-                    self.problems.push(
-                        Diagnostic::note(Code::NamedBodyMember, single.name.span, message)
-                            .with_help("to send it as the whole body, name it `body`"),
-                    );
-                }
-                let slots = members
-                    .iter()
-                    .filter_map(|member| Some((member.name.value.clone(), self.slot(member, arguments, wiring)?)));
-                Some(BodyTemplate::Members(slots.collect()))
+            let shared = lowering.arguments.declared || (stated && !keyed);
+            if lowering.arguments.has(name) && !shared {
+                // The same name in another place is another parameter.
+                let place = parameter.place().map_or("", Location::as_str);
+                let other = lowering.arguments.free(&format!("{name}_{place}"));
+                let message = format!("`{name}` is a parameter already; the one in the {place} is the argument `{other}`");
+                self.problems.push(Diagnostic::note(Code::RenamedArgument, parameter.name.span, message));
+                *name = other;
             }
         }
+        let known = lowering.known(parameter).is_some_and(|known| known.required);
+        let required = parameter.required.as_ref().map_or(known, |required| required.value);
+        let schema = if keyed { keyed_schema(parameter) } else { self.parameter_schema(parameter, lowering) };
+        self.feed(fill, Some(schema), required, lowering)
     }
 
-    /// Reports arguments that go nowhere, and references to arguments that are not there.
-    fn check_wiring(&mut self, request: &RequestTemplate, arguments: &Arguments, wiring: &Wiring<'_>) {
-        let used: Vec<&str> = request.fills().filter_map(Fill::argument).collect();
-        for declared in wiring.declared {
-            let Spanned { value, span } = &declared.name;
-            if !used.contains(&names::argument(value).as_str()) {
-                let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
-                let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
-                self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
+    /// A fill whose arguments are there, added where the tool declares none itself; `None` where it declares others: then
+    /// the slot stays empty.
+    pub(super) fn feed(
+        &mut self,
+        fill: Fill,
+        schema: Option<Value>,
+        required: bool,
+        lowering: &mut Lowering<'_, '_>,
+    ) -> Option<Fill> {
+        if let Fill::Argument(name) = &fill {
+            if lowering.arguments.has(name) {
+                return Some(fill);
+            }
+            if lowering.arguments.declared {
+                return None;
             }
         }
-        if !arguments.declared {
+        let plain = matches!(fill, Fill::Argument(_));
+        for name in fill.arguments() {
+            if !lowering.arguments.has(name) && !lowering.arguments.declared {
+                let schema = schema.clone().filter(|_| plain).unwrap_or_else(|| json!({"type": "string"}));
+                lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required: required && plain });
+            }
+        }
+        Some(fill)
+    }
+
+    /// Reports references to arguments that are not there.
+    fn check_wiring(&mut self, request: &RequestTemplate, lowering: &Lowering<'_, '_>) {
+        if !lowering.arguments.declared {
             return;
         }
-        for (parameter, fill) in &wiring.with {
-            let Some(name) = fill.value.argument().filter(|name| !arguments.has(name)) else { continue };
-            let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
-            let known = arguments.list.iter().map(|argument| argument.name.as_str());
-            let problem = Diagnostic::warning(Code::UnusedArgument, fill.span, message);
-            self.problems.push(problem.with_nearest(name, known));
+        let known = || lowering.arguments.list.iter().map(|argument| argument.name.as_str());
+        for (parameter, fill) in &lowering.names.with {
+            for name in fill.value.arguments().into_iter().filter(|name| !lowering.arguments.has(name)) {
+                let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
+                let problem = Diagnostic::warning(Code::UnusedArgument, fill.span, message);
+                self.problems.push(problem.with_nearest(name, known()));
+            }
+        }
+        let body = lowering.target.operation.body.as_ref();
+        for name in request.body.fills().iter().flat_map(|fill| fill.arguments()) {
+            let from_with = lowering.names.with.values().any(|fill| fill.value.arguments().contains(&name));
+            if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with) {
+                let message = format!("no argument feeds `{name}` of the body; it is left out");
+                let problem = Diagnostic::warning(Code::UnusedArgument, body.span, message);
+                self.problems.push(problem.with_nearest(name, known()));
+            }
         }
     }
 
-    /// The schema of a parameter: the one it names, else one made of its `type`; with its own description.
-    fn parameter_schema(&mut self, parameter: &InputParameter) -> Option<Value> {
-        let InputParameter { name: _, location: _, kind, description, required: _, value: _, schema } = parameter;
+    /// What later steps see of an answer.
+    fn projection(&mut self, outputs: &[OutputParameter]) -> Vec<(String, JsonPath)> {
+        let mut projection = Vec::new();
+        for output in outputs {
+            let (Some(name), Some(path)) = (&output.name, output.value.as_ref().or(output.mapping.as_ref())) else {
+                continue;
+            };
+            if matches!(path.value.trim(), "$" | "$.") {
+                continue; // the answer as it is
+            }
+            match JsonPath::parse(&path.value) {
+                Ok(path) => projection.push((name.value.clone(), path)),
+                Err(problem) => {
+                    let message = format!("`{}` is no JSONPath: {problem}", path.value);
+                    self.problems.push(Diagnostic::warning(Code::InvalidJsonPath, path.span, message));
+                }
+            }
+        }
+        projection
+    }
+
+    /// The schema of a parameter: the one it names, else what an OpenAPI document says, else one made of its `type`.
+    pub(super) fn parameter_schema(&mut self, parameter: &InputParameter, lowering: &Lowering<'_, '_>) -> Value {
+        let InputParameter { schema, keywords, description, .. } = parameter;
+        let description = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
+        let known = lowering.known(parameter).filter(|_| schema.is_none() && keywords.is_empty());
+        match known {
+            Some(known) => typing::described(known.schema.clone(), description.or(known.description.as_deref())),
+            None => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
+        }
+    }
+
+    /// The schema that a parameter states itself. `None` where it has an error.
+    pub(super) fn declared_schema(&mut self, parameter: &InputParameter) -> Option<Value> {
+        let InputParameter {
+            name: _,
+            location: _,
+            kind,
+            description,
+            required: _,
+            value: _,
+            schema,
+            mapping: _,
+            keywords,
+        } = parameter;
         let mut schema = match schema {
             Some(reference) => self.resolve(reference)?,
             None => match kind.as_ref().map(|kind| (kind, kind.value.as_str())) {
                 None => json!({"type": "string"}),
                 Some((_, "array")) => json!({"type": "array", "items": {}}),
                 Some((_, kind @ ("string" | "integer" | "number" | "boolean" | "object"))) => json!({"type": kind}),
+                Some((_, "any")) => json!({}),
                 Some((kind, other)) => {
                     let known = ["string", "integer", "number", "boolean", "array", "object"];
                     let message = format!("unknown type `{other}`; expected {}", list(known.into_iter()));
@@ -367,18 +515,33 @@ impl Compiler<'_> {
                 }
             },
         };
-        if let (Some(description), Value::Object(members)) = (description, &mut schema) {
-            members.insert("description".to_owned(), Value::from(description.value.trim()));
+        if let Value::Object(members) = &mut schema {
+            members.extend(keywords.iter().map(|(keyword, value)| (keyword.value.clone(), value.clone())));
         }
-        Some(schema)
+        Some(typing::described(schema, description.as_ref().map(|description| description.value.as_str())))
+    }
+
+    /// Whether a parameter names a slot that the service's credential fills: no model is to fill it.
+    fn is_credential(&self, parameter: &InputParameter, target: Target<'_>) -> bool {
+        let Some(service) = self.known_service(target) else { return false };
+        let Ok(endpoint) = &service.endpoint else { return false };
+        let place = parameter.place();
+        endpoint.credential.fills(&parameter.name.value, place == Some(Location::Query))
     }
 }
 
+/// A parameter that some generator leaves behind; the API has none of this name.
+const GENERATOR_ARTEFACT: &str = "_";
+
+fn is_artefact(parameter: &InputParameter) -> bool {
+    parameter.name.value == GENERATOR_ARTEFACT && parameter.value.is_none()
+}
+
 /// The parameters of an operation, each slot once: its own before those of the service, the first before its repetition.
-fn parameters(target: Target<'_>) -> Vec<&InputParameter> {
+pub(super) fn parameters(target: Target<'_>) -> Vec<&InputParameter> {
     let mut parameters: Vec<&InputParameter> = Vec::new();
     for parameter in target.operation.input_parameters.iter().chain(&target.consumes.input_parameters) {
-        if !parameters.iter().any(|known| is_same_slot(known, parameter)) {
+        if !is_artefact(parameter) && !parameters.iter().any(|known| is_same_slot(known, parameter)) {
             parameters.push(parameter);
         }
     }
@@ -386,57 +549,44 @@ fn parameters(target: Target<'_>) -> Vec<&InputParameter> {
 }
 
 fn is_same_slot(one: &InputParameter, other: &InputParameter) -> bool {
-    let same_name = match location_of(one) {
+    let same_name = match one.place() {
         Some(Location::Header) => one.name.value.eq_ignore_ascii_case(&other.name.value),
         _ => one.name.value == other.name.value,
     };
-    same_name && location_of(one) == location_of(other)
+    same_name && one.place() == other.place()
 }
 
-fn location_of(parameter: &InputParameter) -> Option<Location> {
-    parameter.location.as_ref().map(|location| location.value)
-}
-
-/// Whether a parameter names a slot that the program or the service's credential fills: no model is to fill it.
-fn is_credential(service: &Service, parameter: &InputParameter, place: Location) -> bool {
-    let name = parameter.name.value.as_str();
-    if place == Location::Header && OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-        return true;
+/// The name on the wire and the style of a query parameter. `metadata[key]` stands for any key: published documents
+/// write an example where the name of a member goes.
+fn query_style(name: &str, known: Option<&openapi::Parameter>) -> (String, QueryStyle) {
+    if let Some((prefix, suffix)) = name.split_once("[key]") {
+        return (prefix.to_owned(), QueryStyle::Keyed { suffix: suffix.to_owned() });
     }
-    match service.endpoint.as_ref().map(|endpoint| &endpoint.credential) {
-        Ok(Credential::Header(header, _)) => place == Location::Header && header.as_str().eq_ignore_ascii_case(name),
-        Ok(Credential::Query(key, _)) => place == Location::Query && key == name,
-        _ => false,
-    }
+    let style = match known.map(|known| (known.style, known.explode)) {
+        Some((openapi::Style::Json, _)) => QueryStyle::Json,
+        Some((openapi::Style::SpaceDelimited, false)) => QueryStyle::Joined(" "),
+        Some((openapi::Style::PipeDelimited, false)) => QueryStyle::Joined("|"),
+        Some((openapi::Style::TabDelimited, false)) => QueryStyle::Joined("\t"),
+        Some((openapi::Style::Form | openapi::Style::Simple, false)) => QueryStyle::Joined(","),
+        _ => QueryStyle::Repeat,
+    };
+    (name.to_owned(), style)
 }
 
-/// The members of an object schema, each with its slot and its argument; `None` where there are none or a name is taken.
-fn flat_members(schema: &Value, arguments: &Arguments) -> Option<Vec<((String, Fill), Argument)>> {
-    let properties = schema.get("properties")?.as_object()?;
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut offered: Vec<String> = properties.keys().map(|name| names::argument(name)).collect();
-    let taken = offered.iter().any(|name| arguments.has(name));
-    offered.sort_unstable();
-    offered.dedup();
-    if properties.is_empty() || taken || offered.len() < properties.len() {
-        return None;
-    }
-    let members = properties.iter().map(|(name, schema)| {
-        let argument = names::argument(name);
-        let required = required.contains(&name.as_str());
-        (
-            (name.clone(), Fill::Argument(argument.clone())),
-            Argument { name: argument, schema: schema.clone(), required },
-        )
-    });
-    Some(members.collect())
+fn keyed_schema(parameter: &InputParameter) -> Value {
+    let description = parameter.description.as_ref().map(|text| text.value.trim()).unwrap_or_default();
+    let description = if description.is_empty() { "Values by key." } else { description };
+    let item = if parameter.name.value.ends_with("[key]") {
+        json!({"type": "string"})
+    } else {
+        json!({"type": "array", "items": {"type": "string"}})
+    };
+    json!({"type": "object", "additionalProperties": item, "description": description})
 }
 
-/// The argument a text in `with` refers to: `tools.ARGUMENT`, or with the server's own namespace as prefix. The rest
-/// after the prefix is the whole name.
-fn argument_reference<'a>(text: &'a str, server: Option<&str>) -> Option<&'a str> {
-    let text = text.strip_prefix("$this.").filter(|rest| rest.contains('.')).unwrap_or(text);
-    let own = || text.strip_prefix(server?)?.strip_prefix('.');
-    text.strip_prefix("tools.").or_else(own).filter(|name| !name.is_empty())
+/// The texts of an operation in which placeholders may stand.
+fn texts_of(operation: &Operation) -> impl Iterator<Item = String> {
+    let values = operation.input_parameters.iter().filter_map(|parameter| parameter.value.as_ref());
+    let values = values.map(|value| value.value.clone());
+    values.chain(operation.body.as_ref().map(|body| format!("{:?}", body.kind)))
 }

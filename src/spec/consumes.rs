@@ -2,7 +2,9 @@
 
 use super::{
     auth::{self, Authentication},
-    parameters::{self, InputParameter, OutputParameter},
+    body::{self, Body},
+    outputs::{self, OutputParameter},
+    parameters::{self, InputParameter},
     reader::{Fields, NamedNode, Spanned},
     yaml::Node,
 };
@@ -25,6 +27,8 @@ pub struct Consumes {
     pub operations: Vec<Operation>,
     /// The names of the operations that were left out for an error.
     pub left_out: Vec<Spanned<String>>,
+    /// The largest binary answer, in bytes.
+    pub max_binary_size: Option<usize>,
 }
 
 /// One HTTP call.
@@ -40,8 +44,18 @@ pub struct Operation {
     pub description: Option<Spanned<String>>,
     /// Its parameters, behind those of its resource.
     pub input_parameters: Vec<InputParameter>,
-    /// What it gives back.
+    /// What it gives back, for the steps that come after it.
     pub output_parameters: Vec<OutputParameter>,
+    /// What it sends.
+    pub body: Option<Body>,
+    /// The format of its answers; JSON where nothing is stated.
+    pub format: Option<Spanned<String>>,
+    /// What its format needs to know: a selector for HTML, a heading for Markdown.
+    pub format_schema: Option<Spanned<String>>,
+    /// The media type of binary answers, where it is known before.
+    pub media_type: Option<Spanned<String>>,
+    /// The largest binary answer, in bytes.
+    pub max_binary_size: Option<usize>,
     /// Where it stands.
     pub span: Span,
 }
@@ -50,11 +64,6 @@ const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OP
 
 pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consumes> {
     let mut fields = Fields::of(node, "a consumed service", problems)?;
-    if fields.node(&["from"]).is_some() || fields.node(&["location"]).is_some() || fields.node(&["import"]).is_some() {
-        let message = "imports are not run by this version; put the service into this file";
-        problems.push(Diagnostic::error(Code::UnsupportedFeature, fields.span(), message));
-        return None;
-    }
     check_kind(&mut fields, problems)?;
     let namespace = fields.required_text(&["namespace"], problems)?;
     let base_uri = fields.text(&["baseUri"], problems);
@@ -66,6 +75,7 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consum
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
         return None;
     }
+    let max_binary_size = read_size(&mut fields, problems);
     let (mut operations, mut left_out) = (Vec::new(), Vec::new());
     for resource in fields.named(&["resources"], problems) {
         for operation in read_resource(&resource, problems) {
@@ -76,8 +86,18 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consum
         }
     }
     fields.unsupported(&["tunnel"], problems);
+    fields.skip(&["display", "label", "tags", "name", "headers"]);
     fields.finish(problems);
-    Some(Consumes { namespace, base_uri, description, input_parameters, authentication, operations, left_out })
+    Some(Consumes {
+        namespace,
+        base_uri,
+        description,
+        input_parameters,
+        authentication,
+        operations,
+        left_out,
+        max_binary_size,
+    })
 }
 
 /// Checks the `type` of a service; absent is taken as `http`.
@@ -115,10 +135,6 @@ fn read_operation(
 ) -> Option<Result<Operation, Spanned<String>>> {
     let mut fields = Fields::of(named.node, "an operation", problems)?;
     let before = problems.len();
-    let Some(name) = named.name(&mut fields, problems) else {
-        problems.push(Diagnostic::error(Code::MissingField, fields.span(), "an operation needs `name`"));
-        return None;
-    };
     let method = match fields.text(&["method"], problems) {
         Some(method) => Spanned::new(method.value.to_ascii_uppercase(), method.span),
         None => Spanned::new("GET".to_owned(), fields.span()),
@@ -128,15 +144,25 @@ fn read_operation(
         problems.push(Diagnostic::error(Code::InvalidValue, method.span, message));
     }
     let path = fields.text(&["path"], problems).or_else(|| path.cloned());
+    let name = named.name(&mut fields, problems).filter(|name| !name.value.trim().is_empty());
+    let name = name.unwrap_or_else(|| {
+        let path = path.as_ref().map(|path| path.value.as_str()).unwrap_or_default();
+        Spanned::new(format!("{} {path}", method.value.to_ascii_lowercase()), fields.span())
+    });
     let mut input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
-    let own: Vec<_> = input_parameters.iter().map(|own| (own.name.value.clone(), place(own))).collect();
-    let inherited = shared.iter().filter(|shared| !own.contains(&(shared.name.value.clone(), place(shared))));
+    let own: Vec<_> = input_parameters.iter().map(|own| (own.name.value.clone(), own.place())).collect();
+    let inherited = shared.iter().filter(|shared| !own.contains(&(shared.name.value.clone(), shared.place())));
     input_parameters.splice(0..0, inherited.cloned());
-    let output_parameters = parameters::read_outputs(fields.named(&["outputParameters"], problems), problems);
-    let description = fields.text(&["description"], problems);
-    check_format(&mut fields, problems);
-    fields.skip(&["display", "label", "tags"]);
-    fields.unsupported(&["body", "outputSchema", "outputMediaType", "maxBinarySize"], problems);
+    let output_parameters = outputs::read(fields.named(&["outputParameters"], problems), problems);
+    let body = fields.node(&["body"]).and_then(|node| body::read(node, problems));
+    let title = fields.text(&["display", "label"], problems);
+    let description = fields.text(&["description"], problems).filter(|text| !text.value.trim().is_empty());
+    let description = description.or(title);
+    let format = fields.text(&["outputRawFormat"], problems);
+    let format_schema = fields.text(&["outputSchema"], problems);
+    let media_type = fields.text(&["outputMediaType"], problems);
+    let max_binary_size = read_size(&mut fields, problems);
+    fields.skip(&["tags"]);
     let span = fields.span();
     fields.finish(problems);
     let Some(path) = path else {
@@ -150,26 +176,35 @@ fn read_operation(
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
         return Some(Err(name));
     }
-    Some(Ok(Operation { name, method, path, description, input_parameters, output_parameters, span }))
+    Some(Ok(Operation {
+        name,
+        method,
+        path,
+        description,
+        input_parameters,
+        output_parameters,
+        body,
+        format,
+        format_schema,
+        media_type,
+        max_binary_size,
+        span,
+    }))
 }
 
-fn check_format(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) {
-    if let Some(format) = fields.text(&["outputRawFormat"], problems)
-        && format.value != "json"
-    {
-        let message = format!("answers in `{}` are not run by this version; expected `json`", format.value);
-        problems.push(Diagnostic::error(Code::UnsupportedFeature, format.span, message));
+/// A size in bytes, as in `5MiB` (language schema, BinarySize).
+pub(super) fn read_size(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<usize> {
+    const UNITS: [(&str, usize); 7] =
+        [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    let text = fields.text(&["maxBinarySize"], problems)?;
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.value.trim().strip_suffix(unit)?.trim(), *bytes)))
+        .unwrap_or((text.value.trim(), 1));
+    let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    if size.is_none() {
+        let message = format!("`maxBinarySize` must be a size such as `5MiB`, found `{}`", text.value);
+        problems.push(Diagnostic::error(Code::InvalidValue, text.span, message));
     }
-}
-
-fn place(parameter: &InputParameter) -> Option<super::parameters::Location> {
-    parameter.location.as_ref().map(|location| location.value)
-}
-
-/// The nodes of a section, in list form or as one map.
-pub(super) fn section(node: &Node) -> Vec<&Node> {
-    match &node.value {
-        super::yaml::Value::Sequence(items) => items.iter().collect(),
-        _ => vec![node],
-    }
+    size
 }

@@ -1,7 +1,10 @@
-//! `exposes` of `type: mcp`: the tools a capability offers, as written. Other types of surface are not ours.
+//! `exposes` of `type: mcp`: the tools, resources and prompts a capability offers, as written. Other types of surface are
+//! not ours.
 
 use super::{
-    parameters::{self, InputParameter, OutputParameter},
+    auth::{self, Authentication},
+    flow::{self, Action, Mode},
+    parameters::{self, InputParameter},
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
 };
@@ -12,10 +15,18 @@ use crate::diagnostic::{Code, Diagnostic, Span};
 pub struct McpServer {
     /// Its namespace; the prefix of references to arguments in `with`.
     pub namespace: Option<Spanned<String>>,
+    /// The namespace it has in the file it was imported from, which its references still use.
+    pub imported_as: Option<String>,
     /// What the server is for, told to the client.
     pub description: Option<Spanned<String>>,
+    /// What callers have to show.
+    pub authentication: Option<Authentication>,
     /// The tools.
     pub tools: Vec<Tool>,
+    /// The resources.
+    pub resources: Vec<Resource>,
+    /// The prompts.
+    pub prompts: Vec<Prompt>,
     /// What the tools call that were left out for an error.
     pub left_out: Vec<String>,
 }
@@ -31,25 +42,12 @@ pub struct Tool {
     pub description: Option<Spanned<String>>,
     /// What a client may assume about its effects.
     pub hints: Hints,
-    /// `NAMESPACE.OPERATION`.
-    pub call: Spanned<String>,
-    /// Parameters of the operation that are fed otherwise than by the argument of the same name.
-    pub with: Vec<(Spanned<String>, Spanned<WithValue>)>,
     /// Its own parameters, where it declares any.
     pub input_parameters: Vec<InputParameter>,
-    /// What it gives back.
-    pub output_parameters: Vec<OutputParameter>,
+    /// What it does and gives back.
+    pub action: Action,
     /// Where it stands.
     pub span: Span,
-}
-
-/// What feeds a parameter of the called operation.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WithValue {
-    /// Text: a reference to an argument, or a literal.
-    Text(String),
-    /// Any other literal.
-    Literal(serde_json::Value),
 }
 
 /// Hints as written; `None` where not stated.
@@ -65,6 +63,67 @@ pub struct Hints {
     pub open_world: Option<Spanned<bool>>,
 }
 
+/// A resource.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The name.
+    pub name: Spanned<String>,
+    /// The URI, with `{placeholder}`s where it is a template.
+    pub uri: Spanned<String>,
+    /// The name a person reads.
+    pub title: Option<Spanned<String>>,
+    /// What it holds.
+    pub description: Option<Spanned<String>>,
+    /// Its media type.
+    pub mime_type: Option<Spanned<String>>,
+    /// What it is read from.
+    pub content: ResourceContent,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a resource is read from.
+#[derive(Clone, Debug)]
+pub enum ResourceContent {
+    /// The answer of an operation or of steps.
+    Action(Action),
+    /// The files of a folder, `file:///FOLDER`.
+    Folder(Spanned<String>),
+}
+
+/// A prompt.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// The name.
+    pub name: Spanned<String>,
+    /// The name a person reads.
+    pub title: Option<Spanned<String>>,
+    /// What it is for.
+    pub description: Option<Spanned<String>>,
+    /// Its arguments.
+    pub arguments: Vec<InputParameter>,
+    /// What it says.
+    pub content: PromptContent,
+}
+
+/// What a prompt says.
+#[derive(Clone, Debug)]
+pub enum PromptContent {
+    /// Messages with placeholders.
+    Messages(Vec<Message>),
+    /// A file that is one message of the user, `file:///FILE`.
+    File(Spanned<String>),
+}
+
+/// A message of a prompt.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// `user` or `assistant`.
+    pub role: Spanned<String>,
+    /// The text.
+    pub content: Spanned<String>,
+}
+
 pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpServer> {
     let kind = node.get("type").and_then(|kind| match &kind.value {
         Value::String(kind) => Some(kind.as_str()),
@@ -74,16 +133,33 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
         return None; // another surface over the same operations
     }
     let mut fields = Fields::of(node, "an exposed server", problems)?;
-    fields.unsupported(&["from", "location"], problems);
-    fields.skip(&["type", "port", "transport", "address"]);
+    fields.skip(&["type", "port", "transport", "address", "display", "label", "name", "tags"]);
     let namespace = fields.text(&["namespace"], problems);
     let description = fields.text(&["description"], problems);
+    let authentication = fields.node(&["authentication"]).and_then(|node| auth::read(node, problems));
     let tools = fields.named(&["tools"], problems);
+    let resources = fields.named(&["resources"], problems);
+    let prompts = fields.named(&["prompts"], problems);
+    if tools.is_empty() && resources.is_empty() && prompts.is_empty() {
+        let message = "this MCP server has no tools";
+        problems.push(Diagnostic::warning(Code::MissingField, fields.span(), message));
+    }
     let mut left_out = Vec::new();
     let tools = tools.iter().filter_map(|tool| read_tool(tool, &mut left_out, problems)).collect();
-    fields.unsupported(&["resources", "prompts", "authentication", "ttlMs", "cacheScope", "maxBinarySize"], problems);
+    let resources = resources.iter().filter_map(|resource| read_resource(resource, problems)).collect();
+    let prompts = prompts.iter().filter_map(|prompt| read_prompt(prompt, problems)).collect();
+    fields.skip(&["ttlMs", "cacheScope", "maxBinarySize"]);
     fields.finish(problems);
-    Some(McpServer { namespace, description, tools, left_out })
+    Some(McpServer {
+        namespace,
+        imported_as: None,
+        description,
+        authentication,
+        tools,
+        resources,
+        prompts,
+        left_out,
+    })
 }
 
 fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {
@@ -93,18 +169,29 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
     let title = fields.text(&["display", "label", "title"], problems);
     let description = fields.text(&["description"], problems);
     let hints = fields.node(&["hints"]).map(|node| read_hints(node, problems)).unwrap_or_default();
-    fields.unsupported(&["steps", "ref", "mappings", "inputSchema"], problems);
-    let call = if problems.len() == before {
-        fields.required_text(&["call"], problems)
-    } else {
-        fields.text(&["call"], problems) // one error is enough to leave the tool out
-    };
-    let with = fields.node(&["with"]).map(|node| read_with(node, problems)).unwrap_or_default();
-    let input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
-    let output_parameters = parameters::read_outputs(fields.named(&["outputParameters"], problems), problems);
-    fields.skip(&["tags"]);
+    let mut input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
+    if let Some(schema) = fields.node(&["inputSchema"])
+        && input_parameters.is_empty()
+    {
+        input_parameters = read_input_schema(schema, problems);
+    }
+    let action = flow::read_action(&mut fields, problems);
+    fields.skip(&["tags", "outputMediaType", "maxBinarySize"]);
     let span = fields.span();
     fields.finish(problems);
+    let call = match &action.mode {
+        Mode::Call(call) => Some(call.clone()),
+        _ => None,
+    };
+    if matches!(action.mode, Mode::Mock) && !action.outputs.iter().any(has_value) {
+        let message = "a tool needs `call`, `steps` or `ref`, or `outputParameters` with values of their own";
+        problems.push(Diagnostic::error(Code::MissingField, span, message));
+    }
+    let name = name.or_else(|| {
+        // An element of a list without a name goes by what it calls.
+        let (_, operation) = call.as_ref()?.value.split_once('.')?;
+        Some(Spanned::new(operation.to_owned(), span))
+    });
     if name.is_none() {
         problems.push(Diagnostic::error(Code::MissingField, span, "a tool needs `name`"));
     }
@@ -112,8 +199,31 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
         left_out.extend(call.map(|call| call.value));
         return None;
     }
-    let name = name?;
-    Some(Tool { name, title, description, hints, call: call?, with, input_parameters, output_parameters, span })
+    Some(Tool { name: name?, title, description, hints, input_parameters, action, span })
+}
+
+fn has_value(output: &super::OutputParameter) -> bool {
+    output.value.is_some()
+        || output.properties.iter().any(has_value)
+        || output.items.as_ref().is_some_and(|items| has_value(items))
+}
+
+/// The parameters of an inline JSON Schema.
+fn read_input_schema(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<InputParameter> {
+    let Some(mut fields) = Fields::of(node, "`inputSchema`", problems) else { return Vec::new() };
+    let properties = fields.named(&["properties"], problems);
+    let required: Vec<String> = match node.get("required").map(Node::to_json) {
+        Some(serde_json::Value::Array(names)) => {
+            names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut parameters = parameters::read_inputs(properties, problems);
+    for parameter in &mut parameters {
+        let flag = required.contains(&parameter.name.value);
+        parameter.required = Some(Spanned::new(flag, parameter.name.span));
+    }
+    parameters
 }
 
 fn read_hints(node: &Node, problems: &mut Vec<Diagnostic>) -> Hints {
@@ -128,20 +238,78 @@ fn read_hints(node: &Node, problems: &mut Vec<Diagnostic>) -> Hints {
     hints
 }
 
-fn read_with(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<(Spanned<String>, Spanned<WithValue>)> {
-    let Value::Mapping(entries) = &node.value else {
-        let message = format!("`with` must be a map, found {}", node.kind());
-        problems.push(Diagnostic::error(Code::InvalidValue, node.span, message));
-        return Vec::new();
+fn read_resource(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Resource> {
+    let mut fields = Fields::of(named.node, "a resource of an MCP server", problems)?;
+    let before = problems.len();
+    let name = named.name(&mut fields, problems);
+    let uri = fields.required_text(&["uri"], problems);
+    let title = fields.text(&["display", "label", "title"], problems);
+    let description = fields.text(&["description"], problems);
+    let mime_type = fields.text(&["mimeType"], problems);
+    let location = fields.text(&["location"], problems);
+    let action = flow::read_action(&mut fields, problems);
+    fields.skip(&["binary", "maxBinarySize", "tags"]);
+    let span = fields.span();
+    fields.finish(problems);
+    let content = match location {
+        Some(location) => ResourceContent::Folder(location),
+        None => {
+            if matches!(action.mode, Mode::Mock) && !action.outputs.iter().any(has_value) {
+                let message = "a resource needs `call`, `steps` or `location`";
+                problems.push(Diagnostic::error(Code::MissingField, span, message));
+            }
+            ResourceContent::Action(action)
+        }
     };
-    entries
-        .iter()
-        .map(|(key, node)| {
-            let value = match &node.value {
-                Value::String(text) => WithValue::Text(text.clone()),
-                _ => WithValue::Literal(node.to_json()),
-            };
-            (Spanned::new(key.text.clone(), key.span), Spanned::new(value, node.span))
-        })
-        .collect()
+    if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
+        return None;
+    }
+    let uri = uri?;
+    let name = name.unwrap_or_else(|| uri.clone());
+    Some(Resource { name, uri, title, description, mime_type, content, span })
+}
+
+fn read_prompt(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Prompt> {
+    let mut fields = Fields::of(named.node, "a prompt", problems)?;
+    let before = problems.len();
+    let name = named.name(&mut fields, problems);
+    let title = fields.text(&["display", "label", "title"], problems);
+    let description = fields.text(&["description"], problems);
+    let arguments = parameters::read_inputs(fields.named(&["arguments", "inputParameters"], problems), problems);
+    let location = fields.text(&["location"], problems);
+    let messages = fields.named(&["template"], problems);
+    let messages: Vec<Message> = messages.iter().filter_map(|message| read_message(message, problems)).collect();
+    let span = fields.span();
+    fields.skip(&["tags"]);
+    fields.finish(problems);
+    let content = match location {
+        Some(location) => PromptContent::File(location),
+        None if messages.is_empty() => {
+            problems.push(Diagnostic::error(Code::MissingField, span, "a prompt needs `template` or `location`"));
+            return None;
+        }
+        None => PromptContent::Messages(messages),
+    };
+    if name.is_none() {
+        problems.push(Diagnostic::error(Code::MissingField, span, "a prompt needs `name`"));
+    }
+    if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
+        return None;
+    }
+    Some(Prompt { name: name?, title, description, arguments, content })
+}
+
+fn read_message(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Message> {
+    let mut fields = Fields::of(named.node, "a message", problems)?;
+    let role = fields.required_text(&["role"], problems);
+    let content = fields.required_text(&["content"], problems);
+    fields.finish(problems);
+    let role = role?;
+    let known = ["user", "assistant"];
+    if !known.contains(&role.value.as_str()) {
+        let message = format!("`role` must be `user` or `assistant`, found `{}`", role.value);
+        problems.push(Diagnostic::error(Code::InvalidValue, role.span, message).with_nearest(&role.value, known));
+        return None;
+    }
+    Some(Message { role, content: content? })
 }

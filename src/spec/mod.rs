@@ -4,27 +4,40 @@
 //! [catalog](crate::catalog) is compiled. A bad part is reported and left out; what stands beside it is kept.
 
 mod auth;
+mod body;
 mod consumes;
 mod document;
 mod exposes;
+mod flow;
+mod imports;
+mod outputs;
 mod parameters;
 mod reader;
 pub mod yaml;
 
 use std::{
+    collections::BTreeSet,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
+};
+
+use self::{
+    document::{Draft, Found},
+    imports::Loaded,
 };
 
 pub use self::{
     auth::{Authentication, AuthenticationKind, Placement},
+    body::{Body, BodyKind, ParametersAs, Part},
     consumes::{Consumes, Operation},
     document::{Bind, Document, Info},
-    exposes::{Hints, McpServer, Tool, WithValue},
-    parameters::{InputParameter, Location, OutputParameter},
+    exposes::{Hints, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
+    flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
+    outputs::OutputParameter,
+    parameters::{InputParameter, Location},
     reader::Spanned,
 };
-use crate::diagnostic::{Code, Diagnostic, SourceMap, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, SourceMap, Span};
 
 /// How deep folders are searched; it also ends a cycle of symbolic links.
 const MAX_FOLDER_DEPTH: usize = 8;
@@ -46,17 +59,24 @@ pub enum Source {
 /// The documents that were read.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    /// One document a file, in order of the sources and, in a folder, of the names.
+    /// One document a file, in order of the sources and, in a folder, of the names. A file that others import is not
+    /// among them: what it holds stands in those.
     pub documents: Vec<Document>,
+    /// The files that were loaded for their own sake.
+    pub files: BTreeSet<FileId>,
 }
 
 /// Reads all specs of the sources. What cannot be read is reported and left out.
 pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagnostic>) {
-    let mut workspace = Workspace::default();
+    let mut loaded = Vec::new();
+    let mut roots = Vec::new();
     let mut problems = Vec::new();
     for spec in specs {
         match spec {
-            Source::Shipped { name, text } => load_text(name, text, sources, &mut workspace, &mut problems),
+            Source::Shipped { name, text } => {
+                let draft = read_document(name, text, Found::ByName, sources, &mut problems);
+                loaded.extend(draft.map(|draft| Loaded { path: PathBuf::from(name), draft }));
+            }
             Source::Path(path) => {
                 let mut files = Vec::new();
                 let before = problems.len();
@@ -64,35 +84,64 @@ pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagno
                 if files.is_empty() && problems.len() == before {
                     problems.push(unreadable(path, "no `.yaml` or `.yml` file in this folder", sources));
                 }
-                for file in files {
-                    load_file(&file, sources, &mut workspace, &mut problems);
+                let found = if path.is_dir() { Found::InFolder } else { Found::ByName };
+                if found == Found::InFolder {
+                    roots.push(path.clone());
+                }
+                for path in files {
+                    match read_text(&path, yaml::MAX_FILE_BYTES) {
+                        Ok(text) => {
+                            let name = path.display().to_string();
+                            let draft = read_document(&name, &text, found, sources, &mut problems);
+                            let path = normalize(&path);
+                            loaded.extend(draft.map(|draft| Loaded { path, draft }));
+                        }
+                        Err(error) => problems.push(unreadable(&path, &cannot_read(&error), sources)),
+                    }
                 }
             }
         }
     }
+    let workspace = imports::resolve(loaded, &roots, sources, &mut problems);
     (workspace, problems)
 }
 
-fn load_file(path: &Path, sources: &mut SourceMap, workspace: &mut Workspace, problems: &mut Vec<Diagnostic>) {
-    match read_text(path, yaml::MAX_FILE_BYTES) {
-        Ok(text) => load_text(&path.display().to_string(), &text, sources, workspace, problems),
-        Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
-    }
-}
-
-fn load_text(
+fn read_document(
     name: &str,
     text: &str,
+    found: Found,
     sources: &mut SourceMap,
-    workspace: &mut Workspace,
     problems: &mut Vec<Diagnostic>,
-) {
+) -> Option<Draft> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file = sources.add(name, text);
     match yaml::parse(file, sources) {
-        Ok(root) => workspace.documents.extend(document::read(file, &root, problems)),
-        Err(problem) => problems.push(*problem),
+        Ok(root) => document::read(file, &root, found, problems),
+        Err(mut problem) => {
+            // In a folder other files may lie as well, templates among them; only what means to be a spec is an error.
+            let is_meant = text.lines().any(|line| line.starts_with("naftiko:") || line.starts_with("ikanos:"));
+            if found == Found::InFolder && !is_meant {
+                problem.severity = crate::diagnostic::Severity::Note;
+            }
+            problems.push(*problem);
+            None
+        }
     }
+}
+
+/// A path without `.` and with `..` taken away where that is possible without asking the file system.
+pub(crate) fn normalize(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(normal.components().next_back(), Some(Component::Normal(_))) => {
+                normal.pop();
+            }
+            component => normal.push(component),
+        }
+    }
+    normal
 }
 
 /// Reads a text file of limited size. Pipes and devices, which may never end, are refused.

@@ -1,12 +1,12 @@
-//! Input and output parameters as written. Nothing is resolved here.
+//! Input parameters of operations, tools and flows, as written. Nothing is resolved here.
 
 use super::{
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
 };
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::diagnostic::{Code, Diagnostic};
 
-/// A parameter of a consumed operation or of a tool.
+/// A parameter of a consumed operation, of a tool or of a flow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputParameter {
     /// The name.
@@ -23,6 +23,10 @@ pub struct InputParameter {
     pub value: Option<Spanned<String>>,
     /// A reference to its JSON Schema, relative to the spec's file.
     pub schema: Option<Spanned<String>>,
+    /// The parameter of the operation that a tool's parameter feeds, as in `$.path.id`.
+    pub mapping: Option<Spanned<String>>,
+    /// Keywords of JSON Schema that stand beside the type, as in `enum`.
+    pub keywords: Vec<(Spanned<String>, serde_json::Value)>,
 }
 
 /// Where a parameter goes in a request.
@@ -36,18 +40,39 @@ pub enum Location {
     Header,
     /// The body.
     Body,
+    /// A cookie.
+    Cookie,
+    /// Nowhere: a variable of the environment, for templates.
+    Environment,
 }
 
-/// What an operation or a tool gives back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutputParameter {
-    /// A reference to its JSON Schema, relative to the spec's file.
-    pub schema: Option<Spanned<String>>,
-    /// Whether it returns the answer unchanged (`type: object` and `$` or `$.`, without `properties`).
-    pub pass_through: bool,
-    /// Where it stands.
-    pub span: Span,
-}
+const LOCATIONS: [Location; 6] = [
+    Location::Path,
+    Location::Query,
+    Location::Header,
+    Location::Body,
+    Location::Cookie,
+    Location::Environment,
+];
+
+/// Keywords that may stand beside `type` (JSON Schema validation, section 6).
+const KEYWORDS: [&str; 15] = [
+    "enum",
+    "default",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "items",
+    "minItems",
+    "maxItems",
+    "properties",
+];
 
 impl Location {
     /// As `in` names it.
@@ -57,7 +82,36 @@ impl Location {
             Self::Query => "query",
             Self::Header => "header",
             Self::Body => "body",
+            Self::Cookie => "cookie",
+            Self::Environment => "environment",
         }
+    }
+
+    /// The location of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        LOCATIONS.into_iter().find(|location| location.as_str() == name)
+    }
+}
+
+impl InputParameter {
+    /// A parameter of which only the name is known.
+    pub fn bare(name: Spanned<String>) -> Self {
+        Self {
+            name,
+            location: None,
+            kind: None,
+            description: None,
+            required: None,
+            value: None,
+            schema: None,
+            mapping: None,
+            keywords: Vec::new(),
+        }
+    }
+
+    /// Where it goes, where stated.
+    pub fn place(&self) -> Option<Location> {
+        self.location.as_ref().map(|location| location.value)
     }
 }
 
@@ -67,75 +121,65 @@ pub(super) fn read_inputs(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnost
 
 fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<InputParameter> {
     let mut fields = Fields::of(named.node, "a parameter", problems)?;
-    let name = named.name(&mut fields, problems);
-    let location = fields.text(&["in"], problems);
+    let Some(name) = named.name(&mut fields, problems).filter(|name| !name.value.is_empty()) else {
+        problems.push(Diagnostic::error(Code::MissingField, fields.span(), "a parameter needs `name`"));
+        return None;
+    };
+    let location = match fields.text(&["in"], problems) {
+        Some(text) => Some(read_location(text, problems)?),
+        None => None,
+    };
     let parameter = InputParameter {
-        name: name.unwrap_or_else(|| Spanned::new(String::new(), fields.span())),
-        location: match location {
-            Some(text) => Some(read_location(text, problems)?),
-            None => None,
-        },
-        kind: fields.text(&["type"], problems),
+        name,
+        location,
+        kind: read_kind(&mut fields, problems),
         description: fields.text(&["description"], problems),
         required: fields.flag(&["required"], problems),
-        value: fields.text(&["value"], problems),
+        value: fields.text(&["value", "const"], problems),
         schema: fields.text(&["schema"], problems),
+        mapping: fields.text(&["mapping"], problems),
+        keywords: KEYWORDS
+            .into_iter()
+            .filter_map(|keyword| {
+                let node = fields.node(&[keyword])?;
+                Some((Spanned::new(keyword.to_owned(), node.span), node.to_json()))
+            })
+            .collect(),
     };
-    for keyword in ["enum", "default", "format", "minimum", "maximum", "pattern", "items"] {
-        if let Some(node) = fields.node(&[keyword]) {
-            let message = format!("`{keyword}` of a parameter has no effect");
-            problems.push(
-                Diagnostic::warning(Code::UnknownField, node.span, message)
-                    .with_help("put it into a JSON Schema, and name that by `schema: FILE#/POINTER`"),
-            );
-        }
-    }
+    fields.skip(&["display", "label", "tags", "example", "examples"]);
     fields.finish(problems);
-    if parameter.name.value.is_empty() {
-        problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, "a parameter needs `name`"));
-        return None;
-    }
     Some(parameter)
 }
 
+/// A type, or the one of a list such as `[integer, null]` that is not null.
+pub(super) fn read_kind(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
+    let node = fields.node(&["type"])?;
+    match &node.value {
+        Value::Sequence(kinds) => kinds.iter().find_map(|kind| match &kind.value {
+            Value::String(text) if text != "null" => Some(Spanned::new(text.clone(), kind.span)),
+            _ => None,
+        }),
+        _ => fields.text(&["type"], problems),
+    }
+}
+
 fn read_location(text: Spanned<String>, problems: &mut Vec<Diagnostic>) -> Option<Spanned<Location>> {
-    let location = match text.value.as_str() {
-        "path" => Location::Path,
-        "query" => Location::Query,
-        "header" => Location::Header,
-        "body" => Location::Body,
-        "cookie" | "environment" => {
-            let message = format!("parameters `in: {}` are not run by this version", text.value);
-            problems.push(Diagnostic::error(Code::UnsupportedFeature, text.span, message));
-            return None;
-        }
-        other => {
-            let message = format!("`in` must be `path`, `query`, `header` or `body`, found `{other}`");
-            let known = ["path", "query", "header", "body"];
-            problems.push(Diagnostic::error(Code::InvalidValue, text.span, message).with_nearest(other, known));
-            return None;
-        }
+    let Some(location) = Location::named(&text.value) else {
+        let known = LOCATIONS.map(Location::as_str);
+        let message = format!("`in` must be `path`, `query`, `header`, `body` or `cookie`, found `{}`", text.value);
+        problems.push(Diagnostic::error(Code::InvalidValue, text.span, message).with_nearest(&text.value, known));
+        return None;
     };
     Some(Spanned::new(location, text.span))
 }
 
-pub(super) fn read_outputs(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<OutputParameter> {
-    nodes
-        .into_iter()
-        .filter_map(|named| {
-            let mut fields = Fields::of(named.node, "an output parameter", problems)?;
-            fields.skip(&["name", "description"]);
-            let schema = fields.text(&["schema"], problems);
-            let object = fields.node(&["type"]).is_none_or(|node| is_text(node, &["object"]));
-            let whole = fields.node(&["mapping", "value"]).is_none_or(|node| is_text(node, &["$", "$."]));
-            let shaped = fields.node(&["properties"]).is_some() | fields.node(&["items"]).is_some();
-            let span = fields.span();
-            fields.finish(problems);
-            Some(OutputParameter { schema, pass_through: object && whole && !shaped, span })
-        })
-        .collect()
-}
-
-fn is_text(node: &Node, options: &[&str]) -> bool {
-    matches!(&node.value, Value::String(text) if options.contains(&text.as_str()))
+/// The members of a map of values, as `with` and form bodies have.
+pub(super) fn read_values(node: &Node, what: &str, problems: &mut Vec<Diagnostic>) -> Vec<(Spanned<String>, Node)> {
+    let Value::Mapping(entries) = &node.value else {
+        let message = format!("{what} must be a map, found {}", node.kind());
+        problems.push(Diagnostic::error(Code::InvalidValue, node.span, message));
+        return Vec::new();
+    };
+    let named = entries.iter().map(|(key, node)| (Spanned::new(key.text.clone(), key.span), node.clone()));
+    named.collect()
 }

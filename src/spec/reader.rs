@@ -148,7 +148,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn key_span(&self, name: &str) -> Span {
+    /// Where the name of a field stands.
+    pub(super) fn key_span(&self, name: &str) -> Span {
         self.entries.iter().find(|(key, _)| key.text == name).map_or(self.span, |(key, _)| key.span)
     }
 
@@ -161,7 +162,8 @@ impl<'a> Fields<'a> {
 
 /// An element of a list of named things, in either form.
 pub(super) struct NamedNode<'a> {
-    key: Option<&'a Key>,
+    /// Its key in the map form.
+    pub(super) key: Option<&'a Key>,
     /// The element.
     pub(super) node: &'a Node,
 }

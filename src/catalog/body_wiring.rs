@@ -1,0 +1,289 @@
+//! Lowering the body of an operation: a template that its spec writes out, or the parameters `in: body`, typed by what an
+//! OpenAPI document says of them. A continuation of `wiring.rs`.
+
+use serde_json::{Value, json};
+
+use super::{
+    body::{BodyTemplate, Encoding, PartTemplate},
+    compile::Compiler,
+    fill::Fill,
+    input::Argument,
+    request::QueryStyle,
+    resolve::Names,
+    typing::{described, flat_members},
+    wiring::Lowering,
+};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    openapi,
+    spec::{Body, BodyKind, InputParameter, Location, ParametersAs, Part, Spanned},
+};
+
+/// The argument that is a whole body.
+const WHOLE: &str = "body";
+
+impl Compiler<'_> {
+    /// The body of an operation. `None` where it has an error.
+    pub(super) fn body(
+        &mut self,
+        parameters: &[&InputParameter],
+        lowering: &mut Lowering<'_, '_>,
+    ) -> Option<BodyTemplate> {
+        let in_body: Vec<&InputParameter> =
+            parameters.iter().filter(|parameter| parameter.place() == Some(Location::Body)).copied().collect();
+        match &lowering.target.operation.body {
+            None => Some(self.body_of_parameters(&in_body, None, lowering)),
+            Some(Body { kind: BodyKind::Parameters(kind), .. }) => {
+                Some(self.body_of_parameters(&in_body, Some(*kind), lowering))
+            }
+            Some(body) => {
+                let body = self.body_of_template(body, &lowering.names)?;
+                let fills: Vec<Fill> = body.fills().into_iter().cloned().collect();
+                for fill in fills {
+                    self.feed_placeholders(&fill, &in_body, lowering);
+                }
+                Some(body)
+            }
+        }
+    }
+
+    fn body_of_template(&mut self, body: &Body, names: &Names<'_>) -> Option<BodyTemplate> {
+        let text = |names: &Names<'_>, text: &str| names.text(text);
+        Some(match &body.kind {
+            BodyKind::Parameters(_) => BodyTemplate::None,
+            BodyKind::Json(node) => match &node.value {
+                crate::spec::yaml::Value::String(written) => match names.json_text(written) {
+                    Ok(fill) => BodyTemplate::Json(fill),
+                    Err(place) => {
+                        let message = format!("the body is no JSON once its placeholders are filled: it breaks at {place}");
+                        self.problems.push(
+                            Diagnostic::error(Code::InvalidValue, body.span, message)
+                                .with_help("for a body that is no JSON, write `body: {type: text, data: …}`"),
+                        );
+                        return None;
+                    }
+                },
+                _ => BodyTemplate::Json(names.node(node, &text)),
+            },
+            BodyKind::Text { media_type, data } => {
+                let fill = names.text(&data.value);
+                let fill = if media_type.ends_with("xml") { escaped(fill) } else { fill };
+                BodyTemplate::Text { media_type: (*media_type).to_owned(), fill, encoding: Encoding::Plain }
+            }
+            BodyKind::Form(fields) => {
+                let fields = fields.iter().map(|(name, node)| (name.value.clone(), names.node(node, &text)));
+                BodyTemplate::Form(fields.collect())
+            }
+            BodyKind::EncodedForm(written) => {
+                let plain = |text: &str| {
+                    let spaced = text.replace('+', " ");
+                    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+                };
+                let pairs = written.value.trim().split('&').filter(|pair| !pair.is_empty());
+                let pairs = pairs.map(|pair| {
+                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    (plain(name), names.text(&plain(value)))
+                });
+                BodyTemplate::Form(pairs.collect())
+            }
+            BodyKind::Multipart(parts) => {
+                let parts = parts.iter().map(|Part { name, value, filename, content_type }| PartTemplate {
+                    name: name.value.clone(),
+                    fill: names.node(value, &text),
+                    filename: filename.as_ref().map(|filename| names.text(&filename.value)),
+                    content_type: content_type.as_ref().map(|kind| kind.value.clone()),
+                    encoding: Encoding::Plain,
+                });
+                BodyTemplate::Multipart(parts.collect())
+            }
+        })
+    }
+
+    /// The arguments of a body's placeholders, added where the tool declares none itself: with the type of the parameter
+    /// of that name, else that of the member in the document's body.
+    fn feed_placeholders(&mut self, fill: &Fill, in_body: &[&InputParameter], lowering: &mut Lowering<'_, '_>) {
+        if lowering.arguments.declared {
+            return;
+        }
+        for name in fill.arguments() {
+            if lowering.arguments.has(name) {
+                continue;
+            }
+            let parameter = in_body.iter().find(|parameter| super::names::argument(&parameter.name.value) == name);
+            let schema = match parameter {
+                Some(parameter) => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
+                None => {
+                    let body = lowering.joined.as_ref().and_then(|joined| joined.body.as_ref());
+                    let member = body.and_then(|body| body.schema.get("properties")?.get(name));
+                    member.cloned().unwrap_or_else(|| json!({"type": "string"}))
+                }
+            };
+            let required = parameter.and_then(|parameter| parameter.required.as_ref());
+            let required = required.is_some_and(|required| required.value);
+            lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required });
+        }
+    }
+
+    /// The body that parameters make: one that is the whole body, its members arguments of their own where its schema
+    /// names them and no name is taken; parameters of other names are members of an object.
+    fn body_of_parameters(
+        &mut self,
+        parameters: &[&InputParameter],
+        kind: Option<ParametersAs>,
+        lowering: &mut Lowering<'_, '_>,
+    ) -> BodyTemplate {
+        let document = lowering.joined.as_ref().and_then(|joined| joined.body.clone());
+        match parameters {
+            [] => match document {
+                // The spec says nothing of a body that the document has.
+                Some(document) if takes_body(&lowering.target.operation.method.value) => {
+                    let span = lowering.target.operation.span;
+                    let parameter = InputParameter::bare(Spanned::new(WHOLE.to_owned(), span));
+                    self.whole_body(&parameter, Some(document), kind, lowering)
+                }
+                _ => BodyTemplate::None,
+            },
+            [single] if is_whole(single, document.as_ref()) => self.whole_body(single, document, kind, lowering),
+            members => {
+                if let [single] = members {
+                    let name = &single.name.value;
+                    let message = format!("`{name}` is sent as the member `{name}` of a JSON object");
+                    self.problems.push(
+                        Diagnostic::note(Code::NamedBodyMember, single.name.span, message)
+                            .with_help("to send it as the whole body, name it `body`"),
+                    );
+                }
+                let mut slots = Vec::new();
+                for member in members {
+                    if let Some(fill) = self.slot(member, &QueryStyle::Repeat, lowering) {
+                        slots.push((member.name.value.clone(), fill));
+                    }
+                }
+                of_members(slots, kind, document.as_ref())
+            }
+        }
+    }
+
+    fn whole_body(
+        &mut self,
+        whole: &InputParameter,
+        document: Option<openapi::Body>,
+        kind: Option<ParametersAs>,
+        lowering: &mut Lowering<'_, '_>,
+    ) -> BodyTemplate {
+        let untyped = whole.schema.is_none() && whole.keywords.is_empty();
+        let document = document.filter(|_| untyped);
+        let description = whole.description.as_ref().map(|text| text.value.as_str());
+        let schema = match &document {
+            Some(body) => described(body.schema.clone(), description.or(body.description.as_deref())),
+            None if whole.kind.is_none() && untyped => json!({"type": "object"}),
+            None => self.declared_schema(whole).unwrap_or_else(|| json!({})),
+        };
+        let fill = lowering.names.parameter(whole);
+        let is_own = matches!(&fill, Fill::Argument(name) if *name == super::names::argument(&whole.name.value));
+        let flat = flat_members(&schema, |name| lowering.arguments.has(name)).filter(|_| is_own);
+        if let Some(members) = flat.filter(|_| !lowering.arguments.declared) {
+            let slots = members.iter().map(|member| (member.name.clone(), member.fill())).collect();
+            let body = of_members(slots, kind, document.as_ref());
+            lowering.arguments.list.extend(members.into_iter().map(|member| member.argument));
+            return body;
+        }
+        let stated = whole.required.as_ref().is_some_and(|required| required.value);
+        let required = stated || document.as_ref().is_some_and(|body| body.required);
+        let media_type = document.as_ref().map(|body| body.media_type.as_str());
+        let text = match (kind, media_type) {
+            (Some(ParametersAs::Text(media_type)), _) => Some(media_type),
+            (None, Some(media_type)) if !is_json(media_type) && !is_form(media_type) => Some(media_type),
+            _ => None,
+        };
+        let binary = text.is_some_and(|media_type| !media_type.starts_with("text/") && !media_type.contains("xml"));
+        let schema = match text {
+            Some(_) => {
+                let what = if binary { "The bytes to send, in base64." } else { "The text to send." };
+                described(json!({"type": "string"}), Some(description.unwrap_or(what)))
+            }
+            None => schema,
+        };
+        let Some(fill) = self.feed(fill, Some(schema), required, lowering) else { return BodyTemplate::None };
+        match text {
+            Some(media_type) => {
+                let encoding = if binary { Encoding::Base64 } else { Encoding::Plain };
+                BodyTemplate::Text { media_type: media_type.to_owned(), fill, encoding }
+            }
+            None => BodyTemplate::Json(fill),
+        }
+    }
+}
+
+/// A body of named slots, in the form that is asked for.
+fn of_members(
+    slots: Vec<(String, Fill)>,
+    kind: Option<ParametersAs>,
+    document: Option<&openapi::Body>,
+) -> BodyTemplate {
+    let media_type = document.map(|body| body.media_type.as_str()).unwrap_or_default();
+    let member = |name: &str| document.and_then(|body| body.schema.get("properties")?.get(name)).cloned();
+    match kind {
+        Some(ParametersAs::Form) => BodyTemplate::Form(slots),
+        None if media_type.starts_with("application/x-www-form-urlencoded") => BodyTemplate::Form(slots),
+        Some(ParametersAs::Multipart) => BodyTemplate::Multipart(slots.into_iter().map(|slot| part(slot, None)).collect()),
+        None if media_type.starts_with("multipart/") => {
+            let parts = slots.into_iter().map(|slot| {
+                let schema = member(&slot.0);
+                part(slot, schema.as_ref())
+            });
+            BodyTemplate::Multipart(parts.collect())
+        }
+        _ => BodyTemplate::Json(Fill::Object(slots)),
+    }
+}
+
+/// A part of a form. One whose schema is of bytes is a file (OpenAPI 3.1, "Special Considerations for multipart
+/// Content"), given in base64.
+fn part((name, fill): (String, Fill), schema: Option<&Value>) -> PartTemplate {
+    let file = schema.is_some_and(is_bytes);
+    PartTemplate {
+        filename: file.then(|| Fill::Literal(Value::from(name.as_str()))),
+        content_type: file.then(|| "application/octet-stream".to_owned()),
+        encoding: if file { Encoding::Base64 } else { Encoding::Plain },
+        name,
+        fill,
+    }
+}
+
+fn is_bytes(schema: &Value) -> bool {
+    let says = |keyword: &str, words: &[&str]| {
+        schema.get(keyword).and_then(Value::as_str).is_some_and(|word| words.contains(&word))
+    };
+    says("format", &["binary"]) || says("contentEncoding", &["base64", "binary"])
+}
+
+/// Whether a single parameter is the whole body: named so, or an object that the document knows as the body, or one whose
+/// name says it.
+fn is_whole(parameter: &InputParameter, document: Option<&openapi::Body>) -> bool {
+    let name = parameter.name.value.as_str();
+    let is_object = parameter.kind.as_ref().is_none_or(|kind| kind.value == "object" || kind.value == "array");
+    let is_member = document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
+    name == WHOLE || (is_object && !is_member && (document.is_some() || name.to_ascii_lowercase().ends_with(WHOLE)))
+}
+
+fn takes_body(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type.contains("json") || media_type == "*/*"
+}
+
+fn is_form(media_type: &str) -> bool {
+    media_type.starts_with("multipart/") || media_type.starts_with("application/x-www-form-urlencoded")
+}
+
+/// A text whose placeholders are escaped for XML.
+fn escaped(fill: Fill) -> Fill {
+    match fill {
+        Fill::Text(parts) => Fill::Text(parts.into_iter().map(escaped).collect()),
+        Fill::Literal(value) => Fill::Literal(value),
+        other => Fill::Xml(Box::new(other)),
+    }
+}

@@ -1,0 +1,126 @@
+//! Tools of many files under names of their own: the same one merged, different ones told apart.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::{
+    Catalog, CompiledTool,
+    fill::Fill,
+    names,
+    plan::{CompiledOperation, Plan},
+};
+use crate::{
+    diagnostic::{Code, Diagnostic, Span},
+    spec::Spanned,
+};
+
+/// The tools so far, under the names they are offered.
+#[derive(Default)]
+pub(super) struct Collected {
+    tools: IndexMap<String, CompiledTool>,
+    aliases: BTreeMap<String, String>,
+    /// Where each tool stands.
+    places: BTreeMap<String, Span>,
+}
+
+impl Collected {
+    pub(super) fn into_catalog(self) -> Catalog {
+        Catalog { tools: self.tools, aliases: self.aliases }
+    }
+
+    /// Adds a tool: merged with one that does the same, told apart from one that does something else.
+    pub(super) fn add(&mut self, mut tool: CompiledTool, name: &Spanned<String>, problems: &mut Vec<Diagnostic>) {
+        let Spanned { value: own, span } = name;
+        if tool.name != *own {
+            let message = format!("clients refuse the tool name `{own}`; it is offered as `{}`", tool.name);
+            problems.push(Diagnostic::note(Code::RenamedTool, *span, message));
+        }
+        if let Some(first) = self.tools.get_mut(&tool.name) {
+            let place = self.places.get(&tool.name).copied().unwrap_or(*span);
+            if does_same(first, &tool) {
+                let message = format!("`{}` does the same as the tool of this name; they are one", tool.name);
+                let problem = Diagnostic::note(Code::DuplicateTool, *span, message);
+                problems.push(problem.with_secondary(place, "the first one"));
+                let careful = first.hints.careful(tool.hints);
+                if is_richer(&tool, first) {
+                    *first = tool;
+                }
+                first.hints = careful;
+                return;
+            }
+            let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
+            let apart = names::told_apart(namespace.as_deref().unwrap_or("other"), own);
+            let taken = std::mem::replace(&mut tool.name, apart);
+            let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
+            let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
+            problems.push(problem.with_secondary(place, "the first one"));
+            if self.tools.contains_key(&tool.name) {
+                let message =
+                    format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
+                problems.push(Diagnostic::error(Code::DuplicateTool, *span, message));
+                return;
+            }
+        } else if tool.name != *own {
+            self.aliases.insert(own.clone(), tool.name.clone());
+        }
+        self.places.insert(tool.name.clone(), *span);
+        self.tools.insert(tool.name.clone(), tool);
+    }
+}
+
+/// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
+/// parameters each of them offers, and what its texts say, makes no other operation of it.
+fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
+    match (&one.plan, &other.plan) {
+        (Plan::Call(one), Plan::Call(other)) => is_same_operation(one, other),
+        (Plan::Steps(one_steps), Plan::Steps(other_steps)) => {
+            let (one, other) = (one.plan.operations(), other.plan.operations());
+            let same = one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.request == other.request && is_same_operation(one, other));
+            same && one_steps.mappings == other_steps.mappings && one_steps.steps.keys().eq(other_steps.steps.keys())
+        }
+        (Plan::Mock(one), Plan::Mock(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn is_same_operation(one: &CompiledOperation, other: &CompiledOperation) -> bool {
+    let fixed = |operation: &CompiledOperation| {
+        let request = &operation.request;
+        let query = request.query.iter().map(|slot| (slot.name.clone(), slot.fill.clone()));
+        let headers = request.headers.iter().map(|(name, fill)| (name.to_string(), fill.clone()));
+        let body = request.body.fills().into_iter().flat_map(members).map(|(name, fill)| (name, fill.clone()));
+        let mut slots: Vec<(String, Fill)> = query.chain(headers).chain(body).collect();
+        slots.retain(|(_, fill)| !matches!(fill, Fill::Argument(_) | Fill::Object(_)));
+        slots.sort_by(|(one, _), (other, _)| one.cmp(other));
+        slots
+    };
+    let fixed_path = |operation: &CompiledOperation| -> Vec<Option<Fill>> {
+        let open = |fill: &Fill| (!matches!(fill, Fill::Argument(_))).then(|| fill.clone());
+        operation.request.path.fills().map(open).collect()
+    };
+    one.request.method == other.request.method
+        && one.request.path.is_same_shape(&other.request.path)
+        && fixed_path(one) == fixed_path(other)
+        && fixed(one) == fixed(other)
+        && one.service.is_same_place(&other.service)
+}
+
+fn members(fill: &Fill) -> Vec<(String, &Fill)> {
+    match fill {
+        Fill::Object(members) => members.iter().map(|(name, fill)| (name.clone(), fill)).collect(),
+        fill => vec![(String::new(), fill)],
+    }
+}
+
+/// Whether the second of two tools that do the same is the better one: it can be called where the first one cannot, has a
+/// credential where that has none, or offers more.
+fn is_richer(tool: &CompiledTool, first: &CompiledTool) -> bool {
+    let rank = |tool: &CompiledTool| {
+        let operations = tool.plan.operations();
+        let usable = operations.iter().filter(|operation| operation.service.endpoint.is_ok()).count();
+        let with_credential = operations.iter().filter(|operation| operation.service.has_credential()).count();
+        (usable, with_credential, tool.input.len())
+    };
+    rank(tool) > rank(first)
+}

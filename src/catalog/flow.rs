@@ -1,0 +1,128 @@
+//! Lowering steps, look-ups and mappings: every reference to an earlier answer resolved. A continuation of `compile.rs`.
+
+use indexmap::IndexMap;
+
+use super::{
+    compile::{Compiler, Scene, list},
+    fill::Fill,
+    hints::{self, Hints},
+    plan::{Lookup, Step, Steps},
+    resolve::Names,
+    wiring::Arguments,
+};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    jsonpath::JsonPath,
+    spec::{self, Mapping, OutputParameter, Spanned, StepKind},
+};
+
+impl Compiler<'_> {
+    /// The steps of a tool or flow, and what a client may assume about all of them together.
+    pub(super) fn steps<'a>(
+        &mut self,
+        steps: &'a [spec::Step],
+        mappings: &'a [Mapping],
+        stated: &spec::Hints,
+        mut names: Names<'a>,
+        arguments: &mut Arguments,
+        scene: &mut Scene<'a>,
+    ) -> Option<(Steps, Hints)> {
+        let mut compiled = IndexMap::new();
+        let mut hints: Option<Hints> = None;
+        let mut sound = true;
+        for step in steps {
+            match self.step(step, stated, &names, arguments, scene) {
+                Some((step_hints, lowered)) => {
+                    hints = match (hints, step_hints) {
+                        (Some(known), Some(more)) => Some(known.careful(more)),
+                        (known, more) => known.or(more),
+                    };
+                    compiled.insert(step.name.value.clone(), lowered);
+                }
+                None => sound = false,
+            }
+            names.steps.push(&step.name.value);
+        }
+        let mappings: Vec<_> = mappings.iter().filter_map(|mapping| self.mapping(mapping, &names)).collect();
+        if steps.is_empty() {
+            sound = false;
+        }
+        let hints = hints.unwrap_or_else(|| hints::of_fixed_values(stated));
+        sound.then_some((Steps { steps: compiled, mappings }, hints))
+    }
+
+    fn step<'a>(
+        &mut self,
+        step: &'a spec::Step,
+        stated: &spec::Hints,
+        names: &Names<'a>,
+        arguments: &mut Arguments,
+        scene: &mut Scene<'a>,
+    ) -> Option<(Option<Hints>, Step)> {
+        match &step.kind {
+            StepKind::Call { call, with } => {
+                let target = self.target(scene, call)?;
+                let mut names = names.clone();
+                self.with(with, &[], &mut names, target);
+                let operation = self.operation(target, names, arguments)?;
+                Some((Some(self.hints(stated, target)), Step::Call(Box::new(operation))))
+            }
+            StepKind::Lookup { index, matched, value, outputs } => {
+                let known = names.steps.iter().any(|step| index.value.split(['.', '[']).next() == Some(step));
+                if !known {
+                    let message =
+                        format!("`index` must name an earlier step, found `{}`; there are {}", index.value, list(names.steps.iter().copied()));
+                    let problem = Diagnostic::error(Code::UnknownStep, index.span, message);
+                    self.problems.push(problem.with_nearest(&index.value, names.steps.iter().copied()));
+                    return None;
+                }
+                let index = self.path(&format!("$.{}", index.value), index)?;
+                let matched = self.path(&format!("$.{}", matched.value.trim_start_matches("$.")), matched)?;
+                let value = self.answer_or_text(value, names)?;
+                let outputs = outputs.iter().filter_map(|output: &OutputParameter| Some(output.name.as_ref()?.value.clone()));
+                let lookup = Lookup { index: Fill::Answer(index), matched, value, outputs: outputs.collect() };
+                Some((None, Step::Lookup(lookup)))
+            }
+        }
+    }
+
+    fn mapping(&mut self, mapping: &Mapping, names: &Names<'_>) -> Option<(Vec<String>, Fill)> {
+        let target = mapping.target.value.trim_start_matches("$.");
+        let target: Vec<String> = target.split('.').map(str::to_owned).collect();
+        Some((target, self.answer_or_text(&mapping.value, names)?))
+    }
+
+    /// `$.STEP.FIELD`, or a text with placeholders.
+    fn answer_or_text(&mut self, text: &Spanned<String>, names: &Names<'_>) -> Option<Fill> {
+        let written = text.value.trim();
+        if !written.starts_with('$') {
+            return Some(names.value(written));
+        }
+        let path = self.path(written, text)?;
+        let first = |step: &&str| {
+            let rest = written.strip_prefix("$.").and_then(|rest| rest.strip_prefix(*step));
+            let bracket = written.strip_prefix("$['").and_then(|rest| rest.strip_prefix(*step));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) || bracket.is_some_and(|rest| rest.starts_with("']"))
+        };
+        if !names.steps.iter().any(|step| first(&step)) && written != "$" && written != "$." {
+            let message = format!("`{written}` names no step before; there are {}", list(names.steps.iter().copied()));
+            let given = written.trim_start_matches("$.").split(['.', '[']).next().unwrap_or_default();
+            let problem = Diagnostic::error(Code::UnknownStep, text.span, message);
+            self.problems.push(problem.with_nearest(given, names.steps.iter().copied()));
+            return None;
+        }
+        Some(Fill::Answer(path))
+    }
+
+    /// A JSONPath; reported where it is none.
+    pub(super) fn path(&mut self, written: &str, place: &Spanned<String>) -> Option<JsonPath> {
+        match JsonPath::parse(written) {
+            Ok(path) => Some(path),
+            Err(problem) => {
+                let message = format!("`{}` is no JSONPath: {problem}", place.value);
+                self.problems.push(Diagnostic::error(Code::InvalidJsonPath, place.span, message));
+                None
+            }
+        }
+    }
+}

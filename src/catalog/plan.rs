@@ -1,0 +1,115 @@
+//! What a tool does when it is called: one request, several steps, or nothing but fixed values. Data alone; carried out in
+//! `call`.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::{Service, fill::Fill, request::RequestTemplate, shape::Shape};
+use crate::{decode::Format, jsonpath::JsonPath};
+
+/// What a tool does.
+#[derive(Debug)]
+pub enum Plan {
+    /// One request.
+    Call(Box<CompiledOperation>),
+    /// Steps, in order.
+    Steps(Steps),
+    /// Nothing: these values are the answer.
+    Mock(Fill),
+}
+
+/// An operation, ready to be called.
+#[derive(Debug)]
+pub struct CompiledOperation {
+    /// As the spec writes it: `METHOD /path/{placeholder}`.
+    pub name: String,
+    /// The request.
+    pub request: RequestTemplate,
+    /// The service it goes to.
+    pub service: Arc<Service>,
+    /// The format of its answers.
+    pub format: Format,
+    /// The media type of binary answers, where the spec names one.
+    pub media_type: Option<String>,
+    /// The largest binary answer, in bytes.
+    pub max_binary_size: Option<usize>,
+    /// What later steps see of its answer: members and where they are found. All of it where nothing is named.
+    pub projection: Vec<(String, JsonPath)>,
+}
+
+/// Several steps and what is made of their answers.
+#[derive(Debug)]
+pub struct Steps {
+    /// The steps, in order, by name.
+    pub steps: IndexMap<String, Step>,
+    /// The members of the answer, each a path through objects, and where they are found in the answers of the steps. The
+    /// last answer as it is where there are none.
+    pub mappings: Vec<(Vec<String>, Fill)>,
+}
+
+/// A step.
+#[derive(Debug)]
+pub enum Step {
+    /// Calls an operation.
+    Call(Box<CompiledOperation>),
+    /// Finds entries in the answer of an earlier step.
+    Lookup(Lookup),
+}
+
+/// A look-up in a list.
+#[derive(Debug)]
+pub struct Lookup {
+    /// The list, in the answers of earlier steps.
+    pub index: Fill,
+    /// The member of each entry that is compared.
+    pub matched: JsonPath,
+    /// What it is compared with; a list finds an entry for each of its items.
+    pub value: Fill,
+    /// The members of an entry that are given back; all where none is named.
+    pub outputs: Vec<String>,
+}
+
+/// How an answer becomes the result of a tool.
+#[derive(Debug, Default, PartialEq)]
+pub struct Shaping {
+    /// The shapes, of which the first that gives something counts. The answer as it is where there are none.
+    pub shapes: Vec<Shape>,
+}
+
+impl Plan {
+    /// The operations it calls, in order.
+    pub fn operations(&self) -> Vec<&CompiledOperation> {
+        match self {
+            Self::Call(operation) => vec![operation],
+            Self::Steps(steps) => steps.steps.values().filter_map(Step::operation).collect(),
+            Self::Mock(_) => Vec::new(),
+        }
+    }
+
+    /// What it does in one line: `METHOD /path`, several of them joined by commas.
+    pub fn summary(&self) -> String {
+        let names: Vec<&str> = self.operations().iter().map(|operation| operation.name.as_str()).collect();
+        if names.is_empty() { "fixed values".to_owned() } else { names.join(", ") }
+    }
+}
+
+impl Steps {
+    /// What look-ups and mappings are filled from.
+    pub fn fills(&self) -> Vec<&Fill> {
+        let lookups = self.steps.values().filter_map(|step| match step {
+            Step::Lookup(lookup) => Some([&lookup.index, &lookup.value]),
+            Step::Call(_) => None,
+        });
+        lookups.flatten().chain(self.mappings.iter().map(|(_, fill)| fill)).collect()
+    }
+}
+
+impl Step {
+    fn operation(&self) -> Option<&CompiledOperation> {
+        match self {
+            Self::Call(operation) => Some(operation),
+            Self::Lookup(_) => None,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What a name in the text of a spec stands for: an argument, a variable, an earlier answer. Texts and values with
+//! placeholders are turned into [`Fill`]s here, when the catalog is compiled.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    fill::Fill,
+    names,
+    template::{self, Piece},
+    variable::{Variable, Variables},
+};
+use crate::{
+    jsonpath::JsonPath,
+    spec::{
+        InputParameter, Spanned,
+        yaml::{self, Node},
+    },
+};
+
+/// Prefixes of references to arguments in published specs; what follows is the whole name.
+const PREFIXES: [&str; 2] = ["tools.", "rest."];
+/// What may follow `rest.` before the name.
+const PLACES: [&str; 4] = ["params.", "path.", "query.", "body."];
+
+/// What names can stand for where a text is.
+#[derive(Clone, Debug)]
+pub(super) struct Names<'a> {
+    /// The document, by its place in the workspace.
+    pub(super) document: usize,
+    /// The variables of all documents.
+    pub(super) variables: &'a Variables,
+    /// Namespaces that are a prefix of arguments: the server's own, the flow's own.
+    pub(super) namespaces: Vec<&'a str>,
+    /// The steps before.
+    pub(super) steps: Vec<&'a str>,
+    /// The parameters of the operation a text belongs to, and what feeds them.
+    pub(super) parameters: Vec<&'a InputParameter>,
+    /// What feeds the parameters of a flow, by argument: a tool that refers to it may feed them otherwise.
+    pub(super) inputs: BTreeMap<String, Fill>,
+    /// What `with` feeds, by parameter.
+    pub(super) with: BTreeMap<String, Spanned<Fill>>,
+}
+
+impl<'a> Names<'a> {
+    /// Names of a document, with these namespaces as prefixes of arguments.
+    pub(super) fn new(document: usize, variables: &'a Variables, namespaces: Vec<&'a str>) -> Self {
+        let (steps, parameters) = (Vec::new(), Vec::new());
+        let (inputs, with) = (BTreeMap::new(), BTreeMap::new());
+        Self { document, variables, namespaces, steps, parameters, inputs, with }
+    }
+
+    /// A text with placeholders, or without any.
+    pub(super) fn text(&self, text: &str) -> Fill {
+        let pieces = template::pieces(text);
+        match pieces.as_slice() {
+            [Piece::Name(name)] => self.placeholder(name),
+            [] | [Piece::Text(_)] => Fill::Literal(Value::from(text)),
+            pieces => Fill::Text(self.parts(pieces)),
+        }
+    }
+
+    /// A text of `with`: a reference to an argument as a whole, else a text with placeholders.
+    pub(super) fn value(&self, text: &str) -> Fill {
+        self.reference(text.trim()).unwrap_or_else(|| self.text(text))
+    }
+
+    /// A value whose texts may hold placeholders.
+    pub(super) fn node(&self, node: &Node, text: &dyn Fn(&Self, &str) -> Fill) -> Fill {
+        match &node.value {
+            yaml::Value::String(string) => text(self, string),
+            yaml::Value::Sequence(items) => {
+                let items: Vec<Fill> = items.iter().map(|item| self.node(item, text)).collect();
+                match items.iter().map(literal).collect::<Option<Vec<_>>>() {
+                    Some(values) => Fill::Literal(Value::Array(values)),
+                    None => Fill::List(items),
+                }
+            }
+            yaml::Value::Mapping(entries) => {
+                let members: Vec<(String, Fill)> =
+                    entries.iter().map(|(key, node)| (key.text.clone(), self.node(node, text))).collect();
+                let values = members.iter().map(|(name, fill)| Some((name.clone(), literal(fill)?)));
+                match values.collect::<Option<serde_json::Map<_, _>>>() {
+                    Some(values) if !values.is_empty() => Fill::Literal(Value::Object(values)),
+                    _ => Fill::Object(members),
+                }
+            }
+            _ => Fill::Literal(node.to_json()),
+        }
+    }
+
+    /// JSON as text, with placeholders inside its strings and in place of its values. Error: why it is no JSON.
+    pub(super) fn json_text(&self, text: &str) -> Result<Fill, String> {
+        let pieces = template::pieces(text);
+        let mut marked = String::new();
+        let mut names = Vec::new();
+        let mut in_string = false;
+        for piece in &pieces {
+            match piece {
+                Piece::Text(text) => {
+                    let mut escaped = false;
+                    for character in text.chars() {
+                        match character {
+                            '"' if !escaped => in_string = !in_string,
+                            _ => {}
+                        }
+                        escaped = character == '\\' && !escaped;
+                    }
+                    marked.push_str(text);
+                }
+                Piece::Name(name) => {
+                    let mark = format!("{MARK}{}{}{MARK}", if in_string { 's' } else { 'v' }, names.len());
+                    names.push(*name);
+                    marked.push_str(&if in_string { mark } else { format!("\"{mark}\"") });
+                }
+            }
+        }
+        let value: Value = serde_json::from_str(&marked)
+            .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
+        Ok(self.unmark(value, &names))
+    }
+
+    fn unmark(&self, value: Value, names: &[&str]) -> Fill {
+        match value {
+            Value::String(text) => {
+                let mut parts = Vec::new();
+                for (index, part) in text.split(MARK).enumerate() {
+                    let name = part.get(1..).and_then(|digits| digits.parse::<usize>().ok());
+                    match name.filter(|_| index % 2 == 1).and_then(|index| names.get(index)) {
+                        // A value in place of a value keeps its type, as in `{"a": {{a}}}`.
+                        Some(name) if part.starts_with('v') => return self.placeholder(name),
+                        Some(name) => parts.push(self.placeholder(name)),
+                        None if part.is_empty() => {}
+                        None => parts.push(Fill::Literal(Value::from(part))),
+                    }
+                }
+                match parts.as_slice() {
+                    [] | [Fill::Literal(_)] => Fill::Literal(Value::from(text.replace(MARK, ""))),
+                    _ => Fill::Text(parts),
+                }
+            }
+            Value::Array(items) => Fill::List(items.into_iter().map(|item| self.unmark(item, names)).collect()),
+            Value::Object(members) => {
+                Fill::Object(members.into_iter().map(|(name, value)| (name, self.unmark(value, names))).collect())
+            }
+            other => Fill::Literal(other),
+        }
+    }
+
+    fn parts(&self, pieces: &[Piece<'_>]) -> Vec<Fill> {
+        let part = |piece: &Piece<'_>| match piece {
+            Piece::Text(text) => Fill::Literal(Value::from(*text)),
+            Piece::Name(name) => self.placeholder(name),
+        };
+        pieces.iter().map(part).collect()
+    }
+
+    /// What a name between double braces stands for: what feeds the parameter of that name, an earlier answer, a
+    /// variable, else an argument. Variables come before arguments: no model sets what the operator does.
+    fn placeholder(&self, name: &str) -> Fill {
+        if let Some(fill) = self.with.get(name) {
+            return fill.value.clone();
+        }
+        if let Some(parameter) = self.parameters.iter().find(|parameter| parameter.name.value == name) {
+            return self.parameter(parameter);
+        }
+        if let Some(fill) = self.reference(name).or_else(|| self.answer(name)) {
+            return fill;
+        }
+        if let Some(variable) = self.variables.find(self.document, name) {
+            return Fill::Variable(variable.clone());
+        }
+        if let Some(source) = name.strip_prefix("env.") {
+            return Fill::Variable(unknown(source));
+        }
+        self.argument(name)
+    }
+
+    /// The argument of a name, or what stands in for it.
+    fn argument(&self, name: &str) -> Fill {
+        let name = names::argument(name);
+        self.inputs.get(&name).cloned().unwrap_or(Fill::Argument(name))
+    }
+
+    /// What feeds a parameter of the operation.
+    pub(super) fn parameter(&self, parameter: &InputParameter) -> Fill {
+        let name = &parameter.name.value;
+        if let Some(fill) = self.with.get(name) {
+            return fill.value.clone();
+        }
+        // A parameter's value may speak of the others, but not of itself.
+        let mut others = self.clone();
+        others.parameters.retain(|other| other.name.value != *name);
+        match (&parameter.value, parameter.place()) {
+            (Some(value), _) => others.text(&value.value),
+            (None, Some(crate::spec::Location::Environment)) => {
+                let variable = self.variables.find(self.document, name);
+                Fill::Variable(variable.cloned().unwrap_or_else(|| unknown(name)))
+            }
+            (None, _) => self.argument(name),
+        }
+    }
+
+    /// The argument, variable or answer that a whole text refers to.
+    pub(super) fn reference(&self, text: &str) -> Option<Fill> {
+        if let Some(name) = text.strip_prefix("$secrets.") {
+            let variable = self.variables.find(self.document, name);
+            return Some(Fill::Variable(variable.cloned().unwrap_or_else(|| unknown(name))));
+        }
+        if let Some(rest) = text.strip_prefix("$.").or_else(|| text.strip_prefix("$this."))
+            && let Some(answer) = self.answer(rest)
+        {
+            return Some(answer);
+        }
+        let text = text.strip_prefix("$this.").filter(|rest| rest.contains('.')).unwrap_or(text);
+        let own = self.namespaces.iter().find_map(|namespace| text.strip_prefix(namespace)?.strip_prefix('.'));
+        if let Some(name) = own.filter(|name| !name.is_empty()) {
+            return Some(self.argument(name));
+        }
+        let prefix = PREFIXES.into_iter().find(|prefix| text.starts_with(prefix))?;
+        let name = text.strip_prefix(prefix)?;
+        let placed = PLACES.into_iter().filter(|_| prefix == "rest.").find_map(|place| name.strip_prefix(place));
+        let name = placed.unwrap_or(name);
+        (!name.is_empty()).then(|| self.argument(name))
+    }
+
+    /// `STEP` or `STEP.FIELD`, where there is such a step before.
+    fn answer(&self, name: &str) -> Option<Fill> {
+        let of = |step: &&str| {
+            let rest = name.strip_prefix(*step)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then_some(())
+        };
+        self.steps.iter().find_map(of)?;
+        JsonPath::parse(&format!("$.{name}")).ok().map(Fill::Answer)
+    }
+}
+
+/// Stands around marks in JSON texts; a character that no text has (Unicode, noncharacters).
+const MARK: char = '\u{fdd0}';
+
+fn literal(fill: &Fill) -> Option<Value> {
+    match fill {
+        Fill::Literal(value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn unknown(source: &str) -> Variable {
+    let missing = format!("the operator must set the environment variable `{source}` and start keyglass again");
+    Variable { name: source.to_owned(), value: Err(missing), sensitive: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn argument(name: &str) -> Fill {
+        Fill::Argument(name.to_owned())
+    }
+
+    #[test]
+    fn references_are_the_whole_name() {
+        let variables = Variables::default();
+        let mut names = Names::new(0, &variables, vec!["pets-mcp"]);
+        names.steps = vec!["get-ship"];
+        for (text, expected) in [
+            ("tools.limit", Some(argument("limit"))),
+            ("tools.filter[asset.risk]", Some(argument("filter_asset_risk"))),
+            ("tools.assignee.any", Some(argument("assignee.any"))),
+            ("rest.params.a", Some(argument("a"))),
+            ("rest.body", Some(argument("body"))),
+            ("rest.path.id", Some(argument("id"))),
+            ("pets-mcp.id", Some(argument("id"))),
+            ("$this.pets-mcp.id", Some(argument("id"))),
+            ("$.get-ship.crew[0]", Some(Fill::Answer(JsonPath::parse("$.get-ship.crew[0]").expect("a path")))),
+            ("artists", None),
+            ("other.id", None),
+            ("tools.", None),
+        ] {
+            assert_eq!(names.reference(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_texts_keep_their_shape() {
+        let variables = Variables::default();
+        let names = Names::new(0, &variables, Vec::new());
+        let text = r#"{"a": "{{a}}", "b": {{ b }}, "c": "x-{{a}}-\"{{b}}\"", "d": [1, {{d}}], "e": null}"#;
+        let expected = Fill::Object(vec![
+            ("a".to_owned(), Fill::Text(vec![argument("a")])),
+            ("b".to_owned(), argument("b")),
+            (
+                "c".to_owned(),
+                Fill::Text(vec![
+                    Fill::Literal(json!("x-")),
+                    argument("a"),
+                    Fill::Literal(json!("-\"")),
+                    argument("b"),
+                    Fill::Literal(json!("\"")),
+                ]),
+            ),
+            ("d".to_owned(), Fill::List(vec![Fill::Literal(json!(1)), argument("d")])),
+            ("e".to_owned(), Fill::Literal(Value::Null)),
+        ]);
+        assert_eq!(names.json_text(text), Ok(expected));
+        assert_eq!(names.json_text("{{body}}"), Ok(argument("body")));
+        assert_eq!(names.json_text("{\"a\": \"plain\"}"), Ok(Fill::Object(vec![("a".to_owned(), Fill::Literal(json!("plain")))])));
+        assert_eq!(names.json_text("{\"a\": {{a}"), Err("line 1, column 7".to_owned()));
+    }
+}
