@@ -6,6 +6,7 @@ pub mod compile;
 mod explain;
 pub mod hints;
 pub mod input;
+pub mod join;
 pub mod names;
 pub mod output;
 pub mod request;

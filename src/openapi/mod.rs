@@ -18,7 +18,7 @@ pub use self::{
     security::{Security, SecurityKind},
 };
 use crate::{
-    diagnostic::{Code, Diagnostic, FileId, Severity, SourceMap, Span},
+    diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     spec::yaml::{self, Node},
 };
 
@@ -207,7 +207,8 @@ impl Document {
         let (root, spans) = if text.trim_start().starts_with('{') {
             (parse_json(file, &text, sources)?, IndexMap::new())
         } else {
-            let node = yaml::parse(file, sources).map_err(unusable)?;
+            let node =
+                yaml::parse(file, sources).map_err(|problem| Box::new(broken(problem.primary, problem.message)))?;
             (node.to_json(), spans(&node))
         };
         let edition = match (root.get("openapi"), root.get("swagger")) {
@@ -314,11 +315,6 @@ fn broken(span: Span, message: String) -> Diagnostic {
         .with_help("no types are taken from this document until it is mended")
 }
 
-fn unusable(problem: Box<Diagnostic>) -> Box<Diagnostic> {
-    debug_assert_eq!(problem.severity, Severity::Error);
-    Box::new(broken(problem.primary, problem.message))
-}
-
 fn servers(root: &Value, edition: Edition) -> Vec<String> {
     match edition {
         Edition::Swagger2 => {
@@ -377,6 +373,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::diagnostic::Severity;
 
     fn document(text: &str) -> Document {
         let mut sources = SourceMap::default();

@@ -12,6 +12,8 @@ mod generated;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod specs;
 #[cfg(test)]
 mod support;

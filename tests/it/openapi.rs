@@ -1,0 +1,174 @@
+//! Types from OpenAPI documents and JSON Schemas beside specs, on published specs and on made-up ones.
+
+use std::{fs, path::Path};
+
+use keyglass::{
+    catalog::join::{Certainty, JoinReport, Joiner, Origin, Outcome, Wanted},
+    diagnostic::{Code, SourceMap},
+    openapi::ParameterLocation,
+    spec::{self, Source},
+};
+
+/// The folder of published specs, where it lies beside this one.
+#[expect(clippy::print_stderr, reason = "who asks for a test's output is told that it tested nothing")]
+fn corpus(folder: &str) -> Option<std::path::PathBuf> {
+    let path = Path::new("../shared/corpus").join(folder);
+    if !path.is_dir() {
+        eprintln!("skipped: there is no folder `{}`", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn every_operation_of_runloop_is_joined_exactly_and_every_body_has_a_type() {
+    let Some(folder) = corpus("runloop-ai/capabilities") else { return };
+    let mut sources = SourceMap::default();
+    let files: Vec<Source> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
+        .map(Source::Path)
+        .collect();
+    let (workspace, _) = spec::load(&files, &mut sources);
+    let mut joiner = Joiner::new(&[]);
+    let report = JoinReport::new(&workspace, &mut joiner, &mut sources);
+    assert_eq!(joiner.take_problems(), []);
+    let text = report.to_text(&sources);
+    assert_eq!(report.entries.len(), 150, "{text}");
+    let paths: std::collections::BTreeSet<_> =
+        report.entries.iter().filter_map(|entry| entry.request.split(' ').nth(1)).collect();
+    assert_eq!(paths.len(), 129);
+    for entry in &report.entries {
+        assert!(matches!(entry.found, Some((Origin::OpenApi { .. }, Certainty::Exact))), "{entry:?}");
+    }
+    let bodies = |outcome| report.entries.iter().filter(|entry| entry.body == outcome).count();
+    assert_eq!((bodies(Outcome::Joined), bodies(Outcome::Absent)), (53, 97), "{text}");
+    let answers = report.entries.iter().filter(|entry| entry.answer == Outcome::Joined).count();
+    assert_eq!(answers, 149, "one answers nothing\n{text}");
+    assert!(text.contains("150 joined by id, method and path"), "{text}");
+}
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs::write(path, text).expect("written");
+    }
+}
+
+const PETS: &str = r#"{"openapi": "3.1.0", "info": {"title": "Pets", "version": "1"},
+"servers": [{"url": "https://api.pets.example.com/v1"}],
+"paths": {"/pets/{petId}": {"get": {"operationId": "getPet",
+  "parameters": [{"name": "petId", "in": "path", "required": true, "schema": {"type": "integer"}},
+                 {"name": "filter[x]", "in": "query", "schema": {"type": "boolean"}}],
+  "responses": {"200": {"description": "ok", "content": {"application/json": {"schema": {"type": "object"}}}}}}}}}"#;
+
+fn wanted<'a>(spec: &'a Path, operation: &'a str, base_uri: &'a str, path: &'a str) -> Wanted<'a> {
+    Wanted { spec, namespace: "pets", base_uri: Some(base_uri), operation, method: "GET", path }
+}
+
+#[test]
+fn operations_are_found_by_path_and_id_with_and_without_the_base_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &[("openapi/pets.json", PETS), ("capabilities/x.yaml", "naftiko: 1\n")]);
+    let spec = folder.path().join("capabilities/x.yaml");
+    let mut sources = SourceMap::default();
+    let mut joiner = Joiner::new(&[]);
+    for (operation, base, path, expected) in [
+        ("get-pet", "https://api.pets.example.com/v1", "/pets/{{id}}", Some(Certainty::Exact)),
+        ("getPet", "https://staging.example.com", "/v1/pets/{id}/", Some(Certainty::Exact)),
+        ("readPet", "", "/pets/{id}", Some(Certainty::Path)),
+        ("readPet", "http://127.0.0.1:8080/v1", "/pets/{id}", Some(Certainty::Path)),
+        ("getPet", "https://api.pets.example.com", "/animals/{id}", Some(Certainty::Id)),
+        ("readPet", "https://api.another.org/v1", "/pets/{id}", None),
+        ("getPet", "https://api.another.org", "/animals/{id}", None),
+        ("readPet", "", "/animals/{id}", None),
+    ] {
+        let joined = joiner.join(&wanted(&spec, operation, base, path), &mut sources);
+        assert_eq!(joined.as_ref().map(|joined| joined.certainty), expected, "{operation} {base} {path}");
+        let Some(joined) = joined.filter(|joined| joined.certainty != Certainty::Id) else { continue };
+        let id = joined.parameter("id", ParameterLocation::Path).expect("named as the spec names it");
+        assert_eq!(id.schema["type"], "integer");
+        let filter = joined.parameter("filter_x", ParameterLocation::Query).expect("found by the name that fits");
+        assert_eq!(filter.name, "filter[x]");
+    }
+    let post = Wanted { method: "POST", ..wanted(&spec, "getPet", "", "/pets/{id}") };
+    assert_eq!(joiner.join(&post, &mut sources), None);
+}
+
+#[test]
+fn a_broken_document_is_reported_once_and_others_are_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let named = folder.path().join("named");
+    write(
+        folder.path(),
+        &[
+            ("named/broken.yaml", "openapi: 3.0.0\npaths: {"),
+            ("named/pets.json", PETS),
+            ("named/other.json", "{ not even json"),
+            ("a/x.yaml", ""),
+            ("b/y.yaml", ""),
+        ],
+    );
+    let mut sources = SourceMap::default();
+    let mut joiner = Joiner::new(&[named]);
+    for spec in ["a/x.yaml", "b/y.yaml"] {
+        let spec = folder.path().join(spec);
+        assert!(joiner.join(&wanted(&spec, "getPet", "", "/pets/{id}"), &mut sources).is_some());
+    }
+    let problems = joiner.take_problems();
+    assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::UnusableOpenApi]);
+}
+
+#[test]
+fn json_schemas_are_guessed_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = |title: &str, more: &str| {
+        format!(
+            r#"{{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "{title}", "type": "object", {more}
+            "required": ["name"], "additionalProperties": false, "properties": {{"name": {{"type": "string", "nullable": true}}}}}}"#
+        )
+    };
+    write(
+        folder.path(),
+        &[
+            ("json-schema/acme-devbox-schema.json", &schema("Acme Devbox", "")),
+            (
+                "json-schema/acme-scenario-schema.json",
+                &schema(
+                    "Acme Scenario",
+                    r#""description": "derived from the Acme OpenAPI schema ScenarioCreateParameters.","#,
+                ),
+            ),
+            ("json-schema/acme-network-policy-schema.json", &schema("NetworkPolicyView", "")),
+            ("capabilities/x.yaml", ""),
+        ],
+    );
+    let spec = folder.path().join("capabilities/x.yaml");
+    let mut sources = SourceMap::default();
+    let mut joiner = Joiner::new(&[]);
+    for (method, operation, body, answer) in [
+        ("GET", "getDevbox", false, true),
+        ("POST", "createDevbox", false, true),
+        ("POST", "createScenario", true, false),
+        ("GET", "getScenario", false, false),
+        ("GET", "listDevboxes", false, false),
+        ("POST", "deleteDevbox", false, false),
+        ("GET", "get_network_policy", false, true),
+    ] {
+        let wanted = Wanted { method, ..wanted(&spec, operation, "", "/x") };
+        let joined = joiner.join(&wanted, &mut sources);
+        assert_eq!(joined.as_ref().is_some_and(|joined| joined.body.is_some()), body, "{operation}");
+        assert_eq!(joined.as_ref().is_some_and(|joined| joined.answer.is_some()), answer, "{operation}");
+        let Some(joined) = joined else { continue };
+        assert_eq!(joined.certainty, Certainty::Guess);
+        if let Some(body) = joined.body {
+            assert_eq!((body.required, &body.schema["required"][0]), (true, &"name".into()));
+        }
+        if let Some(schema) = joined.answer.and_then(|answer| answer.schema) {
+            assert!(schema.get("required").is_none() && schema.get("additionalProperties").is_none());
+            assert_eq!(schema["properties"]["name"]["type"], serde_json::json!(["string", "null"]));
+        }
+    }
+}
