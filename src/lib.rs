@@ -15,7 +15,7 @@
 //!
 //! | module | holds | must not know |
 //! |---|---|---|
-//! | [`diagnostic`] | problems of specs as values with places; text and JSON | how specs are read |
+//! | [`diagnostic`] | problems of specs as values with places, the manual on them; text, JSON and SARIF | how specs are read |
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
 //! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |

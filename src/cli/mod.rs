@@ -51,6 +51,7 @@ Examples:
   keyglass call get_secret name=DB_PASS     one tool, once
   keyglass call create_secret --json -      arguments from standard input
   keyglass check capabilities/              diagnose specs
+  keyglass check --explain unknown-field    what a diagnostic means
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets

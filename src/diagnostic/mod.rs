@@ -1,11 +1,14 @@
 //! Diagnostics: everything that can be wrong with a spec or a schema, as values with a place, and their rendering.
 //!
 //! A diagnostic is data first: a code, a severity, spans into a [`SourceMap`], help. It must not know how specs are
-//! read nor who looks at it. The kinds of problems are in [`codes`]; a file each turns diagnostics into text and JSON.
+//! read nor who looks at it. The kinds of problems, with the manual's page on each, are in `codes`; a file each turns
+//! diagnostics into text, JSON and SARIF.
 
 mod codes;
 mod json;
+mod page;
 mod render;
+mod sarif;
 
 use std::sync::Arc;
 
@@ -14,7 +17,9 @@ use serde::Serialize;
 pub use self::{
     codes::Code,
     json::{JsonDiagnostic, JsonPlace, to_json},
+    page::Page,
     render::{Style, render_text},
+    sarif::to_sarif,
 };
 use crate::nearest::nearest;
 

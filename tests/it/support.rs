@@ -31,6 +31,23 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("this hangs")
 }
 
+/// A run of the program in a folder of its own, with an environment that names nothing of keyglass.
+pub(crate) fn keyglass(data_dir: &std::path::Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(arguments).env_clear().env("KEYGLASS_DATA_DIR", data_dir).env("HOME", data_dir);
+    command
+}
+
+/// Runs it to its end: exit code, standard output, standard error.
+pub(crate) fn run(data_dir: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
+    finished(keyglass(data_dir, arguments).output().expect("runs"))
+}
+
+pub(crate) fn finished(output: std::process::Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
 /// A backend of secrets. One whose name starts with `held` is answered after [`Backend::release`].
 pub(crate) struct Backend {
     address: SocketAddr,
