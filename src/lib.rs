@@ -24,6 +24,7 @@
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
+//! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
@@ -51,6 +52,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
+pub mod dry_run;
 pub mod error;
 pub mod gateway;
 pub mod http_server;

@@ -8,6 +8,8 @@ mod check;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod dry_run;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod generated;
