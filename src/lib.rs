@@ -28,6 +28,7 @@
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
+//! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
 //! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, serving a port, logs | |
@@ -60,6 +61,7 @@ pub mod mask;
 pub mod mcp;
 pub mod nearest;
 pub mod random;
+pub mod reload;
 pub mod schema;
 pub mod services;
 pub mod setup;

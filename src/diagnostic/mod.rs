@@ -6,6 +6,7 @@
 
 mod codes;
 mod json;
+mod log;
 mod page;
 mod render;
 mod sarif;
@@ -17,6 +18,7 @@ use serde::Serialize;
 pub use self::{
     codes::Code,
     json::{JsonDiagnostic, JsonPlace, to_json},
+    log::log,
     page::Page,
     render::{Style, render_text},
     sarif::to_sarif,
@@ -77,6 +79,11 @@ impl SourceMap {
     /// The text of a file.
     pub fn text(&self, file: FileId) -> Arc<str> {
         self.file(file).map_or_else(|| Arc::from(""), |file| Arc::clone(&file.text))
+    }
+
+    /// Every file: its name and its text, in the order in which they were added.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|file| (file.name.as_str(), &*file.text))
     }
 
     /// Line and column (in characters) of an offset, both counted from 1.

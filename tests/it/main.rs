@@ -16,6 +16,8 @@ mod generated;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod specs;
 #[cfg(test)]
 mod support;

@@ -196,7 +196,11 @@ impl Keyglass {
 
     /// Over standard input and output, as pipes.
     pub(crate) fn over_pipes(backend: &Backend) -> (Self, Lined<ChildStdout, ChildStdin>) {
-        let (mut command, data_dir) = Self::command(backend, &[]);
+        Self::over_pipes_with(backend, &[])
+    }
+
+    pub(crate) fn over_pipes_with(backend: &Backend, arguments: &[&str]) -> (Self, Lined<ChildStdout, ChildStdin>) {
+        let (mut command, data_dir) = Self::command(backend, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let (mut keyglass, stderr) = Self::start(command, data_dir);
         keyglass.keep_log(stderr);
@@ -243,6 +247,16 @@ impl Keyglass {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Waits until a text is in the log so many times.
+    pub(crate) async fn logged(&self, text: &str, times: usize) {
+        within(async {
+            while self.log().matches(text).count() < times {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     pub(crate) fn log(&self) -> String {
