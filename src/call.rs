@@ -20,7 +20,7 @@ const MAX_MESSAGE: usize = 500;
 /// How much of an answer of the wrong shape is passed on, in characters.
 const MAX_ANSWER_SHOWN: usize = 1_200;
 /// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
-const REQUEST_ID: &str = "x-request-id";
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// What goes with a call besides its arguments.
 #[derive(Clone, Debug)]

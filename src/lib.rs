@@ -15,7 +15,7 @@
 //!
 //! | module | holds | must not know |
 //! |---|---|---|
-//! | [`diagnostic`] | problems of specs as values with places; text and JSON | how specs are read |
+//! | [`diagnostic`] | problems of specs as values with places, the manual on them; text, JSON and SARIF | how specs are read |
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
 //! | [`openapi`] | OpenAPI and Swagger documents as operations with plain schemas | capability specs |
@@ -25,9 +25,11 @@
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
+//! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
+//! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
 //! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, serving a port, logs | |
@@ -52,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
+pub mod dry_run;
 pub mod error;
 pub mod gateway;
 pub mod http_server;
@@ -60,6 +63,7 @@ pub mod mcp;
 pub mod nearest;
 pub mod openapi;
 pub mod random;
+pub mod reload;
 pub mod schema;
 pub mod services;
 pub mod setup;

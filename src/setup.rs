@@ -37,6 +37,15 @@ pub struct Setup {
     pub routes: Vec<String>,
 }
 
+/// What is open already and stays so when everything else is set up anew.
+#[derive(Clone, Debug, Default)]
+pub struct Open {
+    /// The embedded backend.
+    pub embedded: Option<embedded::Embedded>,
+    /// The HTTP client.
+    pub remote: Option<Backend>,
+}
+
 /// Why nothing could be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -56,6 +65,15 @@ pub enum SetupError {
 
 /// Sets everything up.
 pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setup, SetupError> {
+    setup_with(settings, purpose, clock, &Open::default())
+}
+
+/// Sets everything up to carry calls out, with what is open already.
+pub fn setup_again(settings: &Settings, clock: Clock, open: &Open) -> Result<Setup, SetupError> {
+    setup_with(settings, Purpose::Call, clock, open)
+}
+
+fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Open) -> Result<Setup, SetupError> {
     let mut sources = SourceMap::default();
     let (workspace, mut diagnostics) = spec::load(&settings.specs, &mut sources);
     let (mut schemas, problems) = SchemaStore::new(&settings.schemas, &mut sources);
@@ -69,7 +87,10 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     warn_of_unknown_namespaces(settings, &choices);
     warn_of_split_service(&workspace, &choices);
     let embedded = match purpose {
-        Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => Some(open(settings, clock)?),
+        Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => match &is_open.embedded {
+            Some(embedded) => Some(embedded.clone()),
+            None => Some(open(settings, clock)?),
+        },
         _ => None,
     };
     let root_key = embedded.as_ref().map(embedded::Embedded::root_key);
@@ -82,7 +103,10 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     diagnostics.dedup();
     let needs_remote = services.values().any(|service| service.route == Route::Remote && service.endpoint.is_ok());
     let remote = match purpose {
-        Purpose::Call if needs_remote => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),
+        Purpose::Call if needs_remote => match &is_open.remote {
+            Some(remote) => Some(remote.clone()),
+            None => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),
+        },
         _ => None,
     };
     let backends =

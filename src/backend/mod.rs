@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-pub use self::remote::Remote;
+pub use self::remote::{Remote, USER_AGENT};
 use crate::error::CallError;
 
 /// The limits of one call.

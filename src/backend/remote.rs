@@ -9,7 +9,8 @@ use super::append;
 use crate::{base_url::is_loopback, error::CallError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const USER_AGENT: &str = concat!("keyglass/", env!("CARGO_PKG_VERSION"));
+/// How requests name this program.
+pub const USER_AGENT: &str = concat!("keyglass/", env!("CARGO_PKG_VERSION"));
 
 /// A client with its connection pools. Cheap to clone.
 #[derive(Clone, Debug)]

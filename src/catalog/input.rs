@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
-    secrets::{collect_secrets, marks_any_secret, marks_secret, members},
+    secrets::{collect_secrets, marks_any_secret, marks_secret, members, replace_secrets},
 };
 use crate::error::{ArgumentProblem, CallError};
 
@@ -124,6 +124,14 @@ impl InputSchema {
         };
         found.retain(|secret| !open(secret));
         found
+    }
+
+    /// The arguments with a text in the place of every secret value.
+    pub fn replace_secrets(&self, arguments: &JsonObject, stand_in: &str) -> JsonObject {
+        let replaced = |(name, value): (&String, &Value)| {
+            (name.clone(), replace_secrets(&members(&self.full, name), value, false, stand_in))
+        };
+        arguments.iter().map(replaced).collect()
     }
 }
 

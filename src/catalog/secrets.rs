@@ -73,6 +73,27 @@ pub(super) fn collect_secrets(schemas: &[&Value], value: &Value, inside: bool, f
     }
 }
 
+/// The value with a text in the place of every secret one.
+pub(super) fn replace_secrets(schemas: &[&Value], value: &Value, inside: bool, stand_in: &str) -> Value {
+    let inside = inside || schemas.iter().any(|schema| marks_secret(schema));
+    let below = |name: &str| schemas.iter().flat_map(|schema| members(schema, name)).collect::<Vec<_>>();
+    match value {
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.map(|(index, item)| replace_secrets(&below(&index.to_string()), item, inside, stand_in)).collect()
+        }
+        Value::Object(members) => {
+            let members = members.iter();
+            let replaced =
+                members.map(|(name, member)| (name.clone(), replace_secrets(&below(name), member, inside, stand_in)));
+            Value::Object(replaced.collect())
+        }
+        Value::Null => Value::Null,
+        _ if inside => Value::from(stand_in),
+        open => open.clone(),
+    }
+}
+
 /// Whether a value lies in a secret one. What the schema does not know might be one in the wrong place.
 pub(super) fn is_secret(root: &Value, pointer: &str) -> bool {
     let mut schemas = vec![root];

@@ -12,6 +12,8 @@ pub struct Service {
     pub namespace: String,
     /// Which kind of backend serves it.
     pub route: Route,
+    /// The environment variable that its credential comes from, where it comes from one.
+    pub credential_variable: Option<String>,
     /// Where calls go, or what has to be set before any can be made.
     pub endpoint: Result<Endpoint, String>,
 }

@@ -12,6 +12,7 @@ use crate::{
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
     config::Options,
+    dry_run,
     nearest::nearest,
     setup::{Purpose, setup},
 };
@@ -29,12 +30,15 @@ pub(super) struct Arguments {
     /// Arguments as a JSON object; `-` reads it from standard input, so that secrets stay off the command line
     #[arg(long, value_name = "JSON", conflicts_with = "arguments")]
     json: Option<String>,
+    /// Print the request and send nothing: no backend is opened, no credential is read
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "http")]
+    dry_run: Option<dry_run::Format>,
     #[command(flatten)]
     options: Options,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { tool: name, arguments, json, options } = arguments;
+    let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
     let settings = options.or_environment()?.settings()?;
     // A slip must not open anything, let alone make a data folder.
     let looked_at = setup(&settings, Purpose::Inspect, Clock::System)?;
@@ -56,6 +60,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(text) => object(text)?,
         None => pairs(tool, &arguments)?,
     };
+    if let Some(format) = dry_run {
+        return match dry_run::dry_run(tool, arguments) {
+            Ok(request) => print(&request.to_text(format)).map(|()| ExitCode::SUCCESS),
+            Err(error) => {
+                super::report(&anyhow::Error::msg(error.to_string()));
+                Ok(ExitCode::from(EXIT_TOOL_ERROR))
+            }
+        };
+    }
     let gateway = setup(&settings, Purpose::Call, Clock::System)?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
     let context = CallContext { request_id: call::request_id()? };

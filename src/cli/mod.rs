@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::ConfigError,
-    diagnostic::{Diagnostic, Severity, SourceMap},
+    diagnostic::{self, Diagnostic, Severity, SourceMap},
     setup::SetupError,
     telemetry,
 };
@@ -50,7 +50,9 @@ Examples:
   keyglass tools                            what a client would see
   keyglass call get_secret name=DB_PASS     one tool, once
   keyglass call create_secret --json -      arguments from standard input
+  keyglass call get_secret name=A --dry-run  the request it would send
   keyglass check capabilities/              diagnose specs
+  keyglass check --explain unknown-field    what a diagnostic means
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
@@ -141,23 +143,11 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Logs diagnostics, each at the level of its severity.
-fn log_diagnostics(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    for diagnostic in diagnostics {
-        let line = diagnostic.one_line(sources);
-        match diagnostic.severity {
-            Severity::Error => tracing::error!("{line}"),
-            Severity::Warning => tracing::warn!("{line}"),
-            Severity::Note => tracing::debug!("{line}"),
-        }
-    }
-}
-
 /// Logs the errors alone, and how many warnings there are: for commands whose output is about something else.
 fn log_errors(diagnostics: &[Diagnostic], sources: &SourceMap) {
     let (errors, others): (Vec<_>, Vec<_>) =
         diagnostics.iter().cloned().partition(|diagnostic| diagnostic.severity == Severity::Error);
-    log_diagnostics(&errors, sources);
+    diagnostic::log(&errors, sources);
     let warnings = others.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning).count();
     if warnings > 0 {
         tracing::warn!("{} about the specs; `keyglass check` shows them", count(warnings, "warning"));

@@ -7,14 +7,15 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_DIAGNOSTICS, Usage, log_diagnostics, shutdown_signal};
+use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
 use crate::{
     backend::embedded::{self, Embedded},
     clock::Clock,
     config::{self, CredentialReference, Options},
-    diagnostic::has_errors,
+    diagnostic::{self, has_errors},
     mcp::{self, McpServer, guard, http::HttpOptions},
-    setup::{self, Purpose, setup},
+    reload::{Reload, Snapshot},
+    setup::{self, Open, Purpose, setup},
 };
 
 #[derive(Debug, Args)]
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// Serve the embedded backend on this address too, for Runloop's own clients [env: KEYGLASS_BACKEND_LISTEN]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     backend_listen: Option<SocketAddr>,
+    /// Keep the tools as they are when specs or schemas change
+    #[arg(long)]
+    no_reload: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -54,7 +58,7 @@ pub(super) fn address_variable(name: &str) -> Result<Option<SocketAddr>, Usage> 
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { http, token, allow_host, allow_origin, backend_listen, options } = arguments;
+    let Arguments { http, token, allow_host, allow_origin, backend_listen, no_reload, options } = arguments;
     let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
     let backend_listen =
         backend_listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
@@ -71,8 +75,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
     }
     let settings = options.or_environment()?.settings()?;
-    let set_up = setup(&settings, Purpose::Call, Clock::System)?;
-    log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    let before = Snapshot::of(&settings);
+    let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
+    diagnostic::log(&set_up.diagnostics, &set_up.sources);
     if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
         tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
@@ -87,15 +92,23 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown_signal().context("cannot listen for signals")?;
     let backend = match backend_listen {
         Some(address) => {
-            let embedded = match set_up.embedded {
-                Some(embedded) => embedded,
+            let embedded = match &set_up.embedded {
+                Some(embedded) => embedded.clone(),
                 None => setup::open(&settings, Clock::System)?,
             };
+            set_up.embedded = Some(embedded.clone());
             Some(tokio::spawn(serve_backend(embedded, bind(address).await?, shutdown.clone())))
         }
         None => None,
     };
+    let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
+    let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let server = McpServer::new(Arc::new(set_up.gateway));
+    if let Some(reload) = reload {
+        let server = server.clone();
+        let replace = move |gateway| server.replace(Arc::new(gateway));
+        tokio::spawn(reload.run(replace, shutdown.clone()));
+    }
     match http {
         Some(address) => {
             let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };

@@ -67,6 +67,8 @@ impl Drop for Entered {
 pub(super) struct Ending {
     /// Stops the reading.
     pub(super) stop_reading: CancellationToken,
+    /// Is cancelled when the reading has stopped: subscriptions would never end by themselves.
+    pub(super) leaving: CancellationToken,
     /// Is cancelled when the calls in flight outlast the grace period.
     pub(super) abort: CancellationToken,
     /// Counts every request that waits for its answer.
@@ -169,7 +171,10 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                         }
                         tracing::debug!("left out a message that came before the handshake");
                     }
-                    None => self.closing = Some(Closing::Waiting { deadline: Instant::now() + GRACE }),
+                    None => {
+                        self.ending.leaving.cancel();
+                        self.closing = Some(Closing::Waiting { deadline: Instant::now() + GRACE });
+                    }
                 }
                 continue;
             };
@@ -248,6 +253,7 @@ mod tests {
     fn draining(script: Vec<serde_json::Value>) -> (Draining<Script>, Ending) {
         let ending = Ending {
             stop_reading: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             abort: CancellationToken::new(),
             in_flight: InFlight::default(),
         };

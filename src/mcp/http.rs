@@ -98,7 +98,7 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped();
+    let server = server.scoped(shutdown.clone());
     let abort = server.abort.clone();
     let in_flight = InFlight::default();
     let stop = CancellationToken::new();
@@ -158,7 +158,7 @@ fn router(
     let manager = Arc::new(manager);
     let endpoint = {
         let server = server.clone();
-        StreamableHttpService::new(move || Ok(server.clone()), manager.clone(), config)
+        StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config)
     };
     let front = Arc::new(Front {
         manager,
@@ -217,6 +217,12 @@ impl Front {
         let session = parts.headers.get("mcp-session-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         let envelope = serde_json::from_slice::<Envelope>(&body).unwrap_or_default();
         // A modern request names neither a session nor `initialize`, and passes both checks below.
+        if envelope.method.as_deref() == Some("subscriptions/listen") && !accepted.event_stream {
+            return problem(
+                StatusCode::NOT_ACCEPTABLE,
+                "a subscription is answered by `text/event-stream`; accept that",
+            );
+        }
         let opening = match (&session, envelope.method.as_deref()) {
             (None, Some("initialize")) => {
                 let opening = Opening::new(&self.opening);

@@ -4,6 +4,7 @@
 //! connection speaks is settled by the library. The transports are in [`stdio`] and [`http`], with the older HTTP+SSE
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
+mod audience;
 mod convert;
 mod drain;
 pub mod guard;
@@ -12,7 +13,13 @@ mod lines;
 mod sse;
 pub mod stdio;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::FutureExt as _;
 use indexmap::IndexMap;
@@ -21,13 +28,14 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
         Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-        ServerConfig, Tool,
+        ServerConfig, SubscriptionFilter, Tool,
     },
-    service::RequestContext,
+    service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use self::audience::Audience;
 pub use self::convert::ERROR_META_KEY;
 use crate::{
     call::{self, CallContext},
@@ -52,28 +60,74 @@ pub struct McpServer {
     shared: Arc<Shared>,
     /// Gives up the calls in flight, once their grace period is over.
     abort: CancellationToken,
+    /// Ends subscriptions, at the start of that period.
+    leaving: CancellationToken,
+    /// Whether the session has joined the audience.
+    joined: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    gateway: Arc<Gateway>,
-    listing: IndexMap<String, Tool>,
+    served: RwLock<Arc<Served>>,
+    audience: Audience,
     info: Implementation,
     info_json: Option<Value>,
+}
+
+/// What is served, until it is replaced as a whole.
+#[derive(Debug)]
+struct Served {
+    gateway: Arc<Gateway>,
+    listing: IndexMap<String, Tool>,
+}
+
+impl Served {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
+        Self { gateway, listing }
+    }
 }
 
 impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
+        let served = RwLock::new(Arc::new(Served::new(gateway)));
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
-        Self { shared: Arc::new(Shared { gateway, listing, info, info_json }), abort: CancellationToken::new() }
+        Self {
+            shared: Arc::new(Shared { served, audience: Audience::default(), info, info_json }),
+            abort: CancellationToken::new(),
+            leaving: CancellationToken::new(),
+            joined: Arc::default(),
+        }
     }
 
-    /// The same server with its own switch to give up calls, so that one transport's end leaves the others alone.
-    fn scoped(&self) -> Self {
-        Self { shared: self.shared.clone(), abort: self.abort.child_token() }
+    /// Serves another gateway from now on, to clients that are connected as well; they are told if their list of tools
+    /// changed. Calls in flight end with the gateway they began with. Needs a runtime.
+    pub fn replace(&self, gateway: Arc<Gateway>) {
+        let new = Arc::new(Served::new(gateway));
+        let old = {
+            let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *served, new.clone())
+        };
+        if !old.listing.iter().eq(&new.listing) {
+            self.shared.audience.tell();
+        }
+    }
+
+    fn served(&self) -> Arc<Served> {
+        self.shared.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same server for one transport: with its own switch to give up calls, so that one transport's end leaves the
+    /// others alone.
+    fn scoped(&self, leaving: CancellationToken) -> Self {
+        Self { abort: self.abort.child_token(), leaving, ..self.for_session() }
+    }
+
+    /// The same server for one session.
+    fn for_session(&self) -> Self {
+        Self { joined: Arc::default(), ..self.clone() }
     }
 
     /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.
@@ -87,7 +141,8 @@ impl McpServer {
 
     fn unknown_tool(&self, name: &str) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
-        let message = match nearest(name, self.shared.listing.keys().map(String::as_str)) {
+        let served = self.served();
+        let message = match nearest(name, served.listing.keys().map(String::as_str)) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
@@ -97,9 +152,9 @@ impl McpServer {
 
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
-        let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(self.shared.info.clone());
-        match self.shared.gateway.instructions() {
+        match self.served().gateway.instructions() {
             "" => config,
             instructions => config.with_instructions(instructions),
         }
@@ -117,7 +172,8 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let listing = &self.shared.listing;
+        let served = self.served();
+        let listing = &served.listing;
         let start = match request.and_then(|request| request.cursor) {
             None => 0,
             Some(cursor) => page_start(&cursor, listing.len()).ok_or_else(|| {
@@ -137,7 +193,23 @@ impl ServerHandler for McpServer {
 
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.shared.listing.get(name).cloned()
+        self.served().listing.get(name).cloned()
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        // A client may say it twice.
+        if !self.joined.swap(true, Ordering::SeqCst) {
+            self.shared.audience.join(context.peer);
+        }
+    }
+
+    /// The library leaves out what the capabilities do not promise.
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.shared.audience.listen(context, &self.leaving).await
     }
 
     /// Also takes in requests of known methods whose parameters the library could not read.
@@ -160,7 +232,8 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.gateway.tool(&request.name) else {
+        let gateway = self.served().gateway.clone();
+        let Some(tool) = gateway.tool(&request.name) else {
             return Err(self.unknown_tool(&request.name));
         };
         let request_id = call::request_id().map_err(|error| {
@@ -168,7 +241,7 @@ impl ServerHandler for McpServer {
             ErrorData::internal_error("no randomness available on this machine", None)
         })?;
         let call_context = CallContext { request_id: request_id.clone() };
-        let call = self.shared.gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
+        let call = gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
         // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
         // leaves.
         let outcome = tokio::select! {

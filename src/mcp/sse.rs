@@ -153,10 +153,12 @@ async fn message(State(sessions): State<Sessions>, Query(query): Query<MessageQu
 }
 
 async fn serve(sessions: Sessions, id: String, channels: Channels, ended: CancellationToken) {
-    let server = sessions.0.server.clone();
+    let leaving = sessions.0.server.leaving.child_token();
+    let server = McpServer { leaving: leaving.clone(), ..sessions.0.server.for_session() };
     // Once the client has left there is nobody to answer, so the calls of a session end with it. When the server leaves,
     // `stop` comes only after the calls are done.
-    let ending = Ending { stop_reading: ended.clone(), abort: ended.clone(), in_flight: sessions.0.in_flight.clone() };
+    let ending =
+        Ending { stop_reading: ended.clone(), leaving, abort: ended.clone(), in_flight: sessions.0.in_flight.clone() };
     let transport = Draining::new(channels, ending);
     let serving = async {
         let handshake = serve_server_with_ct::<_, _, _, TransportAdapterIdentity>(server, transport, ended);

@@ -53,8 +53,10 @@ async fn serve_transport(
     transport: impl Transport<RoleServer> + 'static,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped();
-    let ending = Ending { stop_reading: shutdown, abort: server.abort.clone(), in_flight: InFlight::default() };
+    let leaving = shutdown.child_token();
+    let server = server.scoped(leaving.clone());
+    let abort = server.abort.clone();
+    let ending = Ending { stop_reading: shutdown, leaving, abort, in_flight: InFlight::default() };
     let transport = Draining::new(transport, ending);
     // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
     let cut = CancellationToken::new();

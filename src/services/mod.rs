@@ -87,7 +87,8 @@ impl Resolution<'_> {
                 }
             };
             let namespace = consumes.namespace.value.clone();
-            services.insert(key, Arc::new(Service { namespace, route, endpoint }));
+            let credential_variable = self.credential_variable(document, consumes);
+            services.insert(key, Arc::new(Service { namespace, route, credential_variable, endpoint }));
         }
         Ok((services, problems))
     }
@@ -181,6 +182,21 @@ impl Resolution<'_> {
                 }
             }
         }
+    }
+
+    /// The environment variable that the credential of a service comes from.
+    fn credential_variable(&self, document: &Document, consumes: &Consumes) -> Option<String> {
+        match self.credentials.get(&consumes.namespace.value) {
+            Some(CredentialReference::Environment(name)) => return Some(name.clone()),
+            Some(CredentialReference::File(_)) => return None,
+            None => {}
+        }
+        let template = match &consumes.authentication.as_ref()?.kind {
+            AuthenticationKind::Bearer { token } => token,
+            AuthenticationKind::ApiKey { value, .. } => value,
+        };
+        let name = template::variable(&template.as_ref()?.value)?;
+        Some(source_of(document, name).unwrap_or_else(|| name.strip_prefix("env.").unwrap_or(name)).to_owned())
     }
 
     fn variable(

@@ -56,6 +56,16 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The name of a text that is compiled in.
+    pub fn shipped_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Shipped { name, .. } => Some(name),
+            Self::Path(_) => None,
+        }
+    }
+}
+
 /// The documents that were read.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -174,6 +184,29 @@ fn files_of(path: &Path, sources: &mut SourceMap, files: &mut Vec<PathBuf>, prob
             problems.extend(failures.iter().map(|(path, message)| unreadable(path, message, sources)));
         }
         Err(error) => problems.push(unreadable(path, &cannot_read(&error), sources)),
+    }
+}
+
+/// The path of a source, the folders in it and the specs in those: all that a change can be seen at.
+pub fn spec_paths(path: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![path.to_owned()];
+    if path.is_dir() {
+        collect(path, 0, &mut paths, &mut Vec::new());
+        folders_of(path, 0, &mut paths);
+    }
+    paths
+}
+
+fn folders_of(folder: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
+    if depth > MAX_FOLDER_DEPTH {
+        return;
+    }
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.is_dir() {
+            folders_of(&path, depth + 1, folders);
+            folders.push(path);
+        }
     }
 }
 

@@ -1,29 +1,10 @@
 //! The command line: output, exit codes, and what never appears.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, io::Write, process::Stdio};
 
 use serde_json::Value;
 
-/// A run of the program in a folder of its own, with an environment that names nothing of keyglass.
-fn keyglass(data_dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
-    command.args(arguments).env_clear().env("KEYGLASS_DATA_DIR", data_dir).env("HOME", data_dir);
-    command
-}
-
-fn run(data_dir: &Path, arguments: &[&str]) -> (i32, String, String) {
-    finished(keyglass(data_dir, arguments).output().expect("runs"))
-}
-
-fn finished(output: Output) -> (i32, String, String) {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
-}
+use crate::support::{finished, keyglass, run};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")

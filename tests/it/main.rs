@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod dry_run;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
@@ -13,6 +17,8 @@ mod generated;
 mod mcp;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod specs;
 #[cfg(test)]

@@ -6,21 +6,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::support::{Backend, CREDENTIAL, Client, Events, Keyglass, Lined, TOKEN, within};
 
-fn initialize(id: u64) -> Value {
+pub(crate) fn initialize(id: u64) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}})
 }
 
-fn initialized() -> Value {
+pub(crate) fn initialized() -> Value {
     json!({"jsonrpc": "2.0", "method": "notifications/initialized"})
 }
 
-fn request(id: u64, method: &str, params: &Value) -> Value {
+pub(crate) fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
 /// A request of the 2026-07-28 era.
-fn modern(id: u64, method: &str, params: &Value) -> Value {
+pub(crate) fn modern(id: u64, method: &str, params: &Value) -> Value {
     let mut params = params.clone();
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -31,12 +31,12 @@ fn modern(id: u64, method: &str, params: &Value) -> Value {
 }
 
 /// The parameters of a call that asks for the secret of this name.
-fn secret(name: &str) -> Value {
+pub(crate) fn secret(name: &str) -> Value {
     json!({"name": "get_secret", "arguments": {"name": name}})
 }
 
 /// The name of the secret that came back.
-fn name_in(answer: &Value) -> &str {
+pub(crate) fn name_in(answer: &Value) -> &str {
     answer["result"]["structuredContent"]["name"].as_str().unwrap_or_else(|| panic!("no secret: {answer}"))
 }
 
@@ -57,7 +57,7 @@ async fn modern_call(client: &Client, id: u64, name: &str) -> Value {
 }
 
 /// Opens a session of the 2025-11-25 era over Streamable HTTP and returns its id.
-async fn session(client: &Client) -> String {
+pub(crate) async fn session(client: &Client) -> String {
     let response = within(client.post("/mcp", initialize(1), &[]).send()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response.headers()["mcp-session-id"].to_str().unwrap().to_owned()
@@ -71,14 +71,14 @@ async fn session_call(client: &Client, session: &str, id: u64, name: &str) -> Va
 }
 
 /// A client of the older transport, past its handshake.
-struct SseClient {
+pub(crate) struct SseClient {
     client: Client,
-    events: Events,
+    pub(crate) events: Events,
     endpoint: String,
 }
 
 impl SseClient {
-    async fn connect(client: &Client) -> Self {
+    pub(crate) async fn connect(client: &Client) -> Self {
         let response = within(client.get("/sse").header("accept", "text/event-stream").send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         for (name, value) in
@@ -98,7 +98,7 @@ impl SseClient {
         this
     }
 
-    async fn send(&self, message: &Value) {
+    pub(crate) async fn send(&self, message: &Value) {
         let response = within(self.client.post(&self.endpoint, message, &[]).send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::ACCEPTED);
     }
@@ -111,7 +111,7 @@ async fn stdio_speaks_the_older_era() {
     let hello = client.ask(&initialize(1)).await;
     assert_eq!(hello["result"]["protocolVersion"], "2025-11-25");
     assert_eq!(hello["result"]["serverInfo"]["name"], "keyglass");
-    assert_eq!(hello["result"]["capabilities"], json!({"tools": {}}));
+    assert_eq!(hello["result"]["capabilities"], json!({"tools": {"listChanged": true}}));
     client.send(&initialized()).await;
     let list = client.ask(&request(2, "tools/list", &json!({}))).await;
     for tool in list["result"]["tools"].as_array().unwrap() {

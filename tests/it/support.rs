@@ -31,6 +31,23 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("this hangs")
 }
 
+/// A run of the program in a folder of its own, with an environment that names nothing of keyglass.
+pub(crate) fn keyglass(data_dir: &std::path::Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(arguments).env_clear().env("KEYGLASS_DATA_DIR", data_dir).env("HOME", data_dir);
+    command
+}
+
+/// Runs it to its end: exit code, standard output, standard error.
+pub(crate) fn run(data_dir: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
+    finished(keyglass(data_dir, arguments).output().expect("runs"))
+}
+
+pub(crate) fn finished(output: std::process::Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
 /// A backend of secrets. One whose name starts with `held` is answered after [`Backend::release`].
 pub(crate) struct Backend {
     address: SocketAddr,
@@ -179,7 +196,11 @@ impl Keyglass {
 
     /// Over standard input and output, as pipes.
     pub(crate) fn over_pipes(backend: &Backend) -> (Self, Lined<ChildStdout, ChildStdin>) {
-        let (mut command, data_dir) = Self::command(backend, &[]);
+        Self::over_pipes_with(backend, &[])
+    }
+
+    pub(crate) fn over_pipes_with(backend: &Backend, arguments: &[&str]) -> (Self, Lined<ChildStdout, ChildStdin>) {
+        let (mut command, data_dir) = Self::command(backend, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let (mut keyglass, stderr) = Self::start(command, data_dir);
         keyglass.keep_log(stderr);
@@ -226,6 +247,16 @@ impl Keyglass {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Waits until a text is in the log so many times.
+    pub(crate) async fn logged(&self, text: &str, times: usize) {
+        within(async {
+            while self.log().matches(text).count() < times {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     pub(crate) fn log(&self) -> String {

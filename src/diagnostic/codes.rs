@@ -1,0 +1,742 @@
+//! The kinds of problems: each with its stable name and its page of the manual.
+//!
+//! An entry is a doc comment, the variant and the name. The comment serves the documentation of the code and
+//! `keyglass check --explain`: a title (the first paragraph), what it means and why it matters, and, under the headings
+//! `# Wrong` and `# Right`, an example in YAML. An example may be a whole spec or start further in, at `binds`,
+//! `consumes`, `resources`, `operations` or `tools`; a test sets it into a spec and looks what is said about it.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
+        /// What kind of problem a diagnostic reports. The names are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// All kinds, in the order in which a spec is read.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The kebab-case name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The kind of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == name)
+            }
+
+            /// The doc comment, a line each, with the space that starts every line of one.
+            pub(super) fn documentation(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc, "\n"),+),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A file or folder cannot be read.
+    ///
+    /// It does not exist, may not be read, is no regular file or is larger than what is read. A folder without any
+    /// `.yaml` or `.yml` file is reported as well. What can be read is served all the same.
+    UnreadableFile = "unreadable-file",
+    /// The text is not well-formed YAML or JSON, or exceeds a limit.
+    ///
+    /// Nothing of such a file is served. The limits, on size, depth and repetition by aliases, keep a small file from
+    /// filling the memory.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// capability:
+    ///   consumes: [
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// capability:
+    ///   consumes: []
+    /// ```
+    InvalidSyntax = "invalid-syntax",
+    /// The document is well-formed, but not a capability spec.
+    ///
+    /// A spec is a map whose root has `naftiko` or `ikanos` with the version of the language. Other YAML files often
+    /// lie in the same folder; name the specs themselves to leave those out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// info: { label: Pets }
+    /// capability: {}
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// info: { label: Pets }
+    /// capability: {}
+    /// ```
+    NotACapability = "not-a-capability",
+    /// The language version is not one this program knows.
+    ///
+    /// The language changed in ways that make old files load and mean something else, so files of other versions are
+    /// not read. Known are 0.4, 0.5, 1.0.0-alpha1 to -alpha6 and 1.0.0-beta1 to -beta5.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// naftiko: '0.2'
+    /// capability: {}
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// capability: {}
+    /// ```
+    UnsupportedVersion = "unsupported-version",
+    /// A field that the language does not have at this place.
+    ///
+    /// It has no effect. Often it is misspelt or indented wrongly, and then what it should say is missing: a `requird:
+    /// true` leaves an argument optional.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, descripton: List pets. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    /// ```
+    UnknownField = "unknown-field",
+    /// A field that must be there is absent.
+    ///
+    /// The part that lacks it is left out, with everything that refers to it.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { method: GET, description: List pets. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    /// ```
+    MissingField = "missing-field",
+    /// A field has a value of the wrong type or outside its set.
+    ///
+    /// The part with the value is left out rather than run in a way that nobody meant. YAML reads `yes` and `no` as
+    /// text, and `on` or a version number without quotes as something else than the text it looks like.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: limit, in: qeury }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: limit, in: query }]
+    /// ```
+    InvalidValue = "invalid-value",
+    /// A part of the language that this program does not run.
+    ///
+    /// It is in the language, but here it would be ignored, so what relies on it is left out and nothing happens by
+    /// half.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: digest, username: me }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
+    /// ```
+    UnsupportedFeature = "unsupported-feature",
+    /// An import names a file or a namespace that is not there or out of reach, or is not written as an import.
+    InvalidImport = "invalid-import",
+    /// A file that holds a section for others to import, which none of the loaded specs does.
+    UnusedFile = "unused-file",
+    /// A spec without any operation or tool.
+    NoTools = "no-tools",
+    /// `ref` names a flow that is not there.
+    UnknownFlow = "unknown-flow",
+    /// A look-up or mapping names a step that is not before it.
+    UnknownStep = "unknown-step",
+    /// A path to a part of an answer is no JSONPath.
+    InvalidJsonPath = "invalid-json-path",
+    /// A parameter that a generator left behind is not offered.
+    DroppedParameter = "dropped-parameter",
+    /// `call` names a namespace that its document does not consume.
+    ///
+    /// The half of `call` before the dot is the `namespace` of a consumed service of the same file. The tool is left
+    /// out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: list_pets, description: List pets., call: pet.listPets }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: list_pets, description: List pets., call: pets.listPets }
+    /// ```
+    UnknownNamespace = "unknown-namespace",
+    /// `call` names an operation that its namespace does not have.
+    ///
+    /// The half of `call` behind the dot is the `name` of an operation. An operation that was left out for an error of
+    /// its own cannot be called either. The tool is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: list_pets, description: List pets., call: pets.listPet }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: list_pets, description: List pets., call: pets.listPets }
+    /// ```
+    UnknownOperation = "unknown-operation",
+    /// A document consumes the same namespace twice; the second service is left out.
+    ///
+    /// A `call` by that namespace could mean either service, and calls to the wrong one carry the wrong credential.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    ///   - { type: http, namespace: pets, baseUri: 'https://shop.test/v1' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    ///   - { type: http, namespace: shop, baseUri: 'https://shop.test/v1' }
+    /// ```
+    DuplicateNamespace = "duplicate-namespace",
+    /// Two operations of one namespace have the same name; the first one is called.
+    ///
+    /// No `call` can reach the second one, so a tool for it is missing.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    ///   - { name: listPets, method: POST, description: Add a pet. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    ///   - { name: createPet, method: POST, description: Add a pet. }
+    /// ```
+    DuplicateOperation = "duplicate-operation",
+    /// Two tools have the same name.
+    ///
+    /// Where both make the same request they are one. Else the second one is offered with its namespace before its
+    /// name, and left out where that name is taken too. A name that depends on its neighbours changes when they do:
+    /// better give each its own.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: pets, description: List pets., call: pets.listPets }
+    ///   - { name: pets, description: Read a pet., call: pets.getPet }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: list_pets, description: List pets., call: pets.listPets }
+    ///   - { name: get_pet, description: Read a pet., call: pets.getPet }
+    /// ```
+    DuplicateTool = "duplicate-tool",
+    /// A tool's name cannot be offered to every client.
+    ///
+    /// Clients take at most 64 letters, digits, `_` and `-`. The nearest name that fits is offered, and both can be
+    /// called.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: pets.list, description: List pets., call: pets.listPets }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: pets_list, description: List pets., call: pets.listPets }
+    /// ```
+    RenamedTool = "renamed-tool",
+    /// A tool has no description; one is made from method and path.
+    ///
+    /// The description is all that a model knows when it chooses a tool. That of the operation serves where the tool
+    /// has none.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List the pets of the shop by name. }
+    /// ```
+    MissingDescription = "missing-description",
+    /// A placeholder of the path is not declared as a parameter.
+    ///
+    /// It is taken as a required string, without a description. A tool that declares arguments of its own has to feed
+    /// it, else the tool is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id}
+    ///     operations:
+    ///       - { name: getPet, method: GET, description: Read a pet. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id}
+    ///     operations:
+    ///       - name: getPet
+    ///         method: GET
+    ///         description: Read a pet.
+    ///         inputParameters: [{ name: id, in: path, type: integer, description: The pet's number. }]
+    /// ```
+    UndeclaredPathParameter = "undeclared-path-parameter",
+    /// A parameter declared `in: path` does not occur in the path.
+    ///
+    /// Its value goes nowhere. Either the path lacks a placeholder, or the parameter belongs into the query.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: kind, in: path }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: kind, in: query }]
+    /// ```
+    UnusedPathParameter = "unused-path-parameter",
+    /// An argument of a tool feeds no parameter of its operation, or what feeds a parameter is no argument.
+    ///
+    /// A model fills the argument in and believes that it counts, but it is not sent.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: get_pet
+    ///     description: Read a pet.
+    ///     call: pets.getPet
+    ///     with: { id: tools.number }
+    ///     inputParameters:
+    ///       - { name: number, type: integer, description: The pet's number. }
+    ///       - { name: colour, type: string, description: A colour. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: get_pet
+    ///     description: Read a pet.
+    ///     call: pets.getPet
+    ///     with: { id: tools.number }
+    ///     inputParameters:
+    ///       - { name: number, type: integer, description: The pet's number. }
+    /// ```
+    UnusedArgument = "unused-argument",
+    /// Two parameters have the same name and place; the more specific, else the first one counts.
+    ///
+    /// The type and the description of the other one are lost. A parameter of an operation is more specific than one of the
+    /// whole service.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters:
+    ///       - { name: limit, in: query, type: integer }
+    ///       - { name: limit, in: query, type: string }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters:
+    ///       - { name: limit, in: query, type: integer }
+    /// ```
+    DuplicateParameter = "duplicate-parameter",
+    /// One name is used for parameters in two places; the second becomes an argument of another name.
+    ///
+    /// The place is put behind its name: `id` in the path and `id` in the query are the arguments `id` and `id_query`.
+    /// To choose the names, let the tool declare its arguments and feed the parameters by `with`.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id}
+    ///     operations:
+    ///       - name: getPet
+    ///         method: GET
+    ///         description: Read a pet.
+    ///         inputParameters:
+    ///           - { name: id, in: path, description: The pet. }
+    ///           - { name: id, in: query, description: The field. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id}
+    ///     operations:
+    ///       - name: getPet
+    ///         method: GET
+    ///         description: Read a pet.
+    ///         inputParameters:
+    ///           - { name: id, in: path, description: The pet. }
+    ///           - { name: field, in: query, description: The field. }
+    /// ```
+    RenamedArgument = "renamed-argument",
+    /// A body parameter of another name than `body` is a member of the body, not the whole body.
+    ///
+    /// Several such parameters make a JSON object together. Where one parameter is all of the body, the name `body`
+    /// says so.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: pet, in: body, type: object }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: body, in: body, type: object }]
+    /// ```
+    NamedBodyMember = "named-body-member",
+    /// A text in `with` looks like a reference, but is sent as it stands.
+    ///
+    /// Only `tools.ARGUMENT`, or the server's own namespace in the place of `tools`, refers to an argument.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: get_pet, description: Read a pet., call: pets.getPet, with: { id: $this.id } }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - { name: get_pet, description: Read a pet., call: pets.getPet, with: { id: tools.id } }
+    /// ```
+    SuspiciousLiteral = "suspicious-literal",
+    /// The path cannot be read as a template.
+    ///
+    /// A brace is not closed, a placeholder has no name, or the path has a query, a fragment, a space or a segment
+    /// such as `..`. Query parameters are declared as such, with `in: query`. The operation's tools are left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id
+    ///     operations:
+    ///       - { name: getPet, method: GET, description: Read a pet. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// resources:
+    ///   - path: /pets/{id}
+    ///     operations:
+    ///       - { name: getPet, method: GET, description: Read a pet. }
+    /// ```
+    InvalidPath = "invalid-path",
+    /// A schema reference leads nowhere, or outside what may be read.
+    ///
+    /// A reference is a file and a JSON pointer, relative to the spec's own file. The file's name ends in `.json`; it
+    /// lies in the spec's folder or deeper, in a folder beside it whose name has `schema` in it, or in one given by
+    /// `--schemas`. Nothing is read over the network.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: body, in: body, schema: 'schemas/pets.json#/$defs/Pett' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: body, in: body, schema: 'schemas/pets.json#/$defs/Pet' }]
+    /// ```
+    UnknownSchema = "unknown-schema",
+    /// The referenced schema is not a valid JSON Schema.
+    ///
+    /// No argument could be checked against it, so the tool is left out; an answer is then passed on unchecked.
+    /// Schemas are of JSON Schema 2020-12, with OpenAPI's `nullable` understood as well.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: body, in: body, schema: 'schemas/pets.json#/$defs/Broken' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: createPet
+    ///     method: POST
+    ///     description: Add a pet.
+    ///     inputParameters: [{ name: body, in: body, schema: 'schemas/pets.json#/$defs/Pet' }]
+    /// ```
+    InvalidSchema = "invalid-schema",
+    /// The consumed service has no base URL that can be used.
+    ///
+    /// It is empty, no URL, has an open variable, or holds what a base URL cannot have. The tools are listed, and can
+    /// be called once `--backend NAMESPACE=URL` gives one.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'pets.test/v1' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// ```
+    UnusableBaseUri = "unusable-base-uri",
+    /// A base URL sends credentials in clear text to another machine.
+    ///
+    /// Everyone on the way can read the credential and use it. Plain `http` is fine for 127.0.0.1 and `localhost`.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: http://pets.test/v1
+    ///     authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
+    /// ```
+    InsecureBaseUri = "insecure-base-uri",
+    /// The embedded backend was chosen for a service, but does not serve the operation.
+    ///
+    /// Every call of it will fail. Give `--backend NAMESPACE=remote` or a URL, or leave the operation out.
+    UnservedOperation = "unserved-operation",
+    /// A variable is used that `binds` does not list; it is read from the environment under its own name.
+    ///
+    /// `binds` tells whoever runs the spec which variables it needs, and keeps their names apart from those of the
+    /// environment.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: bearer, token: '{{env.PETS_TOKEN}}' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// binds:
+    ///   - { namespace: env, keys: { PETS_TOKEN: PETS_TOKEN } }
+    /// capability:
+    ///   consumes:
+    ///     - type: http
+    ///       namespace: pets
+    ///       baseUri: https://pets.test/v1
+    ///       authentication: { type: bearer, token: '{{env.PETS_TOKEN}}' }
+    /// ```
+    UnboundVariable = "unbound-variable",
+    /// A variable that the spec needs is not set.
+    ///
+    /// The tools of the service are listed, and can be called once the variable is set, or a credential is given by
+    /// `--credential NAMESPACE=env:NAME` or `=file:PATH`. `check` reads no variables; `serve` and `call` report this
+    /// one.
+    MissingVariable = "missing-variable",
+    /// A credential stands in the spec itself, where everyone who reads the file sees it.
+    ///
+    /// Specs are shared, kept in repositories and shown in reports. A credential that has been there should be
+    /// replaced by a new one; the spec names the variable that holds it.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: bearer, token: correct-horse }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// binds:
+    ///   - { namespace: env, keys: { PETS_TOKEN: PETS_TOKEN } }
+    /// capability:
+    ///   consumes:
+    ///     - type: http
+    ///       namespace: pets
+    ///       baseUri: https://pets.test/v1
+    ///       authentication: { type: bearer, token: '{{env.PETS_TOKEN}}' }
+    /// ```
+    LiteralSecret = "literal-secret",
+    /// The hints of a tool contradict what its operation does.
+    ///
+    /// A client may run a tool unasked that says it only reads, or destroys nothing. Where hint and operation differ,
+    /// the more careful of the two holds.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: delete_pet
+    ///     description: Delete a pet for good.
+    ///     call: pets.deletePet
+    ///     hints: { readOnly: true }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: delete_pet
+    ///     description: Delete a pet for good.
+    ///     call: pets.deletePet
+    ///     hints: { destructive: true }
+    /// ```
+    ContradictoryHints = "contradictory-hints",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,373 @@
+//! Reading specs and schemas anew when their files change, while the server runs.
+//!
+//! A second of polling rather than the operating system's events: what is looked at are a few files and folders, network
+//! and container mounts report no events, and a look costs one `stat` a file. Only a file whose metadata changed is read,
+//! and only other contents make a new catalog. Must not know who uses it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::Settings,
+    diagnostic::{self, Code, Diagnostic, SourceMap},
+    gateway::Gateway,
+    setup::{Open, Setup, setup_again},
+    spec::{Source, spec_paths},
+};
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long they must stay as they are before they are read: an editor may write a file in several steps, and several
+/// files one after another.
+const SETTLE: Duration = Duration::from_millis(300);
+/// How often that is waited for: a file that never comes to rest is read as it is.
+const MAX_SETTLING: usize = 20;
+
+/// Looks at the files of a running server.
+#[derive(Debug)]
+pub struct Reload {
+    settings: Settings,
+    clock: Clock,
+    open: Open,
+    snapshot: Snapshot,
+    /// Of the contents that were read last, good or bad.
+    contents: [u8; 32],
+    /// What is known to be wrong with the specs that are served.
+    known: HashSet<Problem>,
+}
+
+/// A diagnostic without its place, which moves with every line that is put before it.
+type Problem = (Code, String, String);
+
+impl Reload {
+    /// Starts to look, where there is any file to look at. `before` was taken before the set-up, so that no change falls
+    /// between the two; `open` is what stays open when the catalog is replaced.
+    pub fn new(settings: Settings, clock: Clock, set_up: &Setup, before: Snapshot, open: Open) -> Option<Self> {
+        let is_file = |source: &Source| matches!(source, Source::Path(_));
+        if !settings.specs.iter().chain(&settings.schemas).any(is_file) {
+            return None;
+        }
+        let Setup { diagnostics, sources, .. } = set_up;
+        let snapshot = before.and(watched(&settings, sources));
+        let (contents, known) = (digest(sources), problems(diagnostics, sources));
+        Some(Self { settings, clock, open, snapshot, contents, known })
+    }
+
+    /// Hands over a gateway after each change that leaves no new error, until `ended` is cancelled. What is wrong is
+    /// logged.
+    pub async fn run(self, mut replace: impl FnMut(Gateway), ended: CancellationToken) {
+        let mut this = self;
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+            // On a thread of its own: files may be slow, and specs large.
+            let looked = tokio::task::spawn_blocking(move || {
+                let gateway = this.look();
+                (this, gateway)
+            });
+            let Ok((again, gateway)) = looked.await else {
+                tracing::error!("reloading broke down; changes of specs are not seen any more");
+                return;
+            };
+            this = again;
+            if let Some(gateway) = gateway {
+                replace(gateway);
+            }
+        }
+    }
+
+    /// Reads everything anew if a file changed. None where nothing is to be replaced.
+    fn look(&mut self) -> Option<Gateway> {
+        let mut now = self.snapshot.again();
+        if now == self.snapshot {
+            self.snapshot = now; // folders may have aged
+            return None;
+        }
+        for _ in 0..MAX_SETTLING {
+            std::thread::sleep(SETTLE);
+            let later = now.again();
+            if later == now {
+                break;
+            }
+            now = later;
+        }
+        self.snapshot = now;
+        self.read()
+    }
+
+    fn read(&mut self) -> Option<Gateway> {
+        let set_up = match setup_again(&self.settings, self.clock, &self.open) {
+            Ok(set_up) => set_up,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the specs anew; the tools stay as they were");
+                return None;
+            }
+        };
+        let Setup { gateway, embedded, diagnostics, sources, routes: _ } = set_up;
+        self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources));
+        let contents = digest(&sources);
+        if contents == std::mem::replace(&mut self.contents, contents) {
+            return None;
+        }
+        let is_new = |problem: &Diagnostic| !self.known.contains(&key(problem, &sources));
+        let new: Vec<Diagnostic> = diagnostics.iter().filter(|problem| is_new(problem)).cloned().collect();
+        diagnostic::log(&new, &sources);
+        let errors = |problems: &[Diagnostic]| diagnostic::has_errors(problems);
+        if errors(&new) || gateway.catalog.is_empty() && errors(&diagnostics) {
+            tracing::error!("the changed specs have errors; the tools stay as they were");
+            return None;
+        }
+        self.known = problems(&diagnostics, &sources);
+        self.open = Open {
+            embedded: embedded.or_else(|| self.open.embedded.take()),
+            remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
+        };
+        tracing::info!(tools = gateway.catalog.len(), "the specs changed and were read anew");
+        Some(gateway)
+    }
+}
+
+/// Files and folders as they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot(BTreeMap<PathBuf, (Kind, Option<Stamp>)>);
+
+/// What counts of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One in which specs are searched: every spec and every folder in it.
+    Specs,
+    /// One in which a schema may yet appear: JSON files and folders that are named for schemas. Other files may come and
+    /// go in it all the time.
+    Schemas,
+}
+
+/// What tells a file or folder from the one that was there before.
+#[derive(Clone, Debug)]
+struct Stamp {
+    age: Age,
+    /// The entries of a folder that count, sorted.
+    entries: Option<Vec<OsString>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Age {
+    modified: Option<SystemTime>,
+    length: u64,
+    /// File number and time of the last change of the metadata: an editor may replace a file by one of the same age.
+    #[cfg(unix)]
+    node: (u64, i64, i64),
+}
+
+impl Snapshot {
+    /// Of all that the settings name.
+    pub fn of(settings: &Settings) -> Self {
+        Self::default().and(named(settings))
+    }
+
+    /// The same files and folders as they are now.
+    fn again(&self) -> Self {
+        let stamps = self.0.iter().map(|(path, (kind, old))| (path.clone(), (*kind, stamp(path, *kind, old.as_ref()))));
+        Self(stamps.collect())
+    }
+
+    /// These files and folders; those that are known keep the older stamp.
+    fn and(mut self, paths: BTreeMap<PathBuf, Kind>) -> Self {
+        let stamps = paths.into_iter().map(|(path, kind)| {
+            let known = self.0.remove(&path).filter(|(known, _)| *known == kind);
+            let stamp = known.map_or_else(|| stamp(&path, kind, None), |(_, stamp)| stamp);
+            (path, (kind, stamp))
+        });
+        Self(stamps.collect())
+    }
+}
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(own, other)| own == other)
+    }
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        // A folder is as old as its youngest entry, and that may be one that does not count.
+        match (&self.entries, &other.entries) {
+            (Some(own), Some(other)) => own == other,
+            (None, None) => self.age == other.age,
+            _ => false,
+        }
+    }
+}
+
+fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    let age = Age {
+        modified: metadata.modified().ok(),
+        length: metadata.len(),
+        #[cfg(unix)]
+        node: {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+        },
+    };
+    if let Some(old) = old.filter(|old| old.age == age) {
+        return Some(old.clone());
+    }
+    let entries = metadata.is_dir().then(|| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let counting = entries.filter(|entry| {
+            let path = entry.path();
+            let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+            match kind {
+                Kind::Specs => matches!(extension, "yaml" | "yml") || path.is_dir(),
+                Kind::Schemas => extension == "json" || is_named_for_schemas(&path),
+            }
+        });
+        let mut names: Vec<OsString> = counting.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    });
+    Some(Stamp { age, entries })
+}
+
+/// The files and folders that the settings name, the specs in them among them.
+fn named(settings: &Settings) -> BTreeMap<PathBuf, Kind> {
+    let mut paths = BTreeMap::new();
+    for source in &settings.schemas {
+        if let Source::Path(path) = source {
+            paths.insert(path.clone(), Kind::Schemas);
+        }
+    }
+    for source in &settings.specs {
+        if let Source::Path(path) = source {
+            paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Specs)));
+        }
+    }
+    paths
+}
+
+/// All that a change can be seen at: what the settings name, every file that was read, and the folders in which a schema
+/// may yet appear that a spec refers to.
+fn watched(settings: &Settings, sources: &SourceMap) -> BTreeMap<PathBuf, Kind> {
+    let shipped = settings.specs.iter().chain(&settings.schemas).filter_map(Source::shipped_name);
+    let shipped: HashSet<&str> = shipped.collect();
+    let mut paths = BTreeMap::new();
+    for (name, _) in sources.files().filter(|(name, _)| !shipped.contains(name)) {
+        let path = Path::new(name);
+        paths.insert(path.to_owned(), Kind::Schemas);
+        let Some(folder) = path.parent() else { continue };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if paths.insert(folder.to_owned(), Kind::Schemas).is_some() {
+            continue;
+        }
+        let beside = fs::read_dir(folder.join("..")).into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.extend(beside.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+    }
+    paths.extend(named(settings));
+    paths
+}
+
+fn is_named_for_schemas(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    name.to_ascii_lowercase().contains("schema") && path.is_dir()
+}
+
+fn digest(sources: &SourceMap) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for (name, text) in sources.files() {
+        for part in [name, text] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+    }
+    digest.finalize().into()
+}
+
+fn problems(diagnostics: &[Diagnostic], sources: &SourceMap) -> HashSet<Problem> {
+    diagnostics.iter().map(|diagnostic| key(diagnostic, sources)).collect()
+}
+
+fn key(diagnostic: &Diagnostic, sources: &SourceMap) -> Problem {
+    (diagnostic.code, sources.name(diagnostic.primary.file).to_owned(), diagnostic.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        call::CallContext,
+        config::Options,
+        setup::{Purpose, setup},
+    };
+
+    const SPEC: &str = include_str!("../capabilities/runloop-secrets.yaml");
+
+    fn reload(folder: &Path) -> (Reload, Setup) {
+        let options = Options {
+            capabilities: vec![folder.join("spec.yaml")],
+            schemas: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")],
+            data_dir: Some(folder.join("data")),
+            ..Options::default()
+        };
+        let settings = options.settings().unwrap();
+        let before = Snapshot::of(&settings);
+        let set_up = setup(&settings, Purpose::Call, Clock::Fixed(0)).unwrap();
+        let open = Open { embedded: set_up.embedded.clone(), remote: None };
+        (Reload::new(settings, Clock::Fixed(0), &set_up, before, open).unwrap(), set_up)
+    }
+
+    #[tokio::test]
+    async fn the_open_backend_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("spec.yaml"), SPEC).unwrap();
+        let (mut reload, set_up) = reload(folder.path());
+        let root_key = set_up.embedded.unwrap().root_key_path().to_owned();
+        fs::remove_file(&root_key).unwrap();
+        assert!(reload.look().is_none(), "nothing changed");
+        fs::write(folder.path().join("spec.yaml"), SPEC.replace("list_secrets", "all_secrets")).unwrap();
+        let gateway = reload.look().expect("another gateway");
+        assert!(!root_key.exists(), "opening makes the file");
+        let context = CallContext { request_id: "0".to_owned() };
+        let output = gateway.call(gateway.tool("all_secrets").unwrap(), Default::default(), &context).await.unwrap();
+        assert_eq!(output.structured["total_count"], json!(0));
+    }
+
+    #[test]
+    fn only_other_contents_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = folder.path().join("spec.yaml");
+        fs::write(&spec, SPEC).unwrap();
+        let (mut reload, _) = reload(folder.path());
+        // The file is another one, with the same text; others come and go beside it.
+        fs::write(folder.path().join("new"), SPEC).unwrap();
+        fs::rename(folder.path().join("new"), &spec).unwrap();
+        let before = reload.snapshot.clone();
+        assert!(reload.look().is_none());
+        assert!(reload.snapshot != before, "the change was seen");
+        let before = reload.snapshot.again();
+        fs::write(folder.path().join("notes.txt"), "notes").unwrap();
+        assert!(reload.snapshot.again() == before, "no file that counts");
+        fs::write(folder.path().join("late.json"), "{}").unwrap();
+        assert!(reload.snapshot.again() != before, "a schema may have been waited for");
+    }
+
+    #[test]
+    fn shipped_specs_have_no_files() {
+        let settings = Options::default().settings().unwrap();
+        let set_up = setup(&settings, Purpose::Inspect, Clock::Fixed(0)).unwrap();
+        let before = Snapshot::of(&settings);
+        assert!(Reload::new(settings, Clock::Fixed(0), &set_up, before, Open::default()).is_none());
+    }
+}

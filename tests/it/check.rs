@@ -1,0 +1,180 @@
+//! `keyglass check`: the manual's pages and the formats of its report.
+
+use std::{collections::HashSet, fmt::Write as _, fs, path::Path};
+
+use keyglass::{
+    clock::Clock,
+    config::Options,
+    diagnostic::{Code, Severity, Style, render_text, to_sarif},
+    setup::{Purpose, Setup, setup},
+};
+use serde_json::Value;
+
+use crate::support::run;
+
+/// Schemas that the examples of the manual refer to.
+const SCHEMAS: &str = r#"{"$defs": {
+    "Pet": {"type": "object", "properties": {"name": {"type": "string"}}},
+    "Broken": {"type": "object", "properties": {"name": {"type": "no such type"}}}
+}}"#;
+
+/// A service for examples of tools.
+const SERVICE: &str = "\
+- path: /pets
+  operations:
+    - name: listPets
+      method: GET
+      description: List pets.
+    - name: createPet
+      method: POST
+      description: Add a pet.
+- path: /pets/{id}
+  operations:
+    - name: getPet
+      method: GET
+      description: Read a pet.
+      inputParameters: [{ name: id, in: path, description: The pet's number. }]
+    - name: deletePet
+      method: DELETE
+      description: Delete a pet.
+      inputParameters: [{ name: id, in: path, description: The pet's number. }]
+";
+
+fn indented(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+}
+
+/// A spec around an example, which starts at any of its levels.
+fn spec_of(example: &str) -> String {
+    let service = |resources: &str| {
+        let head =
+            "consumes:\n  - type: http\n    namespace: pets\n    baseUri: https://pets.test/v1\n    resources:\n";
+        format!("{head}{}", indented(resources, 6))
+    };
+    let capability = |sections: &str| format!("naftiko: 1.0.0-alpha2\ncapability:\n{}", indented(sections, 2));
+    let (first, rest) = example.split_once('\n').expect("two lines");
+    match first {
+        "consumes:" => capability(example),
+        "resources:" => capability(&service(rest)),
+        "operations:" => capability(&service(&format!("- path: /pets\n  operations:\n{}", indented(rest, 2)))),
+        "tools:" => {
+            let tools = format!("exposes:\n  - type: mcp\n    tools:\n{}", indented(rest, 4));
+            capability(&format!("{}{tools}", service(SERVICE)))
+        }
+        "binds:" => format!("naftiko: 1.0.0-alpha2\n{example}"),
+        _ => example.to_owned(),
+    }
+}
+
+fn load(path: &Path) -> Setup {
+    let options = Options { capabilities: vec![path.to_owned()], ..Options::default() };
+    setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up")
+}
+
+#[test]
+fn the_examples_of_every_page_show_what_they_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("schemas")).expect("made");
+    fs::write(folder.path().join("schemas/pets.json"), SCHEMAS).expect("written");
+    let spec = folder.path().join("pets.yaml");
+    let said = |example: &str| {
+        fs::write(&spec, spec_of(example)).expect("written");
+        let Setup { diagnostics, sources, .. } = load(&spec);
+        (render_text(&diagnostics, &sources, Style::Plain), diagnostics)
+    };
+    let (mut without, mut faults) = (HashSet::new(), String::new());
+    for code in Code::ALL {
+        let page = code.page();
+        let (Some(wrong), Some(right)) = (page.wrong, page.right) else {
+            without.insert(code.as_str());
+            continue;
+        };
+        let (text, diagnostics) = said(&wrong);
+        if diagnostics.iter().all(|diagnostic| diagnostic.code != *code) {
+            writeln!(faults, "{code}, wrong:\n{wrong}\n{text}").expect("a string");
+        }
+        let (text, diagnostics) = said(&right);
+        if diagnostics.iter().any(|problem| problem.code == *code || problem.severity == Severity::Error) {
+            writeln!(faults, "{code}, right:\n{right}\n{text}").expect("a string");
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
+    // These are about files, variables and settings, which no YAML shows.
+    assert_eq!(without, HashSet::from(["unreadable-file", "unserved-operation", "missing-variable"]));
+}
+
+#[test]
+fn a_page_can_be_asked_for() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (code, out, _) = run(data.path(), &["check", "--explain", "literal-secret"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("literal-secret\n\nA credential stands in the spec itself"), "{out}");
+    assert!(out.contains("\nWrong:\n") && out.contains("\nRight:\n"), "{out}");
+    let (code, out, _) = run(data.path(), &["check", "--explain"]);
+    assert_eq!(code, 0);
+    assert_eq!(out.lines().count(), Code::ALL.len());
+    assert!(out.contains("unknown-field              A field that the language does not have"), "{out}");
+    let (code, out, err) = run(data.path(), &["check", "--explain", "unknwon-field"]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("did you mean `unknown-field`?") && err.contains("invalid-syntax, "), "{err}");
+    assert_eq!(run(data.path(), &["check", "--explain", "unknown-field", "--json"]).0, 64);
+}
+
+/// What SARIF 2.1.0 asks of a log, as far as its schema cannot be had here.
+fn assert_is_sarif(log: &Value) -> usize {
+    assert_eq!(log["version"], "2.1.0");
+    assert!(log["$schema"].as_str().expect("a schema").ends_with("sarif-schema-2.1.0.json"));
+    let [run] = log["runs"].as_array().expect("runs").as_slice() else { panic!("one run") };
+    let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+    let ids: HashSet<_> = rules.iter().map(|rule| rule["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids.len(), rules.len(), "each rule once");
+    let results = run["results"].as_array().expect("results");
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().expect("an index")).expect("small");
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(["note", "warning", "error"].contains(&result["level"].as_str().expect("a level")), "{result}");
+        assert!(!result["message"]["text"].as_str().expect("a message").is_empty(), "{result}");
+        for location in result["locations"].as_array().expect("places") {
+            let place = &location["physicalLocation"];
+            let uri = place["artifactLocation"]["uri"].as_str().expect("a file");
+            assert!(uri.is_ascii() && !uri.contains([' ', '\\']), "{uri}");
+            let number = |name: &str| place["region"][name].as_u64().expect("a number");
+            let (start, end) = ((number("startLine"), number("startColumn")), (number("endLine"), number("endColumn")));
+            assert!(start.0 >= 1 && start.1 >= 1 && start <= end, "{place}");
+            assert!(place["region"].get("snippet").is_none(), "{place}");
+        }
+    }
+    results.len()
+}
+
+#[test]
+fn every_bad_spec_gives_a_sarif_log() {
+    for entry in fs::read_dir("tests/specs").expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let Setup { diagnostics, sources, .. } = load(&path);
+            assert_eq!(assert_is_sarif(&to_sarif(&diagnostics, &sources)), diagnostics.len(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn sarif_is_printed_and_shows_no_secret() {
+    let data = tempfile::tempdir().expect("a folder");
+    let spec = data.path().join("a spec.yaml");
+    fs::write(&spec, spec_of(&Code::LiteralSecret.page().wrong.expect("an example"))).expect("written");
+    let (code, out, _) = run(data.path(), &["check", "--sarif", &spec.display().to_string()]);
+    assert_eq!(code, 0, "a warning is no error");
+    let log: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(assert_is_sarif(&log), 1);
+    assert_eq!(log["runs"][0]["results"][0]["ruleId"], "literal-secret");
+    // The page's own example is part of the rule, so the result alone is looked at.
+    assert!(!log["runs"][0]["results"].to_string().contains("correct-horse"));
+    let (code, out, _) = run(data.path(), &["check", "--sarif", "tests/specs/unknown-version.bad.yaml"]);
+    assert_eq!(code, 1);
+    let log: Value = serde_json::from_str(&out).expect("JSON");
+    let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "tests/specs/unknown-version.bad.yaml");
+    assert_eq!(place["region"]["startColumn"], 10);
+    assert_eq!(run(data.path(), &["check", "--sarif", "--json"]).0, 64);
+}

@@ -1,0 +1,94 @@
+//! `keyglass call --dry-run`: the request that would be sent, and nothing sent.
+
+use std::fs;
+
+use crate::support::{Backend, CREDENTIAL, finished, keyglass, run};
+
+#[test]
+fn a_dry_run_opens_creates_and_reads_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let data = home.path().join("data");
+    let arguments = ["call", "create_secret", "name=A", "value=canary-value", "--dry-run"];
+    let (code, out, _) = run(&data, &arguments);
+    assert_eq!(code, 0);
+    assert!(out.contains("POST http://127.0.0.1:8080/v1/secrets\n"), "{out}");
+    assert!(out.ends_with("\n\n{\"name\":\"A\",\"value\":\"[masked]\"}\n"), "{out}");
+    for remote in [&["--backend", "remote"][..], &["--backend", "remote", "--credential", "env:UNSET_KEY"]] {
+        let (code, out, err) = run(&data, &[&arguments[..4], &["--dry-run=curl"], remote].concat());
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("'https://api.runloop.ai/v1/secrets'"), "{out}");
+        let variable = if remote.len() > 2 { "UNSET_KEY" } else { "RUNLOOP_API_KEY" };
+        assert!(out.contains(&format!("--header \"authorization: Bearer ${variable}\"")), "{out}");
+        assert!(!out.contains("canary"), "{out}");
+    }
+    assert!(!data.exists(), "no data folder is made");
+}
+
+#[test]
+fn what_a_real_call_refuses_a_dry_run_does_too() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (code, out, err) = run(data.path(), &["call", "get_secret", "nam=A", "--dry-run"]);
+    assert_eq!((code, out.as_str()), (5, ""));
+    assert!(err.contains("`name`"), "{err}");
+    assert_eq!(run(data.path(), &["call", "get_secrets", "--dry-run"]).0, 64);
+    assert_eq!(run(data.path(), &["call", "get_secret", "name=A", "--dry-run=yaml"]).0, 64);
+    let spec = data.path().join("spec.yaml");
+    let text = "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - {type: http, namespace: a, baseUri: '', \
+                resources: [{path: /x, operations: [{name: getX, method: GET, description: Get.}]}]}\n";
+    fs::write(&spec, text).expect("written");
+    let (code, _, err) =
+        run(data.path(), &["call", "get_x", "--dry-run", "--capabilities", &spec.display().to_string()]);
+    assert_eq!(code, 5);
+    assert!(err.contains("--backend a=URL"), "{err}");
+}
+
+#[test]
+fn a_key_in_the_query_stays_out_of_sight() {
+    let data = tempfile::tempdir().expect("a folder");
+    let spec = data.path().join("spec.yaml");
+    let text = "naftiko: 1.0.0-alpha2\nbinds: [{namespace: env, keys: {KEY: PETS_KEY}}]\ncapability:\n  consumes:\n    \
+                - {type: http, namespace: a, baseUri: 'https://pets.test/v1', authentication: {type: apikey, key: k, \
+                value: '{{env.KEY}}', placement: query}, resources: [{path: /x, operations: [{name: getX, method: GET, \
+                description: Get., inputParameters: [{name: q, in: query}]}]}]}\n";
+    fs::write(&spec, text).expect("written");
+    let spec = spec.display().to_string();
+    for (format, expected) in [
+        ("http", "GET https://pets.test/v1/x?q=it%27s&k=[masked]\n"),
+        ("curl", "'https://pets.test/v1/x?q=it%27s' \\\n  --url-query \"k=$PETS_KEY\" \\\n"),
+    ] {
+        let format = format!("--dry-run={format}");
+        let mut command = keyglass(data.path(), &["call", "get_x", "q=it's", &format, "--capabilities", &spec]);
+        let (code, out, err) = finished(command.env("PETS_KEY", "canary-key").output().expect("runs"));
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains(expected), "{out}");
+        assert!(!out.contains("canary"), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_headers_that_a_call_sends() {
+    let mut backend = Backend::start().await;
+    let data = tempfile::tempdir().expect("a folder");
+    let url = backend.url();
+    let arguments = ["call", "get_secret", "name=a", "--backend", &url, "--credential", "env:STUB_KEY"];
+    let call = |more: &'static [&'static str]| {
+        let mut command = keyglass(data.path(), &[&arguments, more].concat());
+        command.env("STUB_KEY", CREDENTIAL);
+        tokio::task::spawn_blocking(move || finished(command.output().expect("runs")))
+    };
+    let (code, out, _) = call(&["--dry-run"]).await.expect("ended");
+    assert_eq!(code, 0);
+    assert!(backend.arrivals.try_recv().is_err(), "nothing is sent");
+    assert_eq!(call(&[]).await.expect("ended").0, 0);
+    let mut sent = backend.arrival().await.headers;
+    let (request_line, headers) = out.split_once('\n').expect("headers");
+    assert_eq!(request_line, format!("GET {url}/v1/secrets/a"));
+    for line in headers.lines() {
+        let (name, value) = line.split_once(": ").expect("a header");
+        let sent = sent.remove(name).unwrap_or_else(|| panic!("{name} is not sent"));
+        let sent = sent.to_str().expect("text").replace(CREDENTIAL, "[masked]");
+        assert!(value == sent || value == "[new for each call]", "{line}, but {sent}");
+    }
+    sent.remove("host");
+    assert!(sent.is_empty(), "not shown: {sent:?}");
+}
