@@ -185,6 +185,10 @@ codes! {
     UnusableBaseUri = "unusable-base-uri",
     /// A base URL sends credentials in clear text to another machine.
     InsecureBaseUri = "insecure-base-uri",
+    /// A base URL names a host of documentation, which serves nobody.
+    ExampleBaseUri = "example-base-uri",
+    /// A base URL ends in a slash, which is left out.
+    TrailingSlash = "trailing-slash",
     /// The embedded backend was chosen for a service, but does not serve the operation.
     UnservedOperation = "unserved-operation",
     /// A variable is used that `binds` does not list; it is read from the environment under its own name.
@@ -193,6 +197,8 @@ codes! {
     MissingVariable = "missing-variable",
     /// A credential stands in the spec itself, where everyone who reads the file sees it.
     LiteralSecret = "literal-secret",
+    /// A server asks its callers for a credential that stdio cannot carry.
+    StdioAuthentication = "stdio-authentication",
     /// The hints of a tool contradict what its operation does.
     ContradictoryHints = "contradictory-hints",
 }

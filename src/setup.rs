@@ -9,7 +9,7 @@ use crate::{
     diagnostic::{Diagnostic, SourceMap},
     gateway::{Backends, Gateway},
     schema::SchemaStore,
-    services::{Choices, Resolution, Secrets, choice::Choice},
+    services::{Choices, Resolution, Secrets, choice::Choice, variables::Variables},
     spec::{self, Workspace},
 };
 
@@ -73,7 +73,9 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
         _ => None,
     };
     let root_key = embedded.as_ref().map(embedded::Embedded::root_key);
-    let (services, problems) = resolution.services(&workspace, &choices, root_key)?;
+    let (variables, problems) = Variables::new(&workspace, &sources, resolution.secrets);
+    diagnostics.extend(problems);
+    let (services, problems) = resolution.services(&workspace, &choices, &variables, root_key)?;
     diagnostics.extend(problems);
     let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
     diagnostics.extend(problems);

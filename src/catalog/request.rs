@@ -8,12 +8,10 @@ use http::{HeaderName, HeaderValue, Method, Request, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{
-    JsonObject,
-    service::{Credential, Endpoint},
-};
+use url::Url;
+
+use super::JsonObject;
 use crate::error::{ArgumentProblem, CallError};
-use secrecy::ExposeSecret;
 
 /// All but the unreserved characters of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -180,17 +178,14 @@ impl RequestTemplate {
         path.chain(slots).chain(body)
     }
 
-    /// Fills the template in. Errors: [`CallError::Arguments`] for a value that cannot stand in its slot.
-    pub fn bind(&self, arguments: &JsonObject, endpoint: &Endpoint) -> Result<Request<Bytes>, CallError> {
+    /// Fills the template in, below a base URL that ends in no slash. Errors: [`CallError::Arguments`] for a value that cannot stand in its slot.
+    pub fn bind(&self, arguments: &JsonObject, base: &Url) -> Result<Request<Bytes>, CallError> {
         let mut problems = Vec::new();
-        let mut url = endpoint.base.as_str().trim_end_matches('/').to_owned();
+        let mut url = base.as_str().trim_end_matches('/').to_owned();
         url.push_str(&self.path.bind(arguments, &mut problems));
         let mut query = Vec::new();
         for (name, fill) in &self.query {
             push_query(name, fill.value(arguments), &mut query);
-        }
-        if let Credential::Query(name, secret) = &endpoint.credential {
-            query.push(pair(name, secret.expose_secret()));
         }
         if !query.is_empty() {
             url.push('?');
@@ -222,9 +217,7 @@ impl RequestTemplate {
             }
             None => Bytes::new(),
         };
-        let mut request = request.body(body).map_err(|error| CallError::Internal(format!("request: {error}")))?;
-        authenticate(request.headers_mut(), &endpoint.credential)?;
-        Ok(request)
+        request.body(body).map_err(|error| CallError::Internal(format!("request: {error}")))
     }
 }
 
@@ -240,24 +233,6 @@ impl BodyTemplate {
             }
         }
     }
-}
-
-fn authenticate(headers: &mut http::HeaderMap, credential: &Credential) -> Result<(), CallError> {
-    let (name, text) = match credential {
-        Credential::None | Credential::Query(..) => return Ok(()),
-        Credential::Bearer(secret) => (header::AUTHORIZATION, format!("Bearer {}", secret.expose_secret())),
-        Credential::Header(name, secret) => (name.clone(), secret.expose_secret().to_owned()),
-    };
-    let text = zeroize::Zeroizing::new(text);
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        CallError::Unconfigured(
-            "the configured credential holds characters that no HTTP header may have; the operator must set it again"
-                .to_owned(),
-        )
-    })?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
-    Ok(())
 }
 
 fn parse_segment(segment: &str) -> Result<Vec<PathPiece>, String> {
@@ -353,14 +328,8 @@ pub(super) fn whole_numbers(value: Value) -> Value {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
-    use url::Url;
 
     use super::*;
-
-    fn endpoint() -> Endpoint {
-        let base = Url::parse("https://host.test/base").expect("a URL");
-        Endpoint { base, credential: Credential::Bearer("canary".into()) }
-    }
 
     fn template() -> RequestTemplate {
         RequestTemplate {
@@ -377,7 +346,7 @@ mod tests {
 
     fn bind(arguments: Value) -> Result<Request<Bytes>, CallError> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
-        template().bind(&arguments, &endpoint())
+        template().bind(&arguments, &Url::parse("https://host.test/base").expect("a URL"))
     }
 
     #[test]
@@ -390,8 +359,6 @@ mod tests {
         );
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.headers()["x-note"], "hi");
-        assert_eq!(request.headers()["authorization"], "Bearer canary");
-        assert!(!format!("{request:?}").contains("canary"), "the header is marked sensitive");
         assert_eq!(request.body(), r#"{"value":3,"fixed":1}"#);
     }
 
@@ -436,7 +403,7 @@ mod tests {
             prop_assert_eq!(parsed.path_segments().map(Iterator::count), Some(5));
             prop_assert!(parsed.fragment().is_none());
             prop_assert_eq!(parsed.query_pairs().count(), 1);
-            prop_assert_eq!(request.headers().len(), 4);
+            prop_assert_eq!(request.headers().len(), 3);
         }
     }
 }

@@ -13,9 +13,9 @@ use super::{
     input::Argument,
     names,
     request::{BodyTemplate, Fill, PathTemplate},
-    service::Credential,
 };
 use crate::{
+    credential::Slot,
     diagnostic::{Code, Diagnostic, Span},
     spec::{InputParameter, Location, Operation, Spanned, WithValue},
 };
@@ -403,11 +403,10 @@ fn is_credential(service: &Service, parameter: &InputParameter, place: Location)
     if place == Location::Header && OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
         return true;
     }
-    match service.endpoint.as_ref().map(|endpoint| &endpoint.credential) {
-        Ok(Credential::Header(header, _)) => place == Location::Header && header.as_str().eq_ignore_ascii_case(name),
-        Ok(Credential::Query(key, _)) => place == Location::Query && key == name,
-        _ => false,
-    }
+    service.slots.iter().any(|slot| match slot {
+        Slot::Header(header) => place == Location::Header && header.as_str().eq_ignore_ascii_case(name),
+        Slot::Query(key) => place == Location::Query && key == name,
+    })
 }
 
 /// The members of an object schema, each with its slot and its argument; `None` where there are none or a name is taken.

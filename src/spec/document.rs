@@ -1,9 +1,10 @@
 //! One capability spec as written: version, description, variables and the sections of its capability.
 
 use super::{
+    binds::{self, Bind},
     consumes::{self, Consumes},
     exposes::{self, McpServer},
-    reader::{Fields, NamedNode, Spanned},
+    reader::{Fields, Spanned},
     yaml::{Node, Value},
 };
 use crate::diagnostic::{Code, Diagnostic, FileId, Span};
@@ -17,7 +18,7 @@ pub struct Document {
     pub version: Spanned<String>,
     /// What the capability is called and for.
     pub info: Info,
-    /// The variables it may read from the environment.
+    /// The variables it may read, those of its capability behind those of its root.
     pub binds: Vec<Bind>,
     /// The services it calls.
     pub consumes: Vec<Consumes>,
@@ -34,15 +35,6 @@ pub struct Info {
     pub description: Option<Spanned<String>>,
 }
 
-/// A set of variables.
-#[derive(Clone, Debug)]
-pub struct Bind {
-    /// The prefix in templates: `{{NAMESPACE.VARIABLE}}`.
-    pub namespace: Spanned<String>,
-    /// Variable → name in the source, the environment.
-    pub keys: Vec<(Spanned<String>, Spanned<String>)>,
-}
-
 pub(super) fn read(file: FileId, root: &Node, problems: &mut Vec<Diagnostic>) -> Option<Document> {
     let Value::Mapping(_) = root.value else {
         let message =
@@ -53,10 +45,9 @@ pub(super) fn read(file: FileId, root: &Node, problems: &mut Vec<Diagnostic>) ->
     let mut fields = Fields::of(root, "a capability spec", problems)?;
     let version = read_version(file, &mut fields, problems)?;
     let info = fields.node(&["info"]).map(|node| read_info(node, problems)).unwrap_or_default();
-    let binds = fields.named(&["binds"], problems);
-    let binds = binds.iter().filter_map(|bind| read_bind(bind, problems)).collect();
+    let mut binds = binds::read(&mut fields, problems);
     let capability = fields.node(&["capability"]);
-    fields.unsupported(&["consumes", "exposes", "aggregates", "externalRefs"], problems);
+    fields.unsupported(&["consumes", "exposes", "aggregates"], problems);
     let span = fields.span();
     fields.finish(problems);
     let Some(capability) = capability else {
@@ -68,7 +59,8 @@ pub(super) fn read(file: FileId, root: &Node, problems: &mut Vec<Diagnostic>) ->
     let consumes = consumes.iter().filter_map(|node| consumes::read(node, problems)).collect();
     let exposes = fields.node(&["exposes"]).map(consumes::section).unwrap_or_default();
     let servers = exposes.iter().filter_map(|node| exposes::read(node, problems)).collect();
-    fields.unsupported(&["aggregates", "binds", "orchestration", "governance"], problems);
+    binds.extend(binds::read(&mut fields, problems));
+    fields.unsupported(&["aggregates", "orchestration", "governance"], problems);
     fields.finish(problems);
     Some(Document { file, version, info, binds, consumes, servers })
 }
@@ -106,29 +98,4 @@ fn read_info(node: &Node, problems: &mut Vec<Diagnostic>) -> Info {
     fields.skip(&["tags", "created", "modified", "version", "stakeholders", "personas", "related"]);
     fields.finish(problems);
     Info { title, description }
-}
-
-fn read_bind(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Bind> {
-    let mut fields = Fields::of(named.node, "an entry of `binds`", problems)?;
-    fields.skip(&["description"]);
-    fields.unsupported(&["location", "from"], problems);
-    let namespace = fields.required_text(&["namespace"], problems)?;
-    let keys = fields.node(&["keys"]);
-    fields.finish(problems);
-    let Some(Node { value: Value::Mapping(entries), .. }) = keys else {
-        let message = "an entry of `binds` needs `keys`, a map from variable to the name in its source";
-        problems.push(Diagnostic::error(Code::MissingField, namespace.span, message));
-        return None;
-    };
-    let keys = entries
-        .iter()
-        .map(|(key, node)| {
-            let source = match &node.value {
-                Value::String(text) => text.clone(),
-                _ => key.text.clone(),
-            };
-            (Spanned::new(key.text.clone(), key.span), Spanned::new(source, node.span))
-        })
-        .collect();
-    Some(Bind { namespace, keys })
 }

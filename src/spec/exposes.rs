@@ -1,6 +1,7 @@
 //! `exposes` of `type: mcp`: the tools a capability offers, as written. Other types of surface are not ours.
 
 use super::{
+    auth::{self, Authentication},
     parameters::{self, InputParameter, OutputParameter},
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
@@ -14,6 +15,8 @@ pub struct McpServer {
     pub namespace: Option<Spanned<String>>,
     /// What the server is for, told to the client.
     pub description: Option<Spanned<String>>,
+    /// What callers have to show, over transports that can carry it.
+    pub authentication: Option<Authentication>,
     /// The tools.
     pub tools: Vec<Tool>,
     /// What the tools call that were left out for an error.
@@ -75,15 +78,22 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     }
     let mut fields = Fields::of(node, "an exposed server", problems)?;
     fields.unsupported(&["from", "location"], problems);
-    fields.skip(&["type", "port", "transport", "address"]);
+    fields.skip(&["type", "port", "address"]);
     let namespace = fields.text(&["namespace"], problems);
     let description = fields.text(&["description"], problems);
+    let authentication = fields.node(&["authentication"]).map(|node| auth::read_inbound(node, problems));
+    if let (Some(transport), Some(authentication)) = (fields.text(&["transport"], problems), &authentication)
+        && transport.value == "stdio"
+    {
+        let message = "nothing is asked of the caller over `stdio`; this holds over HTTP alone";
+        problems.push(Diagnostic::note(Code::StdioAuthentication, authentication.span, message));
+    }
     let tools = fields.named(&["tools"], problems);
     let mut left_out = Vec::new();
     let tools = tools.iter().filter_map(|tool| read_tool(tool, &mut left_out, problems)).collect();
-    fields.unsupported(&["resources", "prompts", "authentication", "ttlMs", "cacheScope", "maxBinarySize"], problems);
+    fields.unsupported(&["resources", "prompts", "ttlMs", "cacheScope", "maxBinarySize"], problems);
     fields.finish(problems);
-    Some(McpServer { namespace, description, tools, left_out })
+    Some(McpServer { namespace, description, authentication, tools, left_out })
 }
 
 fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {

@@ -4,6 +4,7 @@
 //! [catalog](crate::catalog) is compiled. A bad part is reported and left out; what stands beside it is kept.
 
 mod auth;
+mod binds;
 mod consumes;
 mod document;
 mod exposes;
@@ -17,9 +18,10 @@ use std::{
 };
 
 pub use self::{
-    auth::{Authentication, AuthenticationKind, Placement},
+    auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
+    binds::{Bind, BindSource},
     consumes::{Consumes, Operation},
-    document::{Bind, Document, Info},
+    document::{Document, Info},
     exposes::{Hints, McpServer, Tool, WithValue},
     parameters::{InputParameter, Location, OutputParameter},
     reader::Spanned,
