@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Catalog, CompiledTool, InputSchema, OutputSchema, Service, hints, names, wiring::Wiring};
 use crate::{
+    access::GateId,
     diagnostic::{Code, Diagnostic, SourceMap, Span},
     schema::SchemaStore,
     spec::{Consumes, Document, Operation, OutputParameter, Spanned, Tool, Workspace},
@@ -25,7 +26,7 @@ pub fn compile(
     services: &Services,
     sources: &mut SourceMap,
 ) -> (Catalog, Vec<Diagnostic>) {
-    let mut compiler = Compiler { schemas, services, sources, problems: Vec::new() };
+    let mut compiler = Compiler { schemas, services, sources, gate: None, problems: Vec::new() };
     let mut collected = Collected::default();
     for (index, document) in workspace.documents.iter().enumerate() {
         for (tool, name) in compiler.document(index, document) {
@@ -88,6 +89,8 @@ pub(super) struct Compiler<'a> {
     schemas: &'a mut SchemaStore,
     services: &'a Services,
     sources: &'a mut SourceMap,
+    /// The gate of the server that is compiled.
+    gate: Option<GateId>,
     pub(super) problems: Vec<Diagnostic>,
 }
 
@@ -105,7 +108,8 @@ impl Compiler<'_> {
         let consumes = self.unique(consumes);
         let mut called = BTreeSet::new();
         let mut tools = Vec::new();
-        for server in servers {
+        for (position, server) in servers.iter().enumerate() {
+            self.gate = server.authentication.as_ref().map(|_| GateId { document: index, server: position });
             let namespace = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
             for tool in &server.tools {
                 let Some(target) = self.target(index, &consumes, &tool.call) else { continue };
@@ -119,6 +123,9 @@ impl Compiler<'_> {
             let call = format!("{namespace}.{operation}");
             servers.iter().any(|server| server.left_out.contains(&call))
         };
+        // A spec that asks its callers for something asks for it on every way to its operations.
+        let gated = servers.iter().position(|server| server.authentication.is_some());
+        self.gate = gated.map(|server| GateId { document: index, server });
         for consumed in consumes {
             for operation in &consumed.operations {
                 let named = left_out(&consumed.namespace.value, &operation.name.value);
@@ -229,6 +236,7 @@ impl Compiler<'_> {
             request,
             operation: format!("{} {}", method.value, path.value),
             service,
+            gate: self.gate,
         })
     }
 

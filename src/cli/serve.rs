@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::{self, CredentialReference, Options},
     diagnostic::has_errors,
+    gateway::Gated,
     mcp::{self, McpServer, guard, http::HttpOptions},
     setup::{self, Purpose, setup},
 };
@@ -95,6 +96,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
+    let gated = set_up.gateway.gated();
     let server = McpServer::new(Arc::new(set_up.gateway));
     match http {
         Some(address) => {
@@ -106,6 +108,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             mcp::http::serve(server, listener, options, shutdown.clone()).await?;
         }
         None => {
+            if gated != Gated::Nothing {
+                tracing::info!("over stdio nothing is asked of the caller, although a spec asks for a credential");
+            }
             if std::io::stdin().is_terminal() {
                 tracing::info!("waiting for an MCP client on standard input; for HTTP give --http 127.0.0.1:7480");
             }

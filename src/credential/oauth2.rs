@@ -375,3 +375,232 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D:
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::{Router, extract::Request as Incoming, response::IntoResponse as _};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        backend::{Backend, Limits},
+        credential::{Credential, send},
+    };
+
+    const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_answer_bytes: 64 * 1024 };
+
+    /// A service and its authorization server in one: what was asked for, and how it answers.
+    #[derive(Default)]
+    struct Stub {
+        /// Target, `Authorization` and body of every request.
+        seen: Mutex<Vec<(String, String, String)>>,
+        /// Answers to token requests, the first one first; then tokens that live for an hour.
+        answers: Mutex<Vec<(u16, serde_json::Value)>>,
+        /// Tokens that the service refuses.
+        withdrawn: Mutex<Vec<String>>,
+    }
+
+    impl Stub {
+        fn answering(answers: &[(u16, serde_json::Value)]) -> Arc<Self> {
+            let mut answers = answers.to_vec();
+            answers.reverse();
+            Arc::new(Self { answers: Mutex::new(answers), ..Self::default() })
+        }
+
+        fn backend(self: &Arc<Self>) -> Backend {
+            let stub = self.clone();
+            Backend::Embedded(Router::new().fallback(move |request: Incoming| stub.clone().answer(request)))
+        }
+
+        async fn answer(self: Arc<Self>, request: Incoming) -> axum::response::Response {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+            let path = parts.uri.path().to_owned();
+            let shown = parts.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let tokens = {
+                let mut seen = self.seen.lock().expect("no panic");
+                seen.push((path.clone(), shown.to_owned(), String::from_utf8_lossy(&body).into_owned()));
+                seen.iter().filter(|(path, ..)| path == "/token").count()
+            };
+            let json = |status: u16, body: &serde_json::Value| {
+                (StatusCode::from_u16(status).expect("a status"), body.to_string()).into_response()
+            };
+            if path == "/token" {
+                // Others may ask meanwhile.
+                tokio::task::yield_now().await;
+                let answer = self.answers.lock().expect("no panic").pop();
+                let (status, answer) = answer.unwrap_or_else(|| (200, issued(tokens, Some(json!(3600)))));
+                return json(status, &answer);
+            }
+            let metadata = json!({"issuer": "https://as.test/tenant/", "token_endpoint": "https://as.test/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"]});
+            match path.as_str() {
+                "/tenant/.well-known/openid-configuration" => return json(200, &metadata),
+                "/.well-known/oauth-authorization-server/evil" => return json(200, &metadata),
+                other if other.contains(".well-known") => return json(404, &json!({})),
+                _ => {}
+            }
+            let withdrawn = self.withdrawn.lock().expect("no panic");
+            let refused = withdrawn.iter().any(|token| shown == format!("Bearer {token}"));
+            json(if refused { 401 } else { 200 }, &json!({}))
+        }
+
+        fn bearers(&self) -> Vec<String> {
+            let seen = self.seen.lock().expect("no panic");
+            seen.iter().filter(|(path, ..)| path == "/x").map(|(_, shown, _)| shown.replace("Bearer ", "")).collect()
+        }
+
+        fn token_requests(&self) -> Vec<(String, String)> {
+            let seen = self.seen.lock().expect("no panic");
+            let asked = seen.iter().filter(|(path, ..)| path == "/token");
+            asked.map(|(_, shown, body)| (shown.clone(), body.clone())).collect()
+        }
+    }
+
+    fn issued(number: usize, life: Option<serde_json::Value>) -> serde_json::Value {
+        let mut issued = json!({"access_token": format!("canary-token-{number}"), "token_type": "Bearer"});
+        issued["expires_in"] = life.unwrap_or_default();
+        issued
+    }
+
+    fn credential(endpoint: TokenEndpoint) -> Credential {
+        Credential::OAuth2(Arc::new(OAuth2::new(Client {
+            endpoint,
+            id: Secret::unnamed("id with space"),
+            secret: Secret::unnamed("canary-secret:%"),
+            scope: "read write".to_owned(),
+            audience: Some("urn:api".to_owned()),
+            resource: Some("https://api.test/".to_owned()),
+        })))
+    }
+
+    fn at() -> Credential {
+        credential(TokenEndpoint::At(Url::parse("https://as.test/token").expect("a URL")))
+    }
+
+    async fn call(credential: &Credential, backend: &Backend) -> Result<u16, CallError> {
+        let request = Request::builder().uri("https://api.test/x").body(Bytes::new()).expect("a request");
+        send(request, credential, backend, &LIMITS).await.map(|response| response.status().as_u16())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_kept_until_shortly_before_its_end() {
+        for (life, kept_for, renewed_after) in [
+            (json!(3600), 3569, 3571),
+            (json!("3600"), 3569, 3571),
+            (json!(60), 53, 55),
+            (json!(null), 1_000_000, u64::MAX),
+            (json!(1e300), 1_000_000, u64::MAX),
+            (json!(-5), 1_000_000, u64::MAX),
+        ] {
+            let stub = Stub::answering(&[(200, issued(1, Some(life.clone())))]);
+            let (credential, backend) = (at(), stub.backend());
+            call(&credential, &backend).await.expect("an answer");
+            tokio::time::advance(Duration::from_secs(kept_for)).await;
+            call(&credential, &backend).await.expect("an answer");
+            assert_eq!(stub.token_requests().len(), 1, "{life}");
+            if renewed_after < u64::MAX {
+                tokio::time::advance(Duration::from_secs(renewed_after - kept_for)).await;
+                call(&credential, &backend).await.expect("an answer");
+                assert_eq!(stub.bearers(), ["canary-token-1", "canary-token-1", "canary-token-2"], "{life}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_refused_is_replaced_once() {
+        let stub = Stub::answering(&[]);
+        let (credential, backend) = (at(), stub.backend());
+        assert_eq!(call(&credential, &backend).await.expect("an answer"), 200);
+        stub.withdrawn.lock().expect("no panic").push("canary-token-1".to_owned());
+        assert_eq!(call(&credential, &backend).await.expect("an answer"), 200);
+        assert_eq!(stub.bearers(), ["canary-token-1", "canary-token-1", "canary-token-2"]);
+        stub.withdrawn.lock().expect("no panic").extend(["canary-token-2".to_owned(), "canary-token-3".to_owned()]);
+        assert_eq!(call(&credential, &backend).await.expect("an answer"), 401, "once, not for ever");
+        let secrets: Vec<String> =
+            credential.secrets().iter().map(|secret| secret.expose_secret().to_owned()).collect();
+        for token in ["canary-token-1", "canary-token-3", "canary-secret:%"] {
+            assert!(secrets.iter().any(|secret| secret == token), "{token} is to be masked");
+        }
+        assert!(!format!("{credential:?} {:?}", credential.describe()).contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn calls_at_the_same_time_fetch_one_token() {
+        let stub = Stub::answering(&[]);
+        let (credential, backend) = (at(), stub.backend());
+        let calls = (0..20).map(|_| call(&credential, &backend));
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.expect("an answer"), 200);
+        }
+        assert_eq!(stub.token_requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_client_shows_itself_where_the_server_looks() {
+        // RFC 6749, section 2.3.1: form-encoded, then base64
+        let header = format!("Basic {}", BASE64_STANDARD.encode("id+with+space:canary-secret%3A%25"));
+        let asked =
+            "grant_type=client_credentials&scope=read+write&audience=urn%3Aapi&resource=https%3A%2F%2Fapi.test%2F";
+        let stub = Stub::answering(&[]);
+        call(&at(), &stub.backend()).await.expect("an answer");
+        assert_eq!(stub.token_requests(), [(header.clone(), asked.to_owned())]);
+        // Found through the issuer, which wants it in the body.
+        let in_body = format!("{asked}&client_id=id+with+space&client_secret=canary-secret%3A%25");
+        let stub = Stub::answering(&[]);
+        let issuer = Url::parse("https://as.test/tenant").expect("a URL");
+        call(&credential(TokenEndpoint::Of(issuer)), &stub.backend()).await.expect("an answer");
+        assert_eq!(stub.token_requests(), [(String::new(), in_body.clone())]);
+        // Refused in the header, taken in the body, and remembered.
+        let stub = Stub::answering(&[(401, json!({"error": "invalid_client"})), (200, issued(1, Some(json!(0))))]);
+        let (credential, backend) = (at(), stub.backend());
+        call(&credential, &backend).await.expect("an answer");
+        call(&credential, &backend).await.expect("an answer");
+        let body = (String::new(), in_body);
+        assert_eq!(stub.token_requests(), [(header, asked.to_owned()), body.clone(), body]);
+    }
+
+    #[tokio::test]
+    async fn failures_say_what_stood_in_the_way_and_no_secret() {
+        let canary = json!({"error": "canary-secret:%", "error_description": "canary"});
+        for (answer, expected, passing) in [
+            ((400, json!({"error": "invalid_scope"})), "answered 400 `invalid_scope`", false),
+            ((400, canary), "answered 400", false),
+            ((503, json!(null)), "answered 503", true),
+            ((200, json!({"token": "canary"})), "no `access_token`", false),
+            ((200, json!({"access_token": "canary", "token_type": "mac"})), "no bearer token", false),
+            ((200, json!({"access_token": "canary x"})), "no request can carry", false),
+            ((302, json!({})), "answered 302", false),
+        ] {
+            let stub = Stub::answering(&[answer]);
+            let error = call(&at(), &stub.backend()).await.expect_err(expected);
+            assert!(matches!(error, CallError::Authorization { passing: own, .. } if own == passing), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(expected) && !text.contains("canary"), "{text}");
+            assert!(stub.bearers().is_empty(), "nothing was sent to the service");
+        }
+        for (issuer, expected) in
+            [("https://as.test/evil", "another issuer"), ("https://as.test/none", "no readable metadata")]
+        {
+            let issuer = Url::parse(issuer).expect("a URL");
+            let error = call(&credential(TokenEndpoint::Of(issuer)), &Stub::answering(&[]).backend()).await;
+            let error = error.expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_secret_goes_out_encrypted() {
+        for (url, safe) in [
+            ("https://as.test/token", true),
+            ("http://127.0.0.1:1/token", true),
+            ("http://localhost/token", true),
+            ("http://as.test/token", false),
+            ("ftp://127.0.0.1/token", false),
+        ] {
+            assert_eq!(is_safe(&Url::parse(url).expect(url)), safe, "{url}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
 mod convert;
+mod credentials;
 mod drain;
 pub mod guard;
 pub mod http;
@@ -20,8 +21,8 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-        ServerConfig, Tool,
+        Implementation, InitializeRequestParams, InitializeResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
 use crate::{
+    access::Access,
     call::{self, CallContext},
     error::CallError,
     gateway::Gateway,
@@ -52,6 +54,16 @@ pub struct McpServer {
     shared: Arc<Shared>,
     /// Gives up the calls in flight, once their grace period is over.
     abort: CancellationToken,
+    door: Door,
+}
+
+/// How callers come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Over a transport of their own, as whoever started the program.
+    Own,
+    /// Past a guard, which says what each may use. Without its word nothing behind a gate is open.
+    Guarded,
 }
 
 #[derive(Debug)]
@@ -68,12 +80,32 @@ impl McpServer {
         let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
-        Self { shared: Arc::new(Shared { gateway, listing, info, info_json }), abort: CancellationToken::new() }
+        Self {
+            shared: Arc::new(Shared { gateway, listing, info, info_json }),
+            abort: CancellationToken::new(),
+            door: Door::Own,
+        }
     }
 
     /// The same server with its own switch to give up calls, so that one transport's end leaves the others alone.
-    fn scoped(&self) -> Self {
-        Self { shared: self.shared.clone(), abort: self.abort.child_token() }
+    fn scoped(&self, door: Door) -> Self {
+        Self { shared: self.shared.clone(), abort: self.abort.child_token(), door }
+    }
+
+    /// What the caller of a request may use.
+    fn access(&self, context: &RequestContext<RoleServer>) -> Access {
+        let of_message = context.extensions.get::<Access>();
+        let of_request =
+            || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Access>());
+        match (of_message.or_else(of_request), self.door) {
+            (Some(access), _) => access.clone(),
+            (None, Door::Own) => Access::Everything,
+            (None, Door::Guarded) => Access::nothing(),
+        }
+    }
+
+    fn allows(&self, access: &Access, name: &str) -> bool {
+        self.shared.gateway.tool(name).is_some_and(|tool| access.allows(tool.gate))
     }
 
     /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.
@@ -85,9 +117,12 @@ impl McpServer {
         }
     }
 
-    fn unknown_tool(&self, name: &str) -> ErrorData {
+    fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
-        let message = match nearest(name, self.shared.listing.keys().map(String::as_str)) {
+        let message = match nearest(
+            name,
+            self.shared.listing.keys().map(String::as_str).filter(|name| self.allows(access, name)),
+        ) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
@@ -95,19 +130,41 @@ impl McpServer {
     }
 }
 
-impl ServerHandler for McpServer {
-    fn get_info(&self) -> ServerConfig {
+impl McpServer {
+    fn info_for(&self, access: &Access) -> ServerConfig {
         let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(self.shared.info.clone());
-        match self.shared.gateway.instructions() {
-            "" => config,
+        match self.shared.gateway.instructions_for(access) {
+            instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
         }
     }
+}
 
-    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let access = match self.door {
+            Door::Own => Access::Everything,
+            Door::Guarded => Access::nothing(),
+        };
+        self.info_for(&access)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let info = self.info_for(&self.access(&context));
+        context.peer.set_peer_info(request.clone());
+        let mut result = self.negotiate_initialize(&request)?;
+        result.instructions = info.instructions;
+        Ok(result)
+    }
+
+    async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+        Ok(DiscoverResult::from_server_info(versions, self.info_for(&self.access(&context)))
             .with_ttl_ms(LISTING_TTL_MS)
             .with_cache_scope(CacheScope::Private))
     }
@@ -117,7 +174,9 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let listing = &self.shared.listing;
+        let access = self.access(&context);
+        let listing: Vec<&Tool> =
+            self.shared.listing.values().filter(|tool| self.allows(&access, &tool.name)).collect();
         let start = match request.and_then(|request| request.cursor) {
             None => 0,
             Some(cursor) => page_start(&cursor, listing.len()).ok_or_else(|| {
@@ -125,7 +184,9 @@ impl ServerHandler for McpServer {
             })?,
         };
         let end = start.saturating_add(PAGE);
-        let mut page = ListToolsResult::with_all_items(listing.values().skip(start).take(PAGE).cloned().collect());
+        let mut page = ListToolsResult::with_all_items(
+            listing.iter().skip(start).take(PAGE).map(|tool| (*tool).clone()).collect(),
+        );
         page.next_cursor = (end < listing.len()).then(|| page_cursor(end));
         if is_modern(&context) {
             // Private, because whoever lists tools may have needed a token for it.
@@ -160,9 +221,10 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.gateway.tool(&request.name) else {
-            return Err(self.unknown_tool(&request.name));
-        };
+        let access = self.access(&context);
+        // A tool that the caller may not use is as unknown as one that is not there.
+        let tool = self.shared.gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
+        let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
         let request_id = call::request_id().map_err(|error| {
             tracing::error!(%error, "no randomness for a request id");
             ErrorData::internal_error("no randomness available on this machine", None)

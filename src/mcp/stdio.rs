@@ -14,7 +14,7 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    McpServer,
+    Door, McpServer,
     drain::{Draining, Ending, InFlight},
     lines::Lines,
 };
@@ -53,7 +53,7 @@ async fn serve_transport(
     transport: impl Transport<RoleServer> + 'static,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped();
+    let server = server.scoped(Door::Own);
     let ending = Ending { stop_reading: shutdown, abort: server.abort.clone(), in_flight: InFlight::default() };
     let transport = Draining::new(transport, ending);
     // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
