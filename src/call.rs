@@ -10,6 +10,7 @@ use crate::{
     backend::{Backend, Limits},
     catalog::{CompiledTool, JsonObject, output},
     clock::Clock,
+    credential,
     error::CallError,
     mask::Mask,
     random::random_hex,
@@ -83,13 +84,14 @@ async fn attempt(
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let endpoint = tool.service.endpoint()?;
-    let mut request = tool.request.bind(arguments, endpoint)?;
+    let mut request = tool.request.bind(arguments, &endpoint.base)?;
     if let Ok(id) = http::HeaderValue::from_str(&context.request_id) {
         request.headers_mut().insert(REQUEST_ID, id);
     }
     let secrets = tool.input.secrets(arguments);
-    let mask = Mask::new(endpoint.credential.secret().into_iter().chain(&secrets));
-    let response = environment.backend.send(request, &environment.limits).await?;
+    let response = credential::send(request, &endpoint.credential, environment.backend, &environment.limits).await?;
+    // After sending, since a token may have been issued on the way.
+    let mask = Mask::new(endpoint.secrets().iter().chain(&secrets));
     let status = response.status();
     tracing::Span::current().record("status", status.as_u16());
     if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {

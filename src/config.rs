@@ -307,7 +307,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Refuses what hosts hand over when they did not fill a credential in.
-fn checked(text: &str) -> Result<SecretString, &'static str> {
+pub(crate) fn checked(text: &str) -> Result<SecretString, &'static str> {
     let text = text.trim();
     if text.is_empty() {
         Err("it is empty")

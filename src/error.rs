@@ -15,6 +15,17 @@ pub enum CallError {
     /// The service has no usable base URL or credential. Nothing was sent. The text says which setting is missing.
     #[error("{0}")]
     Unconfigured(String),
+    /// The authorization server issued no token. Nothing was carried out.
+    #[error(
+        "no access token could be had, so nothing was carried out: {problem}; {}",
+        if *.passing { "retry once, then tell the operator" } else { "tell the operator, a retry will not help" }
+    )]
+    Authorization {
+        /// What stood in the way; holds no secret.
+        problem: String,
+        /// Whether it may pass by itself.
+        passing: bool,
+    },
     /// The backend answered with a status of 400 or above.
     #[error("{}", status_text(*.status, .message, *.retry_after))]
     Status {
@@ -102,6 +113,7 @@ impl CallError {
         match self {
             Self::Arguments(_) => "arguments",
             Self::Unconfigured(_) => "unconfigured",
+            Self::Authorization { .. } => "authorization",
             Self::Status { .. } => "status",
             Self::Redirect { .. } => "redirect",
             Self::Timeout(_) => "timeout",
@@ -127,7 +139,7 @@ impl CallError {
     /// after all.
     pub fn is_retryable(&self, repetition: Repetition) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Authorization { passing: true, .. } => true,
             Self::Status { status, .. } if was_not_carried_out(*status) => true,
             Self::Status { status, .. } => is_passing(*status) && repetition == Repetition::Harmless,
             Self::Timeout(_) | Self::Broken(_) | Self::Cancelled => repetition == Repetition::Harmless,

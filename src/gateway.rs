@@ -1,12 +1,19 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
+use std::sync::Arc;
+
 use crate::{
+    access::{Access, GateId, Gates},
     backend::{Backend, Limits},
     call::{self, CallContext, CallOutput, Environment},
     catalog::{Catalog, CompiledTool, JsonObject, service::Route},
     clock::Clock,
     error::CallError,
 };
+
+/// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
+pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments are checked before anything is sent; an \
+                                   error says what to correct.";
 
 /// A catalog together with the backends that carry its calls out. Shared by all transports and sessions.
 #[derive(Debug)]
@@ -21,6 +28,21 @@ pub struct Gateway {
     pub clock: Clock,
     /// What a client is told about this server.
     pub instructions: String,
+    /// What the servers of the specs say about themselves, with the gate before each.
+    pub descriptions: Vec<(Option<GateId>, String)>,
+    /// What callers have to show who may be anybody.
+    pub gates: Arc<Gates>,
+}
+
+/// How many of the tools stand behind a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gated {
+    /// None.
+    Nothing,
+    /// Some, others not.
+    Some,
+    /// All.
+    Everything,
 }
 
 /// The backends in use; one that no service needs is absent.
@@ -48,6 +70,27 @@ impl Gateway {
         &self.instructions
     }
 
+    /// What a client of this access is told: nothing about tools and services it may not use.
+    pub fn instructions_for(&self, access: &Access) -> String {
+        if *access == Access::Everything {
+            return self.instructions.clone();
+        }
+        let allowed = self.descriptions.iter().filter(|(gate, _)| access.allows(*gate));
+        let mut lines = vec![PREAMBLE];
+        lines.extend(allowed.map(|(_, description)| description.as_str()));
+        told(lines)
+    }
+
+    /// How many of the tools stand behind a gate.
+    pub fn gated(&self) -> Gated {
+        let gated = self.tools().filter(|tool| tool.gate.is_some()).count();
+        match gated {
+            0 => Gated::Nothing,
+            all if all == self.catalog.len() => Gated::Everything,
+            _ => Gated::Some,
+        }
+    }
+
     /// Carries one call out.
     pub async fn call(
         &self,
@@ -66,4 +109,20 @@ impl Gateway {
         let environment = Environment { backend, limits: self.limits, clock: self.clock };
         call::call(tool, arguments, environment, context).await
     }
+}
+
+/// Lines for a client, as many as it surely reads.
+pub(crate) fn told<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    const LIMIT: usize = 2_000;
+    let mut text = String::new();
+    for line in lines {
+        if text.chars().count() + line.chars().count() + 1 > LIMIT {
+            break;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(line);
+    }
+    text
 }

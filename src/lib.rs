@@ -46,6 +46,7 @@
 //! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
 //! that it works, a `.bad` twin what is said when it is wrong.
 
+pub mod access;
 pub mod backend;
 pub mod base_url;
 pub mod call;
@@ -53,6 +54,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod diagnostic;
 pub mod dry_run;
 pub mod error;

@@ -1,15 +1,18 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
+use std::sync::Arc;
+
 use crate::{
+    access::GateId,
     backend::{Backend, Remote, embedded},
     base_url,
     catalog::{self, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
-    gateway::{Backends, Gateway},
+    gateway::{self, Backends, Gateway},
     schema::SchemaStore,
-    services::{Choices, Resolution, Secrets, choice::Choice},
+    services::{Choices, Resolution, Secrets, choice::Choice, inbound, variables::Variables},
     spec::{self, Workspace},
 };
 
@@ -94,7 +97,11 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         _ => None,
     };
     let root_key = embedded.as_ref().map(embedded::Embedded::root_key);
-    let (services, problems) = resolution.services(&workspace, &choices, root_key)?;
+    let (variables, problems) = Variables::new(&workspace, &sources, resolution.secrets);
+    diagnostics.extend(problems);
+    let (services, problems) = resolution.services(&workspace, &choices, &variables, root_key)?;
+    diagnostics.extend(problems);
+    let (gates, problems) = inbound::gates(&workspace, &variables, resolution.secrets);
     diagnostics.extend(problems);
     let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
     diagnostics.extend(problems);
@@ -112,8 +119,13 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let backends =
         Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
     let routes = routes(&choices, &workspace);
-    let instructions = instructions(&workspace, &routes);
-    let gateway = Gateway { catalog, backends, limits: settings.limits, clock, instructions };
+    let descriptions = descriptions(&workspace);
+    let calls_go = format!("Calls go to: {}.", routes.join("; "));
+    let lines = [gateway::PREAMBLE, &calls_go].into_iter();
+    let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
+    let gates = Arc::new(gates);
+    let limits = settings.limits;
+    let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
     Ok(Setup { gateway, embedded, diagnostics, sources, routes })
 }
 
@@ -182,25 +194,16 @@ fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
     lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
 }
 
-/// What a client is told: the first sentences stand alone, since some clients cut the rest off.
-fn instructions(workspace: &Workspace, routes: &[String]) -> String {
-    const LIMIT: usize = 2_000;
-    let mut lines = vec!["Tools made from capability specs. Arguments are checked before anything is sent; an error says what to correct.".to_owned()];
-    lines.push(format!("Calls go to: {}.", routes.join("; ")));
-    for server in workspace.documents.iter().flat_map(|document| &document.servers) {
-        if let Some(description) = &server.description {
-            lines.push(description.value.trim().to_owned());
-        }
-    }
-    let mut text = String::new();
-    for line in lines {
-        if text.chars().count() + line.chars().count() + 1 > LIMIT {
-            break;
-        }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&line);
-    }
-    text
+/// What the servers say about themselves, with the gate before each.
+fn descriptions(workspace: &Workspace) -> Vec<(Option<GateId>, String)> {
+    let documents = workspace.documents.iter().enumerate();
+    let servers = documents.flat_map(|(document, spec)| {
+        spec.servers.iter().enumerate().map(move |(server, exposed)| (GateId { document, server }, exposed))
+    });
+    servers
+        .filter_map(|(id, server)| {
+            let gate = server.authentication.as_ref().map(|_| id);
+            server.description.as_ref().map(|description| (gate, description.value.trim().to_owned()))
+        })
+        .collect()
 }

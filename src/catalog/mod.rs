@@ -25,6 +25,7 @@ pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
     service::Service,
 };
+use crate::access::GateId;
 
 /// A JSON object whose members keep their order.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
@@ -58,6 +59,8 @@ pub struct CompiledTool {
     pub operation: String,
     /// The service it calls.
     pub service: Arc<Service>,
+    /// What callers have to show who may be anybody; absent where its spec asks for nothing.
+    pub gate: Option<GateId>,
 }
 
 impl CompiledTool {
@@ -70,6 +73,7 @@ impl CompiledTool {
         self.request == other.request
             && self.input.listed() == other.input.listed()
             && self.service.route == other.service.route
+            && self.gate == other.gate
             && same_endpoint
     }
 }

@@ -1,9 +1,15 @@
 //! A service as calls see it: its base URL and how to authenticate, resolved, or the reason why it cannot be called.
 
-use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+
+use secrecy::SecretString;
 use url::Url;
 
-use crate::error::CallError;
+use crate::{
+    credential::{Credential, Slot},
+    error::CallError,
+    mask::Mask,
+};
 
 /// A consumed service, resolved.
 #[derive(Debug)]
@@ -12,8 +18,8 @@ pub struct Service {
     pub namespace: String,
     /// Which kind of backend serves it.
     pub route: Route,
-    /// The environment variable that its credential comes from, where it comes from one.
-    pub credential_variable: Option<String>,
+    /// The places of a request that its credential fills, set or not: no argument goes there.
+    pub slots: Vec<Slot>,
     /// Where calls go, or what has to be set before any can be made.
     pub endpoint: Result<Endpoint, String>,
 }
@@ -27,64 +33,33 @@ pub enum Route {
     Remote,
 }
 
-/// Where the calls of a service go.
-#[derive(Debug)]
+/// Where the calls of a service go. Its `Debug` shows no secret.
 pub struct Endpoint {
     /// The base URL: `http` or `https`, without query, fragment and user information, without a slash at its end.
     pub base: Url,
     /// How calls authenticate.
     pub credential: Credential,
+    /// Secrets that stand in the base URL.
+    pub secrets: Vec<SecretString>,
 }
 
-/// A resolved credential and where it goes. Its `Debug` shows no secret.
-#[derive(Debug)]
-pub enum Credential {
-    /// Calls are anonymous.
-    None,
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(SecretString),
-    /// A header of any name.
-    Header(http::HeaderName, SecretString),
-    /// A query parameter.
-    Query(String, SecretString),
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = Mask::new(&self.secrets).text(self.base.as_str());
+        formatter.debug_struct("Endpoint").field("base", &base).field("credential", &self.credential).finish()
+    }
+}
+
+impl Endpoint {
+    /// Everything that no answer may repeat, at this moment.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        self.secrets.iter().cloned().chain(self.credential.secrets()).collect()
+    }
 }
 
 impl Service {
     /// Where calls go. Errors: [`CallError::Unconfigured`] with what has to be set.
     pub fn endpoint(&self) -> Result<&Endpoint, CallError> {
         self.endpoint.as_ref().map_err(|missing| CallError::Unconfigured(missing.clone()))
-    }
-}
-
-impl Credential {
-    /// Whether both are the same secret in the same place.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let same_place = match (self, other) {
-            (Self::None, Self::None) | (Self::Bearer(_), Self::Bearer(_)) => true,
-            (Self::Header(own, _), Self::Header(other, _)) => own == other,
-            (Self::Query(own, _), Self::Query(other, _)) => own == other,
-            _ => false,
-        };
-        let secret = |credential: &Self| credential.secret().map(|secret| secret.expose_secret().to_owned());
-        same_place && secret(self).map(zeroize::Zeroizing::new) == secret(other).map(zeroize::Zeroizing::new)
-    }
-
-    /// The secret itself.
-    pub fn secret(&self) -> Option<&SecretString> {
-        match self {
-            Self::None => None,
-            Self::Bearer(secret) | Self::Header(_, secret) | Self::Query(_, secret) => Some(secret),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_credential_is_not_printed() {
-        let credential = Credential::Bearer("canary-credential".into());
-        assert!(!format!("{credential:?}").contains("canary"));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::{self, CredentialReference, Options},
     diagnostic::{self, has_errors},
+    gateway::Gated,
     mcp::{self, McpServer, guard, http::HttpOptions},
     reload::{Reload, Snapshot},
     setup::{self, Open, Purpose, setup},
@@ -103,6 +104,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
+    let gated = set_up.gateway.gated();
     let server = McpServer::new(Arc::new(set_up.gateway));
     if let Some(reload) = reload {
         let server = server.clone();
@@ -119,6 +121,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             mcp::http::serve(server, listener, options, shutdown.clone()).await?;
         }
         None => {
+            if gated != Gated::Nothing {
+                tracing::info!("over stdio nothing is asked of the caller, although a spec asks for a credential");
+            }
             if std::io::stdin().is_terminal() {
                 tracing::info!("waiting for an MCP client on standard input; for HTTP give --http 127.0.0.1:7480");
             }

@@ -642,6 +642,14 @@ codes! {
     ///     authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
     /// ```
     InsecureBaseUri = "insecure-base-uri",
+    /// An OpenAPI document beside the specs cannot be read; no types are taken from it.
+    UnusableOpenApi = "unusable-openapi",
+    /// A base URL names a host of documentation, which serves nobody.
+    ExampleBaseUri = "example-base-uri",
+    /// A base URL ends in a slash, which is left out.
+    TrailingSlash = "trailing-slash",
+    /// A server asks its callers for a credential that stdio cannot carry.
+    StdioAuthentication = "stdio-authentication",
     /// The embedded backend was chosen for a service, but does not serve the operation.
     ///
     /// Every call of it will fail. Give `--backend NAMESPACE=remote` or a URL, or leave the operation out.

@@ -1,7 +1,7 @@
-//! Who may talk to the HTTP server at all: the bind check, and one middleware that looks at `Host`, `Origin`, the
-//! bearer token and the size of the body before anything else sees the request.
+//! Who may talk to the HTTP server at all, and what each caller may use: the bind check, and one middleware that looks at
+//! `Host`, `Origin`, credentials and the size of the body before anything else sees the request.
 //!
-//! Knows nothing of MCP. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route,
+//! The operator's own token opens everything; what a server of a spec asks for opens its tools. Knows nothing of MCP. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route,
 //! and the token, which the library leaves to its user.
 
 use std::{
@@ -21,10 +21,12 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request, uri::Authority};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use super::http::HttpOptions;
+use super::{credentials, http::HttpOptions};
+use crate::{
+    access::{self, Access, Gates, Shown},
+    gateway::Gated,
+};
 
 /// The largest request body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -88,6 +90,8 @@ pub(super) struct Guard {
     any_address: bool,
     origins: Vec<OriginRule>,
     loopback_origins: bool,
+    gates: Arc<Gates>,
+    gated: Gated,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +114,8 @@ struct OriginRule {
 pub(super) struct Refusal {
     status: StatusCode,
     message: &'static str,
-    challenge: Option<&'static str>,
+    /// What would be let in instead (RFC 9110, section 11.6.1).
+    challenges: Vec<&'static str>,
 }
 
 impl Guard {
@@ -137,7 +142,14 @@ impl Guard {
             any_address: address.ip().is_unspecified(),
             origins,
             loopback_origins: is_loopback(address.ip()),
+            gates: Arc::default(),
+            gated: Gated::Nothing,
         })
+    }
+
+    /// The same guard, which lets callers through to the tools behind these gates as well.
+    pub(super) fn with_gates(self, gates: Arc<Gates>, gated: Gated) -> Self {
+        Self { gates, gated, ..self }
     }
 
     /// The hosts, in the words of the MCP library; empty when the library cannot express them and has to let all pass.
@@ -161,15 +173,65 @@ impl Guard {
         loopback.chain(own).collect()
     }
 
-    /// Lets the request pass or not, and takes the caller's credentials out of it, so that no call can reach them.
+    /// Lets the request pass or not, notes what its caller may use, and takes the caller's credentials out of it, so that
+    /// no call can reach them.
     pub(super) fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         self.check_origin(&request.headers)?;
-        let token = self.check_token(&request.headers);
+        let slots = self.gates.slots();
+        let access = self.access(&credentials::shown(request, &slots));
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             request.headers.remove(name);
         }
-        token
+        credentials::take_out(request, &slots)?;
+        request.extensions.insert(access?);
+        Ok(())
+    }
+
+    /// What a caller may use who shows this.
+    fn access(&self, shown: &Shown) -> Result<Access, Refusal> {
+        let operator = self
+            .token
+            .as_ref()
+            .is_some_and(|token| bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())));
+        let opened = self.gates.opened_by(shown);
+        if operator {
+            return Ok(Access::Everything);
+        }
+        if !opened.is_empty() {
+            return Ok(Access::Through(Arc::new(opened)));
+        }
+        let shows_nothing = shown.bearer.is_none() && shown.basic.is_none() && shown.keys.is_empty();
+        match (&self.token, self.gated) {
+            (None, Gated::Nothing) => Ok(Access::Everything),
+            (None, Gated::Some) if shows_nothing => Ok(Access::nothing()),
+            (Some(_), _) if self.gates.is_empty() && shown.bearer.is_none() => {
+                Err(self.refusal(Refusal::NO_TOKEN, shown))
+            }
+            (Some(_), _) if self.gates.is_empty() => Err(self.refusal(Refusal::WRONG_TOKEN, shown)),
+            _ if shows_nothing => Err(self.refusal(Refusal::NO_CREDENTIAL, shown)),
+            _ => Err(self.refusal(Refusal::WRONG_CREDENTIAL, shown)),
+        }
+    }
+
+    /// A refusal with what would be let in.
+    fn refusal(&self, refusal: Refusal, shown: &Shown) -> Refusal {
+        let schemes = self.gates.schemes();
+        let mut challenges = Vec::new();
+        if self.token.is_some() || schemes.contains(&"Bearer") {
+            challenges.push(match shown.bearer {
+                Some(_) => r#"Bearer realm="keyglass", error="invalid_token""#,
+                None => r#"Bearer realm="keyglass""#,
+            });
+        }
+        if schemes.contains(&"Basic") {
+            challenges.push(r#"Basic realm="keyglass", charset="UTF-8""#);
+        }
+        if challenges.is_empty() {
+            // No scheme of the registry says this, and one has to be named.
+            challenges.push(r#"ApiKey realm="keyglass""#);
+        }
+        Refusal { challenges, ..refusal }
     }
 
     fn check_host(&self, request: &request::Parts) -> Result<(), Refusal> {
@@ -211,16 +273,6 @@ impl Guard {
             }
         }
         Ok(())
-    }
-
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(expected) = &self.token else { return Ok(()) };
-        let mut sent = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(sent), None) = (sent.next(), sent.next()) else { return Err(Refusal::NO_TOKEN) };
-        let Some(token) = bearer(sent) else { return Err(Refusal::NO_TOKEN) };
-        // Digests have one length, so the comparison tells neither the token's length nor where it differs.
-        let (expected, token) = (Sha256::digest(expected.expose_secret()), Sha256::digest(token));
-        if bool::from(expected.as_slice().ct_eq(token.as_slice())) { Ok(()) } else { Err(Refusal::WRONG_TOKEN) }
     }
 }
 
@@ -274,44 +326,56 @@ impl OriginRule {
 
 impl Refusal {
     const BAD_HOST: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenge: None };
+        Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenges: Vec::new() };
     const FOREIGN_HOST: Self = Self {
         status: StatusCode::FORBIDDEN,
         message: "this `Host` is not allowed; the operator can allow it with `--allow-host NAME`",
-        challenge: None,
+        challenges: Vec::new(),
     };
     const FOREIGN_ORIGIN: Self = Self {
         status: StatusCode::FORBIDDEN,
         message: "this `Origin` is not allowed; the operator can allow it with `--allow-origin ORIGIN`",
-        challenge: None,
+        challenges: Vec::new(),
     };
     const NO_TOKEN: Self = Self {
         status: StatusCode::UNAUTHORIZED,
         message: "a bearer token is needed: send `Authorization: Bearer …`",
-        challenge: Some(r#"Bearer realm="keyglass""#),
+        challenges: Vec::new(),
     };
     const WRONG_TOKEN: Self = Self {
         status: StatusCode::UNAUTHORIZED,
         message: "this bearer token is not the one of this server",
-        challenge: Some(r#"Bearer realm="keyglass", error="invalid_token""#),
+        challenges: Vec::new(),
     };
+    const NO_CREDENTIAL: Self = Self {
+        status: StatusCode::UNAUTHORIZED,
+        message: "a credential is needed: that of this server, or that of the spec whose tools are to be used",
+        challenges: Vec::new(),
+    };
+    const WRONG_CREDENTIAL: Self = Self {
+        status: StatusCode::UNAUTHORIZED,
+        message: "this credential opens no tools of this server",
+        challenges: Vec::new(),
+    };
+    pub(super) const BAD_TARGET: Self =
+        Self { status: StatusCode::BAD_REQUEST, message: "malformed request target", challenges: Vec::new() };
     const TOO_LARGE: Self = Self {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         message: "the request body is larger than 4 MiB",
-        challenge: None,
+        challenges: Vec::new(),
     };
     const TOO_SLOW: Self = Self {
         status: StatusCode::REQUEST_TIMEOUT,
         message: "the request body did not arrive within 30 s",
-        challenge: None,
+        challenges: Vec::new(),
     };
     const BROKEN_BODY: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "the request body could not be read", challenge: None };
+        Self { status: StatusCode::BAD_REQUEST, message: "the request body could not be read", challenges: Vec::new() };
 
     fn into_response(self) -> Response {
         let mut response = problem(self.status, self.message);
-        if let Some(challenge) = self.challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        for challenge in self.challenges {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }
@@ -369,12 +433,6 @@ async fn read_limited(body: Body) -> Result<Bytes, Refusal> {
         }
     }
     if length > MAX_BODY_BYTES { Err(Refusal::TOO_LARGE) } else { Ok(collected.freeze()) }
-}
-
-/// The token of `Bearer TOKEN` (RFC 6750, section 2.1); the scheme's name is not case-sensitive (RFC 9110).
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 /// `host` or `host:port`, the host in one spelling: lower case, without brackets and final dot.

@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     net::SocketAddr,
     sync::{
@@ -40,12 +40,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    McpServer,
+    Door, McpServer,
     drain::{GRACE, InFlight, LINGER},
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
 };
-use crate::http_server;
+use crate::{access::Access, http_server};
 
 /// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -98,7 +98,7 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped(shutdown.clone());
+    let server = server.scoped(shutdown.clone(), Door::Guarded);
     let abort = server.abort.clone();
     let in_flight = InFlight::default();
     let stop = CancellationToken::new();
@@ -143,7 +143,8 @@ fn router(
     in_flight: InFlight,
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
-    let entrance = Arc::new(Guard::new(address, options)?);
+    let gateway = &server.shared.gateway;
+    let entrance = Arc::new(Guard::new(address, options)?.with_gates(gateway.gates.clone(), gateway.gated()));
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(true)
         .with_json_response(true)
@@ -164,6 +165,7 @@ fn router(
         manager,
         opening: AtomicUsize::new(0),
         waiting: Mutex::default(),
+        owners: Mutex::default(),
         in_flight: in_flight.clone(),
         stop: stop.clone(),
     });
@@ -186,12 +188,18 @@ struct Front {
     opening: AtomicUsize,
     /// The session and the id of every request of a session that waits for its answer.
     waiting: Mutex<HashSet<(String, RequestId)>>,
+    /// What the caller may use who opened each session: nobody else may speak in it.
+    owners: Mutex<HashMap<String, Access>>,
     in_flight: InFlight,
     stop: CancellationToken,
 }
 
 async fn front_of_endpoint(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
     let accepted = Accepted::of(request.headers());
+    if !front.is_owner(&request) {
+        // As the library answers for a session that is not there.
+        return problem(StatusCode::NOT_FOUND, "no such session; open one with `initialize`");
+    }
     match *request.method() {
         Method::POST => front.post(accepted, request, next).await,
         Method::GET => {
@@ -214,7 +222,7 @@ impl Front {
         let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
             return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
         };
-        let session = parts.headers.get("mcp-session-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let session = session_of(&parts.headers);
         let envelope = serde_json::from_slice::<Envelope>(&body).unwrap_or_default();
         // A modern request names neither a session nor `initialize`, and passes both checks below.
         if envelope.method.as_deref() == Some("subscriptions/listen") && !accepted.event_stream {
@@ -251,7 +259,13 @@ impl Front {
             parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         }
         let is_json = media_type_is(&parts.headers, JSON);
+        let access = parts.extensions.get::<Access>().cloned();
         let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
+        if opening.is_some()
+            && let (Some(session), Some(access)) = (session_of(response.headers()), access)
+        {
+            self.remember(session, access).await;
+        }
         drop(opening);
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && is_json {
             // The library calls a body it cannot read an unsupported media type.
@@ -322,6 +336,28 @@ impl Front {
         // The set is whole after every statement made under the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Front {
+    /// Whether the session that a request names, if any, was opened by a caller of the same access.
+    fn is_owner(&self, request: &Request) -> bool {
+        let Some(session) = session_of(request.headers()) else { return true };
+        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is not known is not known to the library either.
+        owners.get(&session).is_none_or(|owner| request.extensions().get::<Access>() == Some(owner))
+    }
+
+    /// Notes who opened a session, and forgets those that have ended.
+    async fn remember(&self, session: String, access: Access) {
+        let open: HashSet<String> = self.manager.sessions.read().await.keys().map(|id| id.to_string()).collect();
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|session, _| open.contains(session));
+        owners.insert(session, access);
+    }
+}
+
+fn session_of(headers: &HeaderMap) -> Option<String> {
+    headers.get("mcp-session-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned())
 }
 
 /// What has to be known of a message before the library reads it.
@@ -476,6 +512,7 @@ mod tests {
             manager: Arc::default(),
             opening: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            owners: Mutex::default(),
             in_flight: InFlight::default(),
             stop: CancellationToken::new(),
         });

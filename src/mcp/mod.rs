@@ -6,6 +6,7 @@
 
 mod audience;
 mod convert;
+mod credentials;
 mod drain;
 pub mod guard;
 pub mod http;
@@ -27,8 +28,8 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-        ServerConfig, SubscriptionFilter, Tool,
+        Implementation, InitializeRequestParams, InitializeResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::audience::Audience;
 pub use self::convert::ERROR_META_KEY;
 use crate::{
+    access::Access,
     call::{self, CallContext},
     error::CallError,
     gateway::Gateway,
@@ -64,6 +66,16 @@ pub struct McpServer {
     leaving: CancellationToken,
     /// Whether the session has joined the audience.
     joined: Arc<AtomicBool>,
+    door: Door,
+}
+
+/// How callers come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Over a transport of their own, as whoever started the program.
+    Own,
+    /// Past a guard, which says what each may use. Without its word nothing behind a gate is open.
+    Guarded,
 }
 
 #[derive(Debug)]
@@ -86,6 +98,10 @@ impl Served {
         let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
         Self { gateway, listing }
     }
+
+    fn allows(&self, access: &Access, name: &str) -> bool {
+        self.gateway.tool(name).is_some_and(|tool| access.allows(tool.gate))
+    }
 }
 
 impl McpServer {
@@ -99,6 +115,7 @@ impl McpServer {
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
+            door: Door::Own,
         }
     }
 
@@ -121,13 +138,25 @@ impl McpServer {
 
     /// The same server for one transport: with its own switch to give up calls, so that one transport's end leaves the
     /// others alone.
-    fn scoped(&self, leaving: CancellationToken) -> Self {
-        Self { abort: self.abort.child_token(), leaving, ..self.for_session() }
+    fn scoped(&self, leaving: CancellationToken, door: Door) -> Self {
+        Self { abort: self.abort.child_token(), leaving, door, ..self.for_session() }
     }
 
     /// The same server for one session.
     fn for_session(&self) -> Self {
         Self { joined: Arc::default(), ..self.clone() }
+    }
+
+    /// What the caller of a request may use.
+    fn access(&self, context: &RequestContext<RoleServer>) -> Access {
+        let of_message = context.extensions.get::<Access>();
+        let of_request =
+            || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Access>());
+        match (of_message.or_else(of_request), self.door) {
+            (Some(access), _) => access.clone(),
+            (None, Door::Own) => Access::Everything,
+            (None, Door::Guarded) => Access::nothing(),
+        }
     }
 
     /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.
@@ -139,10 +168,11 @@ impl McpServer {
         }
     }
 
-    fn unknown_tool(&self, name: &str) -> ErrorData {
+    fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let served = self.served();
-        let message = match nearest(name, served.listing.keys().map(String::as_str)) {
+        let allowed = |name: &&str| served.allows(access, name);
+        let message = match nearest(name, served.listing.keys().map(String::as_str).filter(allowed)) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
@@ -150,19 +180,41 @@ impl McpServer {
     }
 }
 
-impl ServerHandler for McpServer {
-    fn get_info(&self) -> ServerConfig {
+impl McpServer {
+    fn info_for(&self, access: &Access) -> ServerConfig {
         let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(self.shared.info.clone());
-        match self.served().gateway.instructions() {
-            "" => config,
+        match self.served().gateway.instructions_for(access) {
+            instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
         }
     }
+}
 
-    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let access = match self.door {
+            Door::Own => Access::Everything,
+            Door::Guarded => Access::nothing(),
+        };
+        self.info_for(&access)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let info = self.info_for(&self.access(&context));
+        context.peer.set_peer_info(request.clone());
+        let mut result = self.negotiate_initialize(&request)?;
+        result.instructions = info.instructions;
+        Ok(result)
+    }
+
+    async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+        Ok(DiscoverResult::from_server_info(versions, self.info_for(&self.access(&context)))
             .with_ttl_ms(LISTING_TTL_MS)
             .with_cache_scope(CacheScope::Private))
     }
@@ -172,8 +224,9 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let access = self.access(&context);
         let served = self.served();
-        let listing = &served.listing;
+        let listing: Vec<&Tool> = served.listing.values().filter(|tool| served.allows(&access, &tool.name)).collect();
         let start = match request.and_then(|request| request.cursor) {
             None => 0,
             Some(cursor) => page_start(&cursor, listing.len()).ok_or_else(|| {
@@ -181,7 +234,9 @@ impl ServerHandler for McpServer {
             })?,
         };
         let end = start.saturating_add(PAGE);
-        let mut page = ListToolsResult::with_all_items(listing.values().skip(start).take(PAGE).cloned().collect());
+        let mut page = ListToolsResult::with_all_items(
+            listing.iter().skip(start).take(PAGE).map(|tool| (*tool).clone()).collect(),
+        );
         page.next_cursor = (end < listing.len()).then(|| page_cursor(end));
         if is_modern(&context) {
             // Private, because whoever lists tools may have needed a token for it.
@@ -232,10 +287,11 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let access = self.access(&context);
         let gateway = self.served().gateway.clone();
-        let Some(tool) = gateway.tool(&request.name) else {
-            return Err(self.unknown_tool(&request.name));
-        };
+        // A tool that the caller may not use is as unknown as one that is not there.
+        let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
+        let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
         let request_id = call::request_id().map_err(|error| {
             tracing::error!(%error, "no randomness for a request id");
             ErrorData::internal_error("no randomness available on this machine", None)

@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Query, State},
     response::{
         IntoResponse as _, Response, Sse,
@@ -27,7 +27,7 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use rmcp::{
     RoleServer,
-    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, GetExtensions as _, ServerJsonRpcMessage},
     service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct},
     transport::{Transport, TransportAdapterIdentity},
 };
@@ -41,7 +41,7 @@ use super::{
     guard::problem,
     http::{MAX_SESSIONS, unreadable},
 };
-use crate::random::random_hex;
+use crate::{access::Access, random::random_hex};
 
 /// Messages that may wait in a session, in each direction.
 const BACKLOG: usize = 16;
@@ -69,6 +69,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct Session {
+    /// What the caller may use who opened it: nobody else may speak in it.
+    access: Access,
     inbound: mpsc::Sender<ClientJsonRpcMessage>,
     last_message: Instant,
 }
@@ -86,7 +88,7 @@ pub(super) fn router(server: McpServer, in_flight: InFlight, stop: CancellationT
 }
 
 /// Opens a session and keeps its stream until the client leaves, falls silent, or the server stops.
-async fn open(State(sessions): State<Sessions>) -> Response {
+async fn open(State(sessions): State<Sessions>, Extension(access): Extension<Access>) -> Response {
     if sessions.0.stop.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the server is leaving");
     }
@@ -103,7 +105,7 @@ async fn open(State(sessions): State<Sessions>) -> Response {
             tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open; close one, or retry later");
         }
-        open.insert(id.clone(), Session { inbound, last_message: Instant::now() });
+        open.insert(id.clone(), Session { access, inbound, last_message: Instant::now() });
     }
     let ended = sessions.0.stop.child_token();
     let leave = Leave { sessions: sessions.clone(), id: id.clone(), _ended: ended.clone().drop_guard() };
@@ -133,14 +135,22 @@ async fn open(State(sessions): State<Sessions>) -> Response {
 }
 
 /// Takes one message into a session. The answer goes to the session's stream.
-async fn message(State(sessions): State<Sessions>, Query(query): Query<MessageQuery>, body: Bytes) -> Response {
-    let Some(inbound) = query.session_id.and_then(|id| sessions.touch(&id)) else {
+async fn message(
+    State(sessions): State<Sessions>,
+    Extension(access): Extension<Access>,
+    Query(query): Query<MessageQuery>,
+    body: Bytes,
+) -> Response {
+    let Some(inbound) = query.session_id.and_then(|id| sessions.touch(&id, &access)) else {
         return problem(StatusCode::NOT_FOUND, "no such session; open one with `GET /sse`");
     };
-    let message = match serde_json::from_slice::<ClientJsonRpcMessage>(&body) {
+    let mut message = match serde_json::from_slice::<ClientJsonRpcMessage>(&body) {
         Ok(message) => message,
         Err(error) => return unreadable(&error),
     };
+    if let ClientJsonRpcMessage::Request(request) = &mut message {
+        request.request.extensions_mut().insert(access);
+    }
     match inbound.try_send(message) {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(mpsc::error::TrySendError::Full(_)) => {
@@ -180,10 +190,10 @@ async fn serve(sessions: Sessions, id: String, channels: Channels, ended: Cancel
 }
 
 impl Sessions {
-    /// The way into a session, and a note that its client is there.
-    fn touch(&self, id: &str) -> Option<mpsc::Sender<ClientJsonRpcMessage>> {
+    /// The way into a session of a caller of this access, and a note that its client is there.
+    fn touch(&self, id: &str, access: &Access) -> Option<mpsc::Sender<ClientJsonRpcMessage>> {
         let mut open = self.lock();
-        let session = open.get_mut(id)?;
+        let session = open.get_mut(id).filter(|session| session.access == *access)?;
         session.last_message = Instant::now();
         Some(session.inbound.clone())
     }

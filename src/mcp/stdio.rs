@@ -14,7 +14,7 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    McpServer,
+    Door, McpServer,
     drain::{Draining, Ending, InFlight},
     lines::Lines,
 };
@@ -54,7 +54,7 @@ async fn serve_transport(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let leaving = shutdown.child_token();
-    let server = server.scoped(leaving.clone());
+    let server = server.scoped(leaving.clone(), Door::Own);
     let abort = server.abort.clone();
     let ending = Ending { stop_reading: shutdown, leaving, abort, in_flight: InFlight::default() };
     let transport = Draining::new(transport, ending);

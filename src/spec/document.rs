@@ -1,6 +1,7 @@
 //! One capability spec as written: version, description, variables and the sections of its capability.
 
 use super::{
+    binds::{self, Bind, ReadBind},
     consumes::{self, Consumes},
     exposes::{self, McpServer},
     flow::{self, Aggregate},
@@ -38,15 +39,6 @@ pub struct Info {
     pub title: Option<Spanned<String>>,
     /// What it is for.
     pub description: Option<Spanned<String>>,
-}
-
-/// A set of variables.
-#[derive(Clone, Debug)]
-pub struct Bind {
-    /// The prefix in templates: `{{NAMESPACE.VARIABLE}}`.
-    pub namespace: Spanned<String>,
-    /// Variable → name in the source, the environment.
-    pub keys: Vec<(Spanned<String>, Spanned<String>)>,
 }
 
 /// A document and what it imports.
@@ -118,10 +110,13 @@ fn read_sections(fields: &mut Fields<'_>, draft: &mut Draft, problems: &mut Vec<
         sections += usize::from(node.is_some());
         node.map(elements).unwrap_or_default()
     };
-    for named in entries(&["binds", "externalRefs"], fields) {
-        match imports::read(Section::Binds, named.node, problems) {
-            Some(import) => imports.extend(import),
-            None => document.binds.extend(read_bind(&named, problems)),
+    for (name, read) in [("binds", binds::read_bind as ReadBind), ("externalRefs", binds::read_reference)] {
+        for named in fields.named(&[name], problems) {
+            sections += 1;
+            match imports::read(Section::Binds, named.node, problems) {
+                Some(import) => imports.extend(import),
+                None => document.binds.extend(read(&named, problems)),
+            }
         }
     }
     for named in entries(&["consumes"], fields) {
@@ -230,29 +225,4 @@ fn read_info(node: &Node, problems: &mut Vec<Diagnostic>) -> Info {
     fields.skip(&["tags", "created", "modified", "version", "stakeholders", "personas", "related"]);
     fields.finish(problems);
     Info { title, description }
-}
-
-fn read_bind(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Bind> {
-    let mut fields = Fields::of(named.node, "an entry of `binds`", problems)?;
-    fields.skip(&["description"]);
-    fields.unsupported(&["location", "from"], problems);
-    let namespace = fields.required_text(&["namespace"], problems)?;
-    let keys = fields.node(&["keys"]);
-    fields.finish(problems);
-    let Some(Node { value: Value::Mapping(entries), .. }) = keys else {
-        let message = "an entry of `binds` needs `keys`, a map from variable to the name in its source";
-        problems.push(Diagnostic::error(Code::MissingField, namespace.span, message));
-        return None;
-    };
-    let keys = entries
-        .iter()
-        .map(|(key, node)| {
-            let source = match &node.value {
-                Value::String(text) => text.clone(),
-                _ => key.text.clone(),
-            };
-            (Spanned::new(key.text.clone(), key.span), Spanned::new(source, node.span))
-        })
-        .collect();
-    Some(Bind { namespace, keys })
 }

@@ -19,7 +19,7 @@ pub struct McpServer {
     pub imported_as: Option<String>,
     /// What the server is for, told to the client.
     pub description: Option<Spanned<String>>,
-    /// What callers have to show.
+    /// What callers have to show, over transports that can carry it.
     pub authentication: Option<Authentication>,
     /// The tools.
     pub tools: Vec<Tool>,
@@ -133,10 +133,16 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
         return None; // another surface over the same operations
     }
     let mut fields = Fields::of(node, "an exposed server", problems)?;
-    fields.skip(&["type", "port", "transport", "address", "display", "label", "name", "tags"]);
+    fields.skip(&["type", "port", "address", "display", "label", "name", "tags"]);
     let namespace = fields.text(&["namespace"], problems);
     let description = fields.text(&["description"], problems);
-    let authentication = fields.node(&["authentication"]).and_then(|node| auth::read(node, problems));
+    let authentication = fields.node(&["authentication"]).map(|node| auth::read_inbound(node, problems));
+    if let (Some(transport), Some(authentication)) = (fields.text(&["transport"], problems), &authentication)
+        && transport.value == "stdio"
+    {
+        let message = "nothing is asked of the caller over `stdio`; this holds over HTTP alone";
+        problems.push(Diagnostic::note(Code::StdioAuthentication, authentication.span, message));
+    }
     let tools = fields.named(&["tools"], problems);
     let resources = fields.named(&["resources"], problems);
     let prompts = fields.named(&["prompts"], problems);

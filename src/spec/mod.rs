@@ -4,6 +4,7 @@
 //! [catalog](crate::catalog) is compiled. A bad part is reported and left out; what stands beside it is kept.
 
 mod auth;
+mod binds;
 mod body;
 mod consumes;
 mod document;
@@ -27,10 +28,11 @@ use self::{
 };
 
 pub use self::{
-    auth::{Authentication, AuthenticationKind, Placement},
+    auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
+    binds::{Bind, BindSource},
     body::{Body, BodyKind, ParametersAs, Part},
     consumes::{Consumes, Operation},
-    document::{Bind, Document, Info},
+    document::{Document, Info},
     exposes::{Hints, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
     outputs::OutputParameter,

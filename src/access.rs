@@ -1,0 +1,217 @@
+//! Who may use which tools: what the servers of specs ask their callers to show, and what a caller may use who showed it.
+//!
+//! Must not know MCP nor specs. A gate whose credential is not known lets nobody in.
+
+use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::credential::{Credential, Slot};
+
+/// An exposed server that asks its callers for a credential, by the places of its document and of itself in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GateId {
+    /// The document's place in the workspace.
+    pub document: usize,
+    /// The server's place in the document.
+    pub server: usize,
+}
+
+/// What the gates of all servers ask for. A gate that is not among them lets nobody in.
+#[derive(Debug, Default)]
+pub struct Gates(BTreeMap<GateId, Credential>);
+
+/// What a caller may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Every tool.
+    Everything,
+    /// Tools behind no gate, and those behind these.
+    Through(Arc<BTreeSet<GateId>>),
+}
+
+/// What a caller shows.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// The token of `Authorization: Bearer …`.
+    pub bearer: Option<SecretString>,
+    /// User and password of `Authorization: Basic …`.
+    pub basic: Option<(SecretString, SecretString)>,
+    /// Headers and query parameters of the names that gates ask for.
+    pub keys: Vec<(Slot, SecretString)>,
+}
+
+impl Access {
+    /// Of a caller who showed nothing.
+    pub fn nothing() -> Self {
+        Self::Through(Arc::default())
+    }
+
+    /// Whether a tool may be used that stands behind this gate, or behind none.
+    pub fn allows(&self, gate: Option<GateId>) -> bool {
+        match (self, gate) {
+            (Self::Everything, _) | (_, None) => true,
+            (Self::Through(gates), Some(gate)) => gates.contains(&gate),
+        }
+    }
+}
+
+impl Gates {
+    /// Gates with what each asks for: a bearer token, keys, or a user with a password. Any other stays closed.
+    pub fn new(gates: impl IntoIterator<Item = (GateId, Credential)>) -> Self {
+        let opens = |credential: &Credential| {
+            matches!(credential, Credential::Bearer(_) | Credential::Keys(_) | Credential::Basic(_))
+        };
+        Self(gates.into_iter().filter(|(_, credential)| opens(credential)).collect())
+    }
+
+    /// Whether no gate can be opened.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The headers and query parameters that keys are asked for in.
+    pub fn slots(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = Vec::new();
+        for credential in self.0.values() {
+            if let Credential::Keys(keys) = credential {
+                slots.extend(
+                    keys.iter().map(|key| key.slot.clone()).filter(|slot| !slots.contains(slot)).collect::<Vec<_>>(),
+                );
+            }
+        }
+        slots
+    }
+
+    /// The schemes of `Authorization` that gates ask for.
+    pub fn schemes(&self) -> Vec<&'static str> {
+        let asks = |wanted: fn(&Credential) -> bool| self.0.values().any(wanted);
+        let bearer = asks(|credential| matches!(credential, Credential::Bearer(_))).then_some("Bearer");
+        let basic = asks(|credential| matches!(credential, Credential::Basic(_))).then_some("Basic");
+        bearer.into_iter().chain(basic).collect()
+    }
+
+    /// The gates that what was shown opens. Takes as long whatever is shown.
+    pub fn opened_by(&self, shown: &Shown) -> BTreeSet<GateId> {
+        let opened = self.0.iter().filter(|(_, credential)| bool::from(matches(credential, shown)));
+        opened.map(|(gate, _)| *gate).collect()
+    }
+}
+
+fn matches(asked: &Credential, shown: &Shown) -> Choice {
+    match asked {
+        Credential::Bearer(token) => is_secret(token.expose(), shown.bearer.as_ref()),
+        Credential::Basic(user) => {
+            let (name, password) =
+                shown.basic.as_ref().map_or((None, None), |(name, password)| (Some(name), Some(password)));
+            // The password of a user known by a key is empty.
+            let password = match user.password.expose() {
+                "" => is_same("", password),
+                expected => is_same(expected, password),
+            };
+            is_secret(user.name.expose(), name) & password
+        }
+        Credential::Keys(keys) => {
+            let key = |key: &crate::credential::Key| {
+                let mut shown = shown.keys.iter().filter(|(slot, _)| *slot == key.slot).map(|(_, value)| value);
+                match (shown.next(), shown.next()) {
+                    (first, None) => is_secret(key.value.expose(), first),
+                    _ => Choice::from(0), // two of them: which one is meant?
+                }
+            };
+            keys.iter().map(key).fold(Choice::from(u8::from(!keys.is_empty())), |all, one| all & one)
+        }
+        Credential::None | Credential::Digest(_) | Credential::OAuth2(_) => Choice::from(0),
+    }
+}
+
+/// Whether what was shown is the secret. Nothing is no secret.
+fn is_secret(expected: &str, shown: Option<&SecretString>) -> Choice {
+    is_same(expected, shown) & Choice::from(u8::from(!expected.is_empty()))
+}
+
+/// Digests have one length, so the comparison tells neither a secret's length nor where it differs.
+pub(crate) fn is_same(expected: &str, shown: Option<&SecretString>) -> Choice {
+    use secrecy::ExposeSecret as _;
+    let given = Choice::from(u8::from(shown.is_some()));
+    let shown = shown.map_or("", |shown| shown.expose_secret());
+    Sha256::digest(expected).as_slice().ct_eq(Sha256::digest(shown).as_slice()) & given
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+    use crate::credential::{Key, Secret, User};
+
+    fn gate(server: usize) -> GateId {
+        GateId { document: 0, server }
+    }
+
+    fn gates() -> Gates {
+        let key = |name: &'static str, value: &str| Key {
+            slot: Slot::Header(HeaderName::from_static(name)),
+            value: Secret::unnamed(value),
+        };
+        let query = Key { slot: Slot::Query("k".to_owned()), value: Secret::unnamed("canary-query") };
+        let user = |name: &str, password: &str| User {
+            name: Secret::unnamed(name),
+            password: Secret::unnamed(password),
+            secret_name: false,
+        };
+        Gates::new([
+            (gate(0), Credential::Bearer(Secret::unnamed("canary-a"))),
+            (gate(1), Credential::Keys(vec![key("x-a", "canary-1"), key("x-b", "canary-2")])),
+            (gate(2), Credential::Keys(vec![query])),
+            (gate(3), Credential::Basic(user("alice", "canary-pw"))),
+            (gate(4), Credential::Basic(user("canary-key", ""))),
+            (gate(5), Credential::Bearer(Secret::unnamed(""))),
+            (gate(6), Credential::None),
+            (gate(7), Credential::Bearer(Secret::unnamed("canary-a"))),
+        ])
+    }
+
+    #[test]
+    fn each_gate_opens_to_its_own_credential_alone() {
+        let header = |name: &'static str, value: &str| (Slot::Header(HeaderName::from_static(name)), value.into());
+        let keys = |keys: Vec<(Slot, SecretString)>| Shown { keys, ..Shown::default() };
+        let bearer = |token: &str| Shown { bearer: Some(token.into()), ..Shown::default() };
+        let basic =
+            |name: &str, password: &str| Shown { basic: Some((name.into(), password.into())), ..Shown::default() };
+        for (shown, expected) in [
+            (Shown::default(), &[][..]),
+            (bearer("canary-a"), &[0, 7]),
+            (bearer("canary-"), &[]),
+            (bearer(""), &[]),
+            (keys(vec![header("x-a", "canary-1")]), &[]),
+            (keys(vec![header("x-a", "canary-1"), header("x-b", "canary-2")]), &[1]),
+            (keys(vec![header("x-a", "canary-2"), header("x-b", "canary-1")]), &[]),
+            (keys(vec![header("x-a", "canary-1"), header("x-b", "canary-2"), header("x-b", "other")]), &[]),
+            (keys(vec![(Slot::Query("k".to_owned()), "canary-query".into())]), &[2]),
+            (basic("alice", "canary-pw"), &[3]),
+            (basic("alice", ""), &[]),
+            (basic("", "canary-pw"), &[]),
+            (basic("canary-key", ""), &[4]),
+            (basic("canary-key", "x"), &[]),
+        ] {
+            let opened: Vec<usize> = gates().opened_by(&shown).iter().map(|gate| gate.server).collect();
+            assert_eq!(opened, expected, "{shown:?}");
+            assert!(!format!("{shown:?} {:?}", gates()).contains("canary"));
+        }
+    }
+
+    #[test]
+    fn access_is_what_was_opened_and_what_has_no_gate() {
+        let some = Access::Through(Arc::new([gate(1)].into()));
+        for (access, open, own, other) in
+            [(Access::Everything, true, true, true), (some, true, true, false), (Access::nothing(), true, false, false)]
+        {
+            assert_eq!(access.allows(None), open);
+            assert_eq!(access.allows(Some(gate(1))), own);
+            assert_eq!(access.allows(Some(gate(2))), other);
+        }
+    }
+}

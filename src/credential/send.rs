@@ -1,0 +1,53 @@
+//! Sending a request with its credential, within the deadline of the call.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::time::Instant;
+
+use super::Credential;
+use crate::{
+    backend::{Backend, Limits},
+    error::CallError,
+};
+
+/// Sends a request with a credential, and holds the conversation that some kinds need, all within the limits. The status
+/// is not judged here.
+///
+/// Errors: those of [`Backend::send`]; [`CallError::Unconfigured`] for a secret that cannot be sent;
+/// [`CallError::Authorization`] where no token was issued.
+pub async fn send(
+    mut request: Request<Bytes>,
+    credential: &Credential,
+    backend: &Backend,
+    limits: &Limits,
+) -> Result<Response<Bytes>, CallError> {
+    let way = Way { backend, limits, deadline: Instant::now() + limits.timeout };
+    match credential {
+        Credential::Digest(digest) => digest.send(request, way).await,
+        Credential::OAuth2(oauth) => oauth.send(request, way).await,
+        _ => {
+            credential.apply(&mut request)?;
+            way.send(request).await
+        }
+    }
+}
+
+/// The way to a backend, for as long as the call lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    backend: &'a Backend,
+    limits: &'a Limits,
+    deadline: Instant,
+}
+
+impl Way<'_> {
+    /// Sends one request of the conversation.
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
+        self.within(self.backend.send(request, self.limits)).await?
+    }
+
+    /// Does something for as long as the call lasts.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, CallError> {
+        tokio::time::timeout_at(self.deadline, work).await.map_err(|_| CallError::Timeout(self.limits.timeout))
+    }
+}
