@@ -13,10 +13,8 @@ use crate::{
     backend::USER_AGENT,
     base_url::base_url,
     call,
-    catalog::{
-        CompiledTool, JsonObject,
-        service::{Credential, Endpoint, Route},
-    },
+    catalog::{CompiledTool, JsonObject, fill::Scope, service::Route},
+    credential::{Credential, Secret},
     error::CallError,
     mask::MASKED,
     random::random_hex,
@@ -39,26 +37,18 @@ pub enum Format {
 /// A request that would be sent.
 #[derive(Debug)]
 pub struct DryRun {
-    /// Holds stand-ins where it would hold a secret.
+    /// Without a credential, and with stand-ins where it would hold a secret argument.
     request: Request<Bytes>,
-    stand_ins: StandIns,
+    /// What stands in for secret arguments. Random, so that no other text looks like it.
+    stand_in: String,
+    credential: Credential,
     route: Route,
+    /// What would be done after it, a line each.
+    further: Vec<String>,
 }
 
-/// What a request is bound with in the place of secrets. Random, so that no other text looks like it.
-#[derive(Debug)]
-struct StandIns {
-    /// For secret arguments.
-    argument: String,
-    /// For the credential.
-    credential: String,
-    /// The environment variable the credential comes from.
-    variable: Option<String>,
-    /// The query parameter that holds the credential, as it stands in the URL.
-    query: Option<String>,
-}
-
-/// Binds a call without carrying it out.
+/// Binds a call without carrying it out. Of several steps the first request is shown; what the others send depends on
+/// answers.
 ///
 /// # Errors
 ///
@@ -68,48 +58,29 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
     tool.input.check(&arguments)?;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
-    let endpoint = tool.service.endpoint()?;
-    // What is wrong with the real values has to be said of them.
-    tool.request.bind(arguments, endpoint)?;
-
-    let random = || random_hex::<8>().map_err(|error| CallError::Internal(format!("no randomness: {error}")));
-    let mut stand_ins = StandIns {
-        argument: format!("argument{}", random()?),
-        credential: format!("credential{}", random()?),
-        variable: tool.service.credential_variable.clone(),
-        query: None,
+    let operations = tool.plan.operations();
+    let Some((first, others)) = operations.split_first() else {
+        return Err(CallError::Unconfigured("this tool sends no request: it gives fixed values back".to_owned()));
     };
-    let secret = SecretString::from(stand_ins.credential.as_str());
-    let endpoint = match tool.service.route {
+    let endpoint = first.service.endpoint()?;
+    let (base, credential) = match first.service.route {
         Route::Embedded => {
-            stand_ins.variable = None;
-            Endpoint { base: base_url(BACKEND_EXAMPLE).map_err(internal)?, credential: Credential::Bearer(secret) }
+            let base = base_url(BACKEND_EXAMPLE).map_err(|reason| CallError::Internal(reason.to_owned()))?;
+            (base, Credential::Bearer(Secret::new(SecretString::from(""), Some(format!("${PLACEHOLDER}")))))
         }
-        Route::Remote => {
-            let credential = match &endpoint.credential {
-                Credential::None => Credential::None,
-                Credential::Bearer(_) => Credential::Bearer(secret),
-                Credential::Header(name, _) => Credential::Header(name.clone(), secret),
-                Credential::Query(name, _) => Credential::Query(name.clone(), secret),
-            };
-            Endpoint { base: endpoint.base.clone(), credential }
-        }
+        Route::Remote => (endpoint.base.clone(), endpoint.credential.clone()),
     };
-    let masked = tool.input.replace_secrets(arguments, &stand_ins.argument);
-    let mut request = tool.request.bind(&masked, &endpoint)?;
-    if tool.service.route == Route::Remote {
+    // What is wrong with the real values has to be said of them.
+    first.request.bind(&Scope { arguments, answers: &Value::Null }, &base)?;
+    let random = random_hex::<8>().map_err(|error| CallError::Internal(format!("no randomness: {error}")))?;
+    let stand_in = format!("argument{random}");
+    let masked = tool.input.replace_secrets(arguments, &stand_in);
+    let mut request = first.request.bind(&Scope { arguments: &masked, answers: &Value::Null }, &base)?;
+    if first.service.route == Route::Remote {
         request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));
     }
-    let last = request.uri().query().and_then(|query| query.rsplit('&').next()).and_then(|pair| pair.split_once('='));
-    stand_ins.query = last.filter(|(_, value)| *value == stand_ins.credential).map(|(name, _)| name.to_owned());
-    if stand_ins.variable.as_deref().is_some_and(|name| !is_shell_name(name)) {
-        stand_ins.variable = None;
-    }
-    Ok(DryRun { request, stand_ins, route: tool.service.route })
-}
-
-fn internal(reason: &str) -> CallError {
-    CallError::Internal(reason.to_owned())
+    let further = others.iter().map(|operation| operation.name.clone()).collect();
+    Ok(DryRun { request, stand_in, credential, route: first.service.route, further })
 }
 
 impl DryRun {
@@ -122,15 +93,16 @@ impl DryRun {
     }
 
     fn http(&self) -> String {
-        let masked =
-            |text: &str| text.replace(&self.stand_ins.argument, MASKED).replace(&self.stand_ins.credential, MASKED);
+        let mut request = self.request.clone();
+        self.credential.apply_masked(&mut request);
+        let masked = |text: &str| text.replace(&self.stand_in, MASKED);
         let mut text = self.notes();
-        text.push_str(&format!("{} {}\n", self.request.method(), masked(&self.request.uri().to_string())));
-        for (name, value) in self.headers() {
+        text.push_str(&format!("{} {}\n", request.method(), masked(&request.uri().to_string())));
+        for (name, value) in headers(&request) {
             text.push_str(&format!("{name}: {}\n", masked(&value)));
         }
         text.push_str(&format!("{}: [new for each call]\n", call::REQUEST_ID));
-        if !self.request.body().is_empty() {
+        if !request.body().is_empty() {
             text.push_str(&format!("\n{}\n", masked(&self.body())));
         }
         text
@@ -146,20 +118,17 @@ impl DryRun {
             Method::HEAD if body.is_empty() => words.push("--head".to_owned()),
             ref method => words.push(format!("--request {method}")),
         }
-        let mut url = self.request.uri().to_string();
-        let mut credential = None;
-        if let Some(name) = &self.stand_ins.query {
-            let pair = format!("{name}={}", self.stand_ins.credential);
-            url.truncate(url.len().saturating_sub(pair.len() + 1)); // with its `?` or `&`
-            notes.push_str("# --url-query encodes the credential; it needs curl 7.87\n");
-            credential = Some(format!("--url-query {}", self.word(&pair)));
-        }
-        if url.contains(['[', ']', '{', '}']) || url.contains(&self.stand_ins.argument) {
+        let url = self.request.uri().to_string();
+        if url.contains(['[', ']', '{', '}']) || url.contains(&self.stand_in) {
             words.push("--globoff".to_owned());
         }
         words.push(self.word(&url));
+        let credential = self.credential.curl();
+        if credential.iter().any(|option| option.starts_with("--url-query")) {
+            notes.push_str("# --url-query encodes the credential; it needs curl 7.87\n");
+        }
         words.extend(credential);
-        for (name, value) in self.headers() {
+        for (name, value) in headers(&self.request) {
             // A header without a value ends in a semicolon, or curl would take it for one to leave out.
             let line = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
             words.push(format!("--header {}", self.word(&line)));
@@ -182,35 +151,22 @@ impl DryRun {
 
     /// Comments that go before the request.
     fn notes(&self) -> String {
-        match self.route {
+        let mut notes = match self.route {
             Route::Embedded => {
                 "# to the backend built into keyglass, as `keyglass backend --listen 127.0.0.1:8080` serves it\n"
                     .to_owned()
             }
             Route::Remote => String::new(),
+        };
+        if !self.further.is_empty() {
+            notes.push_str(&format!("# the first of several; then, depending on its answer: {}\n", self.further.join(", ")));
         }
+        notes
     }
 
-    /// One word of a POSIX shell (IEEE 1003.1, section 2.2): in single quotes, the credential as a variable in double
-    /// ones.
+    /// One word of a POSIX shell (IEEE 1003.1, section 2.2), in single quotes.
     fn word(&self, text: &str) -> String {
-        let text = text.replace(&self.stand_ins.argument, MASKED);
-        let variable = self.stand_ins.variable.as_deref().unwrap_or(PLACEHOLDER);
-        let pieces: Vec<&str> = text.split(self.stand_ins.credential.as_str()).collect();
-        let plain = |piece: &&str| !piece.contains(['"', '$', '`', '\\', '!']);
-        if pieces.len() > 1 && pieces.iter().all(plain) && pieces.iter().skip(1).all(|piece| ends_name(piece)) {
-            return format!("\"{}\"", pieces.join(&format!("${variable}")));
-        }
-        let quoted = pieces.iter().map(|piece| match *piece {
-            "" if pieces.len() > 1 => String::new(),
-            piece => format!("'{}'", piece.replace('\'', r"'\''")),
-        });
-        quoted.collect::<Vec<_>>().join(&format!("\"${variable}\""))
-    }
-
-    fn headers(&self) -> impl Iterator<Item = (&str, String)> {
-        let headers = self.request.headers().iter();
-        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        format!("'{}'", text.replace(&self.stand_in, MASKED).replace('\'', r"'\''"))
     }
 
     fn body(&self) -> String {
@@ -218,38 +174,28 @@ impl DryRun {
     }
 }
 
-/// Whether a text behind `$NAME` leaves the name as it is.
-fn ends_name(text: &str) -> bool {
-    !text.starts_with(|character: char| character == '_' || character.is_ascii_alphanumeric())
-}
-
-/// Whether a shell can refer to a variable of this name.
-fn is_shell_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && !name.contains(|character: char| ends_name(character.encode_utf8(&mut [0; 4])))
+fn headers(request: &Request<Bytes>) -> impl Iterator<Item = (&str, String)> {
+    let headers = request.headers().iter();
+    headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
-    use http::HeaderValue;
     use proptest::prelude::*;
     use url::Url;
 
     use super::*;
+    use crate::credential::{Key, Slot};
 
     const CANARY: &str = "canary$(id)`id`\"'\\ !-9c1e";
 
-    fn dry_run_of(request: Request<Bytes>, query: Option<&str>) -> DryRun {
-        let stand_ins = StandIns {
-            argument: "argument0123456789abcdef".to_owned(),
-            credential: "credential0123456789abcdef".to_owned(),
-            variable: Some("PETS_TOKEN".to_owned()),
-            query: query.map(str::to_owned),
-        };
-        DryRun { request, stand_ins, route: Route::Remote }
+    fn dry_run_of(request: Request<Bytes>, slot: Slot) -> DryRun {
+        let value = Secret::new("canary-value".into(), Some("$PETS_TOKEN".to_owned()));
+        let credential = Credential::Keys(vec![Key { slot, value }]);
+        let stand_in = "argument0123456789abcdef".to_owned();
+        DryRun { request, stand_in, credential, route: Route::Remote, further: Vec::new() }
     }
 
     /// What a POSIX shell makes of the words behind `curl`.
@@ -269,19 +215,18 @@ mod tests {
             path in "[^\\p{C}\\p{Z}]{0,20}|[!'()*$\\[\\]&;{}~]{1,12}",
             header in "[ -~]{0,20}",
             body in "[^\\x00]{0,40}|[\"'$`\\\\\n@!]{1,20}",
-            prefix in "|Bearer |[ -~]{1,6}",
             method in prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "HEAD"]),
         ) {
             let url = Url::parse("https://host.test/v1/").expect("a URL").join(&format!("./{path}")).expect("a URL");
             let header = header.trim();
             let request = Request::builder().method(method).uri(url.as_str()).header("x-pet", header);
-            let credential = HeaderValue::from_str(&format!("{prefix}credential0123456789abcdef")).expect("a value");
-            let Ok(request) = request.header("authorization", credential).body(Bytes::from(body.clone())) else {
+            let Ok(request) = request.body(Bytes::from(body.clone())) else {
                 return Ok(()); // not every URL is one to the HTTP library
             };
             let uri = request.uri().to_string();
-            let line = dry_run_of(request, None).to_text(Format::Curl);
-            prop_assert!(!line.contains("credential0123456789abcdef"));
+            let slot = Slot::Header(http::HeaderName::from_static("x-key"));
+            let line = dry_run_of(request, slot).to_text(Format::Curl);
+            prop_assert!(!line.contains("canary-value"));
             let words = words(&line);
             let behind = |option: &str| {
                 let found = words.iter().enumerate().filter(|(_, word)| *word == option);
@@ -290,29 +235,19 @@ mod tests {
             prop_assert!(words.contains(&uri), "{:?} lacks {}", words, uri);
             let expected = if header.is_empty() { "x-pet;".to_owned() } else { format!("x-pet: {header}") };
             prop_assert!(behind("--header").contains(&expected), "{:?}", words);
-            prop_assert!(behind("--header").contains(&format!("authorization: {prefix}{CANARY}")), "{:?}", words);
+            prop_assert!(behind("-H").contains(&format!("x-key: {CANARY}")), "{:?}", words);
             prop_assert_eq!(behind("--data-raw"), if body.is_empty() { vec![] } else { vec![body] });
         }
     }
 
     #[test]
     fn a_credential_in_the_query_is_encoded_by_curl() {
-        for (url, rest) in [
-            ("https://host.test/pets?key=credential0123456789abcdef", "https://host.test/pets"),
-            ("https://host.test/pets?a=b&key=credential0123456789abcdef", "https://host.test/pets?a=b"),
-        ] {
+        for url in ["https://host.test/pets", "https://host.test/pets?a=b"] {
             let request = Request::get(url).body(Bytes::new()).expect("a request");
-            let run = dry_run_of(request, Some("key"));
-            assert_eq!(words(&run.to_text(Format::Curl)), [rest, "--url-query", &format!("key={CANARY}")]);
+            let run = dry_run_of(request, Slot::Query("key".to_owned()));
+            assert_eq!(words(&run.to_text(Format::Curl)), [url, "--url-query", &format!("key={CANARY}")]);
             let text = run.to_text(Format::Http);
-            assert!(text.contains("key=[masked]\n") && !text.contains("0123456789abcdef"), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_that_a_shell_cannot_refer_to_are_known() {
-        for (name, is_name) in [("A", true), ("_a1", true), ("", false), ("1A", false), ("A-B", false), ("Ä", false)] {
-            assert_eq!(is_shell_name(name), is_name, "{name}");
+            assert!(text.contains("key=[masked]\n") && !text.contains("canary-value"), "{text}");
         }
     }
 }

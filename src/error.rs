@@ -90,6 +90,19 @@ pub enum CallError {
         /// The answer as compact JSON, masked.
         answer: String,
     },
+    /// One of several steps failed.
+    #[error("the step `{step}` failed{}: {error}", after(.done))]
+    Step {
+        /// The step.
+        step: String,
+        /// The steps that were carried out before it, in order.
+        done: Vec<String>,
+        /// What went wrong.
+        error: Box<CallError>,
+    },
+    /// The answer of a step is nothing that the steps after it can work with.
+    #[error("the backend's answer is {0}; tell the operator that the spec and the service do not fit, a retry will not help")]
+    Unusable(&'static str),
     /// The client gave the call up, or the server is leaving.
     #[error("the call was cancelled before the backend answered; it may or may not have been carried out")]
     Cancelled,
@@ -108,6 +121,15 @@ pub struct ArgumentProblem {
 }
 
 impl CallError {
+    /// The failure of a step, behind those that were carried out.
+    pub fn in_step(step: &str, done: &[String], error: Self) -> Self {
+        match error {
+            // Nothing of the kind depends on the step, and arguments are the tool's.
+            Self::Cancelled | Self::Internal(_) => error,
+            error => Self::Step { step: step.to_owned(), done: done.to_vec(), error: Box::new(error) },
+        }
+    }
+
     /// A short, stable name of the kind of failure, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -122,6 +144,8 @@ impl CallError {
             Self::Oversized(_) => "oversized",
             Self::Decode { .. } => "decode",
             Self::Shape { .. } => "shape",
+            Self::Step { error, .. } => error.kind(),
+            Self::Unusable(_) => "unusable",
             Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }
@@ -131,6 +155,7 @@ impl CallError {
     pub fn status(&self) -> Option<http::StatusCode> {
         match self {
             Self::Status { status, .. } | Self::Redirect { status } | Self::Decode { status, .. } => Some(*status),
+            Self::Step { error, .. } => error.status(),
             _ => None,
         }
     }
@@ -155,6 +180,11 @@ pub enum Repetition {
     Harmless,
     /// It may have its effect twice.
     Harmful,
+}
+
+fn after(done: &[String]) -> String {
+    let names: Vec<String> = done.iter().map(|step| format!("`{step}`")).collect();
+    if names.is_empty() { String::new() } else { format!(" after {} had been carried out", names.join(", ")) }
 }
 
 /// Statuses that say the request was turned away for now, before anything was done.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     access::{Access, GateId, Gates},
-    backend::{Backend, Limits},
+    backend::{Backends, Limits},
     call::{self, CallContext, CallOutput, Environment},
-    catalog::{Catalog, CompiledTool, JsonObject, service::Route},
+    catalog::{Catalog, CompiledTool, JsonObject},
     clock::Clock,
     error::CallError,
 };
@@ -43,15 +43,6 @@ pub enum Gated {
     Some,
     /// All.
     Everything,
-}
-
-/// The backends in use; one that no service needs is absent.
-#[derive(Clone, Debug, Default)]
-pub struct Backends {
-    /// The one built in.
-    pub embedded: Option<Backend>,
-    /// The HTTP client.
-    pub remote: Option<Backend>,
 }
 
 impl Gateway {
@@ -98,15 +89,7 @@ impl Gateway {
         arguments: JsonObject,
         context: &CallContext,
     ) -> Result<CallOutput, CallError> {
-        let backend = match tool.service.route {
-            Route::Embedded => self.backends.embedded.as_ref(),
-            Route::Remote => self.backends.remote.as_ref(),
-        };
-        let Some(backend) = backend else {
-            tool.service.endpoint()?; // a backend that no service can use is not open
-            return Err(CallError::Internal(format!("no backend is open for `{}`", tool.service.namespace)));
-        };
-        let environment = Environment { backend, limits: self.limits, clock: self.clock };
+        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
         call::call(tool, arguments, environment, context).await
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use crate::{
     access::GateId,
-    backend::{Backend, Remote, embedded},
+    backend::{Backend, Backends, Remote, embedded},
     base_url,
-    catalog::{self, service::Route},
+    catalog::{self, compile::Parts, join::Joiner, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
-    gateway::{self, Backends, Gateway},
+    gateway::{self, Gateway},
     schema::SchemaStore,
-    services::{Choices, Resolution, Secrets, choice::Choice, inbound, variables::Variables},
+    services::{Choices, Resolution, choice::Choice, inbound},
     spec::{self, Workspace},
+    variables::{Secrets, Variables},
 };
 
 /// How far to go.
@@ -103,7 +104,20 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     diagnostics.extend(problems);
     let (gates, problems) = inbound::gates(&workspace, &variables, resolution.secrets);
     diagnostics.extend(problems);
-    let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
+    let folders = settings.schemas.iter().filter_map(|source| match source {
+        spec::Source::Path(path) => Some(path.clone()),
+        spec::Source::Shipped { .. } => None,
+    });
+    let mut joiner = Joiner::new(&folders.collect::<Vec<_>>());
+    let (catalog, problems) = catalog::compile(Parts {
+        workspace: &workspace,
+        services: &services,
+        variables: &variables,
+        schemas: &mut schemas,
+        joiner: &mut joiner,
+        sources: &mut sources,
+    });
+    diagnostics.extend(joiner.take_problems());
     diagnostics.extend(problems);
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));

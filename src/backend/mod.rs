@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 pub use self::remote::{Remote, USER_AGENT};
-use crate::error::CallError;
+use crate::{catalog::service::Route, error::CallError};
 
 /// The limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,25 @@ pub enum Backend {
     Remote(Remote),
     /// To a router in this process; the host that the request names means nothing to it.
     Embedded(Router),
+}
+
+/// The backends in use; one that no service needs is absent.
+#[derive(Clone, Debug, Default)]
+pub struct Backends {
+    /// The one built in.
+    pub embedded: Option<Backend>,
+    /// The HTTP client.
+    pub remote: Option<Backend>,
+}
+
+impl Backends {
+    /// The one for a route.
+    pub fn of(&self, route: Route) -> Option<&Backend> {
+        match route {
+            Route::Embedded => self.embedded.as_ref(),
+            Route::Remote => self.remote.as_ref(),
+        }
+    }
 }
 
 impl Backend {

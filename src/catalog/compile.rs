@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -17,16 +18,17 @@ use super::{
     names,
     plan::{Plan, Shaping},
     resolve::Names,
-    variable::Variables,
     wiring::Arguments,
 };
 use crate::{
+    access::GateId,
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     schema::SchemaStore,
     spec::{
         self, Action, Aggregate, Consumes, Document, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool,
         Workspace,
     },
+    variables::Variables,
 };
 
 /// The resolved services: document (its place in the workspace) and namespace → service.
@@ -100,6 +102,8 @@ pub(super) struct Scene<'a> {
     pub(super) index: usize,
     consumes: Vec<&'a Consumes>,
     aggregates: &'a [Aggregate],
+    /// The gate before the server whose tools are compiled.
+    gate: Option<GateId>,
     /// How often each operation was called so far, for operations that share a name.
     calls: BTreeMap<String, usize>,
 }
@@ -109,9 +113,10 @@ impl Compiler<'_> {
         let Document { file: _, version: _, info: _, binds: _, consumes, aggregates, servers, standalone: _ } = document;
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut scene = Scene { index, consumes, aggregates, calls: BTreeMap::new() };
+        let mut scene = Scene { index, consumes, aggregates, gate: None, calls: BTreeMap::new() };
         let mut tools = Vec::new();
-        for server in servers {
+        for (position, server) in servers.iter().enumerate() {
+            scene.gate = server.authentication.as_ref().map(|_| GateId { document: index, server: position });
             for tool in &server.tools {
                 tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
@@ -129,6 +134,9 @@ impl Compiler<'_> {
     ) -> Vec<(CompiledTool, Spanned<String>)> {
         let mut tools = Vec::new();
         let mut namespaces = BTreeSet::new();
+        // A spec that asks its callers for something asks for it on every way to its operations.
+        let gated = document.servers.iter().position(|server| server.authentication.is_some());
+        let gate = gated.map(|server| GateId { document: index, server });
         let left_out: BTreeSet<&str> =
             document.servers.iter().flat_map(|server| &server.left_out).map(String::as_str).collect();
         for consumed in &document.consumes {
@@ -155,7 +163,7 @@ impl Compiler<'_> {
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None);
                 let shaped = self.answer(&[], Some(target));
-                let draft = Draft { tool: &tool, arguments, plan, hints, description: described };
+                let draft = Draft { tool: &tool, arguments, plan, hints, description: described, gate };
                 if let Some(compiled) = shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
                     tools.push((compiled, tool.name));
                 }
@@ -337,7 +345,7 @@ impl Compiler<'_> {
             Plan::Call(_) => self.answer(outputs, target)?,
             Plan::Steps(_) | Plan::Mock(_) => self.composed(outputs)?,
         };
-        self.finish(Draft { tool, arguments, plan, hints, description }, shaped, before)
+        self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
     }
 
     /// The arguments that a tool declares itself.
@@ -378,9 +386,9 @@ impl Compiler<'_> {
     }
 
     fn finish(&mut self, draft: Draft<'_>, shaped: (Shaping, OutputSchema), before: usize) -> Option<CompiledTool> {
-        let Draft { tool, arguments, plan, hints, description } = draft;
+        let Draft { tool, arguments, plan, hints, description, gate } = draft;
         let Tool { name, title, span, .. } = tool;
-        let input = match InputSchema::new(arguments.list) {
+        let input = match InputSchema::new(&arguments.list) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
@@ -401,6 +409,7 @@ impl Compiler<'_> {
             output,
             plan,
             shaping,
+            gate,
         })
     }
 
@@ -435,10 +444,12 @@ impl Compiler<'_> {
     /// What an OpenAPI document or a JSON Schema beside the spec says of an operation.
     pub(super) fn join(&mut self, target: Target<'_>) -> Option<Joined> {
         let Target { index: _, consumes, operation } = target;
+        let spec = self.sources.name(operation.span.file).to_owned();
         let wanted = Wanted {
-            spec: operation.span.file,
+            spec: Path::new(&spec),
+            namespace: &consumes.namespace.value,
             base_uri: consumes.base_uri.as_ref().map(|base| base.value.as_str()),
-            name: &operation.name.value,
+            operation: &operation.name.value,
             method: &operation.method.value,
             path: &operation.path.value,
         };
@@ -481,6 +492,7 @@ struct Draft<'a> {
     plan: Plan,
     hints: Hints,
     description: String,
+    gate: Option<GateId>,
 }
 
 /// The tool of an operation that no tool calls.

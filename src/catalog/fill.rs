@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{JsonObject, variable::Variable};
-use crate::{error::CallError, jsonpath::JsonPath};
+use super::JsonObject;
+use crate::{error::CallError, jsonpath::JsonPath, variables::Variable};
 
 /// What fills a slot.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,12 +212,11 @@ mod tests {
 
     #[test]
     fn a_missing_variable_says_what_to_set() {
-        let variable = Variable { name: "V".to_owned(), value: Err("set `V`".to_owned()), sensitive: false };
+        let variable = |value| Variable { name: "V".to_owned(), value, sensitive: true, from_environment: true };
         let scope = Scope { arguments: &JsonObject::new(), answers: &Value::Null };
-        let fill = Fill::Text(vec![Fill::Variable(variable)]);
+        let fill = Fill::Text(vec![Fill::Variable(variable(Err("set `V`".to_owned())))]);
         assert_eq!(fill.value(&scope).expect_err("missing").to_string(), "set `V`");
-        let set = Variable { name: "V".to_owned(), value: Ok("canary".into()), sensitive: true };
-        let fill = Fill::List(vec![Fill::Variable(set)]);
+        let fill = Fill::List(vec![Fill::Variable(variable(Ok("canary".into())))]);
         assert!(!format!("{fill:?}").contains("canary"));
         assert_eq!(fill.secrets().len(), 1);
     }

@@ -18,12 +18,12 @@ use crate::{
 
 impl Compiler<'_> {
     /// The steps of a tool or flow, and what a client may assume about all of them together.
-    pub(super) fn steps<'a>(
+    pub(super) fn steps<'a: 'n, 'n>(
         &mut self,
         steps: &'a [spec::Step],
         mappings: &'a [Mapping],
         stated: &spec::Hints,
-        mut names: Names<'a>,
+        mut names: Names<'n>,
         arguments: &mut Arguments,
         scene: &mut Scene<'a>,
     ) -> Option<(Steps, Hints)> {
@@ -51,18 +51,18 @@ impl Compiler<'_> {
         sound.then_some((Steps { steps: compiled, mappings }, hints))
     }
 
-    fn step<'a>(
+    fn step<'a: 'n, 'n>(
         &mut self,
         step: &'a spec::Step,
         stated: &spec::Hints,
-        names: &Names<'a>,
+        names: &Names<'n>,
         arguments: &mut Arguments,
         scene: &mut Scene<'a>,
     ) -> Option<(Option<Hints>, Step)> {
         match &step.kind {
             StepKind::Call { call, with } => {
                 let target = self.target(scene, call)?;
-                let mut names = names.clone();
+                let mut names: Names<'n> = names.clone();
                 self.with(with, &[], &mut names, target);
                 let operation = self.operation(target, names, arguments)?;
                 Some((Some(self.hints(stated, target)), Step::Call(Box::new(operation))))

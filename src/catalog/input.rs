@@ -87,6 +87,16 @@ impl InputSchema {
         Ok(Self { listed: schema(true), full, validator, has_secrets })
     }
 
+    /// How many arguments there are.
+    pub fn len(&self) -> usize {
+        self.listed.get("properties").and_then(Value::as_object).map_or(0, serde_json::Map::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The schema as clients see it: an object schema without references.
     pub fn listed(&self) -> &JsonObject {
         &self.listed

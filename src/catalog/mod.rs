@@ -2,30 +2,39 @@
 //!
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
+pub mod body;
 pub mod compile;
+mod body_wiring;
+mod collected;
 mod explain;
+pub mod fill;
+mod flow;
 pub mod hints;
 pub mod input;
 pub mod join;
 pub mod names;
 pub mod output;
+pub mod path;
+pub mod plan;
 pub mod request;
+mod resolve;
 mod secrets;
 pub mod service;
-pub mod template;
+pub mod shape;
+mod shaping;
+mod typing;
 mod wiring;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-
-use crate::schema::validator_options;
 
 pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
     service::Service,
 };
-use crate::access::GateId;
+use self::plan::{Plan, Shaping};
+use crate::{access::GateId, schema::validator_options};
 
 /// A JSON object whose members keep their order.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
@@ -53,29 +62,12 @@ pub struct CompiledTool {
     pub input: InputSchema,
     /// The result.
     pub output: OutputSchema,
-    /// The request it makes.
-    pub request: RequestTemplate,
-    /// The operation as the spec writes it: `METHOD /path/{placeholder}`.
-    pub operation: String,
-    /// The service it calls.
-    pub service: Arc<Service>,
-    /// What callers have to show who may be anybody; absent where its spec asks for nothing.
+    /// What it does.
+    pub plan: Plan,
+    /// What is made of the answer.
+    pub shaping: Shaping,
+    /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
-}
-
-impl CompiledTool {
-    /// Whether both tools send the same request to the same place for the same arguments.
-    fn makes_same_request(&self, other: &Self) -> bool {
-        let same_endpoint = match (&self.service.endpoint, &other.service.endpoint) {
-            (Ok(own), Ok(other)) => own.base == other.base && own.credential.is_same(&other.credential),
-            _ => self.service.namespace == other.service.namespace,
-        };
-        self.request == other.request
-            && self.input.listed() == other.input.listed()
-            && self.service.route == other.service.route
-            && self.gate == other.gate
-            && same_endpoint
-    }
 }
 
 impl Catalog {

@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::{
     fill::Fill,
     names,
-    template::{self, Piece},
-    variable::{Variable, Variables},
 };
 use crate::{
     jsonpath::JsonPath,
     spec::{
         InputParameter, Spanned,
+        template::{self, Piece},
         yaml::{self, Node},
     },
+    variables::Variables,
 };
 
 /// Prefixes of references to arguments in published specs; what follows is the whole name.
@@ -169,10 +169,7 @@ impl<'a> Names<'a> {
             return fill;
         }
         if let Some(variable) = self.variables.find(self.document, name) {
-            return Fill::Variable(variable.clone());
-        }
-        if let Some(source) = name.strip_prefix("env.") {
-            return Fill::Variable(unknown(source));
+            return Fill::Variable(variable);
         }
         self.argument(name)
     }
@@ -195,8 +192,7 @@ impl<'a> Names<'a> {
         match (&parameter.value, parameter.place()) {
             (Some(value), _) => others.text(&value.value),
             (None, Some(crate::spec::Location::Environment)) => {
-                let variable = self.variables.find(self.document, name);
-                Fill::Variable(variable.cloned().unwrap_or_else(|| unknown(name)))
+                Fill::Variable(self.variables.find_anywhere(self.document, name))
             }
             (None, _) => self.argument(name),
         }
@@ -205,8 +201,7 @@ impl<'a> Names<'a> {
     /// The argument, variable or answer that a whole text refers to.
     pub(super) fn reference(&self, text: &str) -> Option<Fill> {
         if let Some(name) = text.strip_prefix("$secrets.") {
-            let variable = self.variables.find(self.document, name);
-            return Some(Fill::Variable(variable.cloned().unwrap_or_else(|| unknown(name))));
+            return Some(Fill::Variable(self.variables.find_anywhere(self.document, name)));
         }
         if let Some(rest) = text.strip_prefix("$.").or_else(|| text.strip_prefix("$this."))
             && let Some(answer) = self.answer(rest)
@@ -246,11 +241,6 @@ fn literal(fill: &Fill) -> Option<Value> {
     }
 }
 
-fn unknown(source: &str) -> Variable {
-    let missing = format!("the operator must set the environment variable `{source}` and start keyglass again");
-    Variable { name: source.to_owned(), value: Err(missing), sensitive: true }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -263,7 +253,7 @@ mod tests {
 
     #[test]
     fn references_are_the_whole_name() {
-        let variables = Variables::default();
+        let variables = Variables::none();
         let mut names = Names::new(0, &variables, vec!["pets-mcp"]);
         names.steps = vec!["get-ship"];
         for (text, expected) in [
@@ -286,7 +276,7 @@ mod tests {
 
     #[test]
     fn json_texts_keep_their_shape() {
-        let variables = Variables::default();
+        let variables = Variables::none();
         let names = Names::new(0, &variables, Vec::new());
         let text = r#"{"a": "{{a}}", "b": {{ b }}, "c": "x-{{a}}-\"{{b}}\"", "d": [1, {{d}}], "e": null}"#;
         let expected = Fill::Object(vec![

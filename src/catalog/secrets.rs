@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::request::whole_numbers;
+use super::fill::whole_numbers;
 
 /// Whether a schema, or a branch of it, marks its values as secret: `writeOnly` (JSON Schema validation, section 9.4) or
 /// OpenAPI's `format: password`.

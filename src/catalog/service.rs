@@ -58,6 +58,25 @@ impl Endpoint {
 }
 
 impl Service {
+    /// Whether calls to both go to the same place with the same credential. One without a credential is the same as one
+    /// with: specs of one service differ in whether they say how to authenticate.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.route == other.route
+            && match (&self.endpoint, &other.endpoint) {
+                (Ok(own), Ok(other)) => {
+                    let same = own.credential.is_same(&other.credential);
+                    own.base == other.base && (same || own.credential.is_none() || other.credential.is_none())
+                }
+                (Err(_), Err(_)) => self.namespace == other.namespace,
+                _ => false,
+            }
+    }
+
+    /// Whether calls authenticate.
+    pub fn has_credential(&self) -> bool {
+        self.endpoint.as_ref().is_ok_and(|endpoint| !endpoint.credential.is_none())
+    }
+
     /// Where calls go. Errors: [`CallError::Unconfigured`] with what has to be set.
     pub fn endpoint(&self) -> Result<&Endpoint, CallError> {
         self.endpoint.as_ref().map_err(|missing| CallError::Unconfigured(missing.clone()))

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     decode::Format,
     diagnostic::{Code, Diagnostic},
-    jsonpath::JsonPath,
     spec::{OutputParameter, Spanned},
 };
 
@@ -72,21 +71,18 @@ impl Compiler<'_> {
         let mut properties = IndexMap::new();
         for output in outputs {
             let Some(name) = &output.name else { continue };
-            let own = JsonPath::parse(&format!("$['{}']", name.value.replace('\'', "\\'"))).ok();
-            let shape = self.shape(output, own.as_ref());
-            properties.insert(name.value.clone(), Shape { constant: None, ..shape });
+            properties.insert(name.value.clone(), without_constants(self.shape(output)));
         }
-        let shapes = vec![Shape { properties, ..Shape::of(Kind::Object) }];
+        let shapes = vec![Shape { kind: Kind::Object, properties, ..Shape::default() }];
         let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
         Some((Shaping { shapes }, output))
     }
 
     fn shapes(&mut self, outputs: &[OutputParameter]) -> Vec<Shape> {
-        outputs.iter().map(|output| self.shape(output, None)).collect()
+        outputs.iter().map(|output| self.shape(output)).collect()
     }
 
-    /// One shape; `own` is where its value is found when it does not say so itself.
-    fn shape(&mut self, output: &OutputParameter, own: Option<&JsonPath>) -> Shape {
+    fn shape(&mut self, output: &OutputParameter) -> Shape {
         let OutputParameter {
             name: _,
             kind,
@@ -118,26 +114,22 @@ impl Compiler<'_> {
                 }
             },
         };
-        let path = match mapping {
-            Some(mapping) => self.path(&mapping.value, mapping),
-            None => own.cloned(),
-        };
+        let path = mapping.as_ref().and_then(|mapping| self.path(&mapping.value, mapping));
         let mut named = IndexMap::new();
         for property in properties {
             if let Some(name) = &property.name {
-                // Members of an object that steps or fixed values gave stand under their own names.
-                let inner = own.and_then(|_| JsonPath::parse(&format!("$['{}']", name.value.replace('\'', "\\'"))).ok());
-                named.insert(name.value.clone(), self.shape(property, inner.as_ref()));
+                named.insert(name.value.clone(), self.shape(property));
             }
         }
         Shape {
+            kind: parsed,
             mapping: path,
             constant: value.as_ref().map(|value| constant(value, parsed)),
             properties: named,
-            items: items.as_ref().map(|items| Box::new(self.shape(items, None))),
+            items: items.as_ref().map(|items| Box::new(self.shape(items))),
             max_length: *max_length,
             description: description.as_ref().map(|text| text.value.trim().to_owned()),
-            ..Shape::of(parsed)
+            schema: None,
         }
     }
 
@@ -155,6 +147,17 @@ impl Compiler<'_> {
             }
         }
         fill
+    }
+}
+
+/// A shape of values that are there already, fixed ones among them.
+fn without_constants(shape: Shape) -> Shape {
+    let properties = shape.properties.into_iter().map(|(name, shape)| (name, without_constants(shape)));
+    Shape {
+        constant: None,
+        properties: properties.collect(),
+        items: shape.items.map(|items| Box::new(without_constants(*items))),
+        ..shape
     }
 }
 

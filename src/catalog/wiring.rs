@@ -17,6 +17,7 @@ use super::{
     typing,
 };
 use crate::{
+    credential::Slot,
     decode::{Format, FormatError},
     diagnostic::{Code, Diagnostic, Span},
     jsonpath::JsonPath,
@@ -523,10 +524,14 @@ impl Compiler<'_> {
 
     /// Whether a parameter names a slot that the service's credential fills: no model is to fill it.
     fn is_credential(&self, parameter: &InputParameter, target: Target<'_>) -> bool {
-        let Some(service) = self.known_service(target) else { return false };
-        let Ok(endpoint) = &service.endpoint else { return false };
-        let place = parameter.place();
-        endpoint.credential.fills(&parameter.name.value, place == Some(Location::Query))
+        let name = parameter.name.value.as_str();
+        let slots = self.known_service(target).map(|service| service.slots.as_slice()).unwrap_or_default();
+        slots.iter().any(|slot| match slot {
+            Slot::Header(header) => {
+                parameter.place() == Some(Location::Header) && header.as_str().eq_ignore_ascii_case(name)
+            }
+            Slot::Query(key) => parameter.place() == Some(Location::Query) && key == name,
+        })
     }
 }
 

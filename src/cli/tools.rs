@@ -49,7 +49,7 @@ fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
     for tool in tools {
         let arguments = arguments_of(tool).map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
         let arguments: Vec<String> = arguments.collect();
-        rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.operation.clone()]);
+        rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.plan.summary()]);
     }
     let widths = rows.iter().fold([0; 4], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {

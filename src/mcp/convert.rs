@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, MetaObject, Tool, ToolAnnotations};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, MetaObject, ResourceContents, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 use crate::{
-    call::CallOutput,
+    call::{Binary, CallOutput},
     catalog::CompiledTool,
     error::{CallError, Repetition},
 };
@@ -41,8 +42,26 @@ pub(super) fn result(
     request_id: &str,
 ) -> CallToolResult {
     match outcome {
-        Ok(output) => CallToolResult::structured(Value::Object(output.structured)),
+        Ok(output) => {
+            let mut result = CallToolResult::structured(Value::Object(output.structured));
+            result.content.extend(output.binary.as_ref().map(|binary| block(binary, request_id)));
+            result
+        }
         Err(error) => failure(&error, repetition, request_id),
+    }
+}
+
+/// Bytes as a client takes them: images and sounds as such, anything else as an embedded resource, whose URI leads
+/// nowhere: it names the call.
+fn block(binary: &Binary, request_id: &str) -> ContentBlock {
+    let data = STANDARD.encode(&binary.bytes);
+    match binary.media_type.split('/').next() {
+        Some("image") => ContentBlock::image(data, &binary.media_type),
+        Some("audio") => ContentBlock::audio(data, &binary.media_type),
+        _ => {
+            let uri = format!("keyglass://answers/{request_id}");
+            ContentBlock::resource(ResourceContents::blob(data, uri).with_mime_type(&binary.media_type))
+        }
     }
 }
 
@@ -88,6 +107,7 @@ fn shorten(text: &mut String, max_bytes: usize) {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
     use http::StatusCode;
 
     use super::*;
@@ -101,12 +121,25 @@ mod tests {
     #[test]
     fn a_success_carries_the_same_json_twice() {
         let Value::Object(structured) = json!({"z": 1, "a": [null, "x"]}) else { panic!("an object") };
-        let result = result(Ok(CallOutput { structured }), Repetition::Harmless, "00ff");
+        let result = result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff");
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(text_of(&result), r#"{"z":1,"a":[null,"x"]}"#, "compact, members in order");
         assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
         assert_eq!(wire["isError"], json!(false));
         assert_eq!(wire["resultType"], json!("complete"));
+    }
+
+    #[test]
+    fn bytes_come_as_what_they_are() {
+        for (media_type, kind) in [("image/png", "image"), ("audio/wav", "audio"), ("application/zip", "resource")] {
+            let binary = Binary { media_type: media_type.to_owned(), bytes: Bytes::from_static(b"hi") };
+            let Value::Object(structured) = json!({"media_type": media_type, "size": 2}) else { panic!("an object") };
+            let result = result(Ok(CallOutput { structured, binary: Some(binary) }), Repetition::Harmless, "00ff");
+            let wire = serde_json::to_value(&result).unwrap();
+            assert_eq!(wire["content"][1]["type"], kind, "{wire}");
+            assert!(wire["content"][1].to_string().contains("aGk="), "{wire}");
+            assert_eq!(wire["structuredContent"]["size"], 2);
+        }
     }
 
     #[test]

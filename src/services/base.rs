@@ -3,10 +3,10 @@
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Secrets, variables::Variables};
+use crate::variables::{Secrets, Variables};
 use crate::{
     base_url::{base_url, is_loopback, shown},
-    catalog::template::{Piece, pieces},
+    spec::template::{Piece, pieces},
     diagnostic::{Code, Diagnostic},
     spec::{Consumes, Spanned},
 };

@@ -6,10 +6,10 @@ use http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Secrets, variables::Variables};
+use crate::variables::{Secrets, Variables};
 use crate::{
     base_url::shown,
-    catalog::template::{self, Piece},
+    spec::template::{self, Piece},
     credential::{
         Credential, Digest, Key, OAuth2, Secret, Slot, User,
         oauth2::{Client, TokenEndpoint, is_safe},
@@ -174,7 +174,7 @@ impl Resolver<'_> {
             );
         }
         let variable = username.as_ref().and_then(|username| template::variable(&username.value));
-        let secret_name = keyed || variable.is_some_and(super::variables::names_secret);
+        let secret_name = keyed || variable.is_some_and(crate::variables::names_secret);
         Ok(User { name, password, secret_name })
     }
 

@@ -105,11 +105,6 @@ pub(super) fn read(file: FileId, root: &Node, found: Found, problems: &mut Vec<D
 fn read_sections(fields: &mut Fields<'_>, draft: &mut Draft, problems: &mut Vec<Diagnostic>) -> usize {
     let Draft { document, imports } = draft;
     let mut sections = 0;
-    let mut entries = |names: &[&'static str], fields: &mut Fields<'_>| {
-        let node = fields.node(names);
-        sections += usize::from(node.is_some());
-        node.map(elements).unwrap_or_default()
-    };
     for (name, read) in [("binds", binds::read_bind as ReadBind), ("externalRefs", binds::read_reference)] {
         for named in fields.named(&[name], problems) {
             sections += 1;
@@ -119,29 +114,36 @@ fn read_sections(fields: &mut Fields<'_>, draft: &mut Draft, problems: &mut Vec<
             }
         }
     }
-    for named in entries(&["consumes"], fields) {
+    for named in entries("consumes", fields, &mut sections) {
         match imports::read(Section::Consumes, named.node, problems) {
             Some(import) => imports.extend(import),
             None => document.consumes.extend(consumes::read(named.node, problems)),
         }
     }
-    for named in entries(&["aggregates"], fields) {
+    for named in entries("aggregates", fields, &mut sections) {
         match imports::read(Section::Aggregates, named.node, problems) {
             Some(import) => imports.extend(import),
             None => document.aggregates.extend(flow::read_aggregate(named.node, problems)),
         }
     }
-    for named in entries(&["exposes"], fields) {
+    for named in entries("exposes", fields, &mut sections) {
         match imports::read(Section::Exposes, named.node, problems) {
             Some(import) => imports.extend(import),
             None => document.servers.extend(exposes::read(named.node, problems)),
         }
     }
     // Before `binds` and entries of the sections could import, a list of its own did.
-    for named in entries(&["imports"], fields) {
+    for named in entries("imports", fields, &mut sections) {
         imports.extend(imports::read(Section::Consumes, named.node, problems).flatten());
     }
     sections
+}
+
+/// The entries of a section, which is counted where it is there.
+fn entries<'a>(name: &'static str, fields: &mut Fields<'a>, sections: &mut usize) -> Vec<NamedNode<'a>> {
+    let node = fields.node(&[name]);
+    *sections += usize::from(node.is_some());
+    node.map(elements).unwrap_or_default()
 }
 
 /// The elements of a section: of a list, or the one that stands there alone.
@@ -204,10 +206,10 @@ fn read_version(
         return None;
     };
     let known = ["0.3", "0.4", "0.5", "1.0.0-alpha", "1.0.0-beta"];
-    let is_known = |known: &&str| {
-        version.value.strip_prefix(**known).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
+    let is_known = |known: &str| {
+        version.value.strip_prefix(known).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
     };
-    if version.value != "1.0.0" && !known.iter().any(|known| is_known(&known)) {
+    if version.value != "1.0.0" && !known.iter().any(|known| is_known(known)) {
         let message = format!(
             "language version `{}` is not known; expected 0.3 to 0.5, 1.0.0-alpha1 to -alpha6 or 1.0.0-beta1 to -beta5",
             version.value

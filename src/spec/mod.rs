@@ -14,6 +14,7 @@ mod imports;
 mod outputs;
 mod parameters;
 mod reader;
+pub mod template;
 pub mod yaml;
 
 use std::{

@@ -156,7 +156,8 @@ fn entry(consumes: &Consumes, operation: &Operation, joiner: &mut Joiner, source
             Location::Path => ParameterLocation::Path,
             Location::Query => ParameterLocation::Query,
             Location::Header => ParameterLocation::Header,
-            Location::Body => return None,
+            Location::Cookie => ParameterLocation::Cookie,
+            Location::Body | Location::Environment => return None,
         };
         Some((parameter.name.value.as_str(), location))
     });

@@ -1,132 +1,18 @@
-//! One call, from arguments to result: check, bind, send, judge the status, decode, mask, check the shape.
+//! What an answer that is no success says, in words for a model: the backend's own message, cleaned, and how long to wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::{
-    backend::{Backend, Limits},
-    catalog::{CompiledTool, JsonObject, output},
-    clock::Clock,
-    credential,
-    error::CallError,
-    mask::Mask,
-    random::random_hex,
-};
+use crate::{clock::Clock, error::CallError, mask::Mask};
 
 /// How much of a backend's own message is passed on, in characters.
 const MAX_MESSAGE: usize = 500;
-/// How much of an answer of the wrong shape is passed on, in characters.
-const MAX_ANSWER_SHOWN: usize = 1_200;
-/// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
-pub const REQUEST_ID: &str = "x-request-id";
 
-/// What goes with a call besides its arguments.
-#[derive(Clone, Debug)]
-pub struct CallContext {
-    /// Names this call in logs, in errors and towards the backend (`x-request-id`).
-    pub request_id: String,
-}
-
-/// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
-pub fn request_id() -> Result<String, getrandom::Error> {
-    random_hex::<8>()
-}
-
-/// The result of a call that succeeded.
-#[derive(Clone, Debug)]
-pub struct CallOutput {
-    /// The answer as a JSON object that the tool's output schema accepts; empty for an answer without a body.
-    pub structured: JsonObject,
-}
-
-/// What calls run with.
-#[derive(Clone, Copy, Debug)]
-pub struct Environment<'a> {
-    /// Where the request goes.
-    pub backend: &'a Backend,
-    /// Deadline and size.
-    pub limits: Limits,
-    /// For the dates in `Retry-After`.
-    pub clock: Clock,
-}
-
-/// Carries one call out. Dropping the future gives the call up.
-#[tracing::instrument(skip_all, fields(tool = %tool.name, request_id = %context.request_id, status))]
-pub async fn call(
-    tool: &CompiledTool,
-    arguments: JsonObject,
-    environment: Environment<'_>,
-    context: &CallContext,
-) -> Result<CallOutput, CallError> {
-    let arguments = Value::Object(arguments);
-    let started = Instant::now();
-    let result = attempt(tool, &arguments, environment, context).await;
-    let (operation, service) = (&tool.operation, &tool.service.namespace);
-    let elapsed_ms = started.elapsed().as_millis();
-    match &result {
-        Ok(_) => tracing::debug!(operation, service, elapsed_ms, "the call succeeded"),
-        Err(CallError::Internal(reason)) => tracing::error!(operation, service, reason, "a fault of our own"),
-        Err(error) => tracing::debug!(operation, service, elapsed_ms, kind = error.kind(), "the call failed"),
-    }
-    result
-}
-
-async fn attempt(
-    tool: &CompiledTool,
-    arguments: &Value,
-    environment: Environment<'_>,
-    context: &CallContext,
-) -> Result<CallOutput, CallError> {
-    tool.input.check(arguments)?;
-    let no_arguments = JsonObject::new();
-    let arguments = arguments.as_object().unwrap_or(&no_arguments);
-    let endpoint = tool.service.endpoint()?;
-    let mut request = tool.request.bind(arguments, &endpoint.base)?;
-    if let Ok(id) = http::HeaderValue::from_str(&context.request_id) {
-        request.headers_mut().insert(REQUEST_ID, id);
-    }
-    let secrets = tool.input.secrets(arguments);
-    let response = credential::send(request, &endpoint.credential, environment.backend, &environment.limits).await?;
-    // After sending, since a token may have been issued on the way.
-    let mask = Mask::new(endpoint.secrets().iter().chain(&secrets));
-    let status = response.status();
-    tracing::Span::current().record("status", status.as_u16());
-    if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Err(CallError::Redirect { status });
-    }
-    if !status.is_success() {
-        return Err(refused(&response, &mask, environment.clock));
-    }
-    let mut answer = decode(&response, &mask)?;
-    mask.value(&mut answer);
-    let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
-    if let Some(problem) = tool.output.deviation(&structured) {
-        let answer = Value::Object(structured).to_string();
-        return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
-    }
-    Ok(CallOutput { structured })
-}
-
-/// The JSON of an answer; null where it has no body.
-fn decode(response: &Response<Bytes>, mask: &Mask) -> Result<Value, CallError> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let body = response.body().strip_prefix(BYTE_ORDER_MARK).unwrap_or(response.body());
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let reason = format!("{}; it broke at {place}", shorten(&printable(&mask.text(kind)), 60));
-        CallError::Decode { status: response.status(), expected: "valid JSON", reason }
-    })
-}
-
-fn refused(response: &Response<Bytes>, mask: &Mask, clock: Clock) -> CallError {
+/// The error that an answer of this status is.
+pub(super) fn refused(response: &Response<Bytes>, mask: &Mask, clock: Clock) -> CallError {
     let message = mask.text(&backend_message(response));
     CallError::Status {
         status: response.status(),
@@ -171,7 +57,7 @@ fn retry_after(headers: &HeaderMap, status: StatusCode, clock: Clock) -> Option<
 }
 
 /// Foreign text without control characters, and without the invisible ones that hide text from a person.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let hidden = |character: char| {
         character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
@@ -180,7 +66,8 @@ fn printable(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn shorten(text: &str, limit: usize) -> String {
+/// A text of at most so many characters, with a mark where it was cut.
+pub(super) fn shorten(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }

@@ -10,13 +10,12 @@ use std::{
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use super::Secrets;
 use crate::{
-    catalog::template::{self, Piece},
     config,
     diagnostic::{Code, Diagnostic, SourceMap},
     spec::{
         self, BindSource, Document, Spanned, Workspace,
+        template::{self, Piece},
         yaml::{self, Value},
     },
 };
@@ -31,6 +30,15 @@ const SECRET_PARTS: [&str; 8] =
 /// Words that make it one where they stand alone.
 const SECRET_WORDS: [&str; 8] = ["key", "keys", "auth", "oauth", "pass", "pwd", "pat", "cookie"];
 
+/// Whether credentials are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are, and what is missing is reported.
+    Read,
+    /// They are not: tools are only looked at.
+    Leave,
+}
+
 /// The variables of every document.
 #[derive(Debug)]
 pub struct Variables {
@@ -38,7 +46,7 @@ pub struct Variables {
     secrets: Secrets,
 }
 
-/// A variable, looked up.
+/// A variable, looked up. Two are the same where they come from the same place: values are not compared.
 #[derive(Clone, Debug)]
 pub struct Variable {
     /// What its source calls it.
@@ -50,6 +58,12 @@ pub struct Variable {
     pub sensitive: bool,
     /// Whether it comes from the environment.
     pub from_environment: bool,
+}
+
+impl PartialEq for Variable {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.from_environment == other.from_environment
+    }
 }
 
 /// What one document binds.
@@ -77,6 +91,12 @@ impl Variables {
         let documents = workspace.documents.iter();
         let documents = documents.map(|document| Known::new(document, sources, secrets, &mut problems)).collect();
         (Self { documents, secrets }, problems)
+    }
+
+    /// No document, no variable.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self { documents: Vec::new(), secrets: Secrets::Leave }
     }
 
     /// The variable of this name: `NAMESPACE.VARIABLE` or `VARIABLE` as the document binds it, or `env.VARIABLE`, which

@@ -1,0 +1,216 @@
+//! One call, from arguments to result: check, bind, send, judge the status, decode, mask, shape, check the shape.
+
+mod answer;
+mod steps;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::Value;
+
+use self::answer::{printable, refused, shorten};
+use crate::{
+    backend::{Backends, Limits},
+    catalog::{
+        CompiledTool, JsonObject,
+        fill::Scope,
+        output,
+        plan::{CompiledOperation, Plan},
+        shape,
+    },
+    clock::Clock,
+    credential,
+    decode::{self, Decoded, Format},
+    error::CallError,
+    mask::Mask,
+    random::random_hex,
+};
+
+/// How much of an answer of the wrong shape is passed on, in characters.
+const MAX_ANSWER_SHOWN: usize = 1_200;
+/// The largest binary answer where the spec says nothing, in bytes (language schema, `maxBinarySize`).
+const MAX_BINARY_BYTES: usize = 10 * 1024 * 1024;
+/// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// What goes with a call besides its arguments.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// Names this call in logs, in errors and towards the backend (`x-request-id`).
+    pub request_id: String,
+}
+
+/// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
+pub fn request_id() -> Result<String, getrandom::Error> {
+    random_hex::<8>()
+}
+
+/// The result of a call that succeeded.
+#[derive(Clone, Debug)]
+pub struct CallOutput {
+    /// The answer as a JSON object that the tool's output schema accepts; empty for an answer without a body. Of bytes,
+    /// what they are: `media_type` and `size`.
+    pub structured: JsonObject,
+    /// An answer that is no JSON.
+    pub binary: Option<Binary>,
+}
+
+/// Bytes and what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// The media type, without parameters.
+    pub media_type: String,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// What calls run with.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment<'a> {
+    /// Where requests go.
+    pub backends: &'a Backends,
+    /// Deadline and size.
+    pub limits: Limits,
+    /// For the dates in `Retry-After`.
+    pub clock: Clock,
+}
+
+/// Carries one call out. Dropping the future gives the call up.
+#[tracing::instrument(skip_all, fields(tool = %tool.name, request_id = %context.request_id, status))]
+pub async fn call(
+    tool: &CompiledTool,
+    arguments: JsonObject,
+    environment: Environment<'_>,
+    context: &CallContext,
+) -> Result<CallOutput, CallError> {
+    let arguments = Value::Object(arguments);
+    let started = Instant::now();
+    let result = attempt(tool, &arguments, environment, context).await;
+    let operation = tool.plan.summary();
+    let elapsed_ms = started.elapsed().as_millis();
+    match &result {
+        Ok(_) => tracing::debug!(operation, elapsed_ms, "the call succeeded"),
+        Err(CallError::Internal(reason)) => tracing::error!(operation, reason, "a fault of our own"),
+        Err(error) => tracing::debug!(operation, elapsed_ms, kind = error.kind(), "the call failed"),
+    }
+    result
+}
+
+async fn attempt(
+    tool: &CompiledTool,
+    arguments: &Value,
+    environment: Environment<'_>,
+    context: &CallContext,
+) -> Result<CallOutput, CallError> {
+    tool.input.check(arguments)?;
+    let no_arguments = JsonObject::new();
+    let arguments = arguments.as_object().unwrap_or(&no_arguments);
+    let scope = Scope { arguments, answers: &Value::Null };
+    let secrets = tool.input.secrets(arguments);
+    let run = Run { environment, secrets: &secrets, request_id: &context.request_id, started: Instant::now() };
+    let answer = match &tool.plan {
+        Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,
+        Plan::Steps(steps) => Decoded::Json(run.steps(steps, arguments).await?),
+        Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
+    };
+    let answer = match answer {
+        Decoded::Json(answer) => answer,
+        Decoded::Binary { media_type, bytes } => {
+            let mut structured = JsonObject::new();
+            structured.insert("media_type".to_owned(), Value::from(media_type.as_str()));
+            structured.insert("size".to_owned(), Value::from(bytes.len()));
+            return Ok(CallOutput { structured, binary: Some(Binary { media_type, bytes }) });
+        }
+    };
+    let shapes = &tool.shaping.shapes;
+    let answer = match answer {
+        Value::Null => Value::Null,
+        answer if shapes.is_empty() => answer,
+        answer => shape::apply(shapes, &answer).unwrap_or_default(),
+    };
+    let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
+    if let Some(problem) = tool.output.deviation(&structured) {
+        let answer = Value::Object(structured).to_string();
+        return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
+    }
+    Ok(CallOutput { structured, binary: None })
+}
+
+/// One call under way.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    environment: Environment<'a>,
+    /// Secret arguments.
+    secrets: &'a [secrecy::SecretString],
+    request_id: &'a str,
+    started: Instant,
+}
+
+impl Run<'_> {
+    /// Sends the request of one operation and reads its answer. Known secrets are masked in it.
+    async fn operation(
+        &self,
+        operation: &CompiledOperation,
+        scope: &Scope<'_>,
+        request_id: &str,
+    ) -> Result<Decoded, CallError> {
+        let endpoint = operation.service.endpoint()?;
+        let mut request = operation.request.bind(scope, &endpoint.base)?;
+        if let Ok(id) = http::HeaderValue::from_str(request_id) {
+            request.headers_mut().insert(REQUEST_ID, id);
+        }
+        let backend = self.environment.backends.of(operation.service.route).ok_or_else(|| {
+            CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
+        })?;
+        let limits = self.limits(operation)?;
+        let response = credential::send(request, &endpoint.credential, backend, &limits).await?;
+        // After sending, since a token may have been issued on the way.
+        let of_service = endpoint.secrets();
+        let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
+        let mask = Mask::new(of_service.iter().chain(self.secrets).chain(of_variables));
+        let status = response.status();
+        tracing::Span::current().record("status", status.as_u16());
+        if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Err(CallError::Redirect { status });
+        }
+        if !status.is_success() {
+            return Err(refused(&response, &mask, self.environment.clock));
+        }
+        let mut answer = read(&response, operation, &mask)?;
+        if let Decoded::Json(answer) = &mut answer {
+            mask.value(answer);
+        }
+        Ok(answer)
+    }
+
+    /// The limits of what is left of the call.
+    fn limits(&self, operation: &CompiledOperation) -> Result<Limits, CallError> {
+        let limits = self.environment.limits;
+        let timeout = limits.timeout.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero());
+        let timeout = timeout.ok_or(CallError::Timeout(limits.timeout))?;
+        let max_answer_bytes = match operation.format {
+            Format::Binary => operation.max_binary_size.unwrap_or(MAX_BINARY_BYTES),
+            _ => limits.max_answer_bytes,
+        };
+        Ok(Limits { timeout, max_answer_bytes })
+    }
+}
+
+fn read(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
+    let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    match decode::decode(&operation.format, kind, response.body()) {
+        Ok(Decoded::Binary { media_type, bytes }) => {
+            // What the service says of its bytes counts, unless it says nothing.
+            let stated = operation.media_type.clone().filter(|_| media_type == "application/octet-stream");
+            Ok(Decoded::Binary { media_type: stated.unwrap_or(media_type), bytes })
+        }
+        Ok(json) => Ok(json),
+        Err(problem) => {
+            let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
+            let kind = shorten(&printable(&mask.text(kind)), 60);
+            let reason = format!("{kind}; {}", problem.reason);
+            Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Carrying out several steps: each sees the answers of those before, the first failure ends all.
+
+use serde_json::{Map, Value};
+
+use super::Run;
+use crate::{
+    catalog::{
+        JsonObject,
+        fill::Scope,
+        plan::{Lookup, Step, Steps},
+        shape,
+    },
+    decode::Decoded,
+    error::CallError,
+};
+
+impl Run<'_> {
+    /// The answer that the steps make together. Error: [`CallError::Step`] with the step that failed and those that were
+    /// carried out before it.
+    pub(super) async fn steps(&self, steps: &Steps, arguments: &JsonObject) -> Result<Value, CallError> {
+        let mut answers = Value::Object(Map::new());
+        let mut last = Value::Null;
+        let mut done: Vec<String> = Vec::new();
+        for (number, (name, step)) in steps.steps.iter().enumerate() {
+            let failed = |error: CallError| CallError::in_step(name, &done, error);
+            let scope = Scope { arguments, answers: &answers };
+            let answer = match step {
+                Step::Call(operation) => {
+                    // A service may take a repeated name for a retry of the same call.
+                    let request_id = format!("{}-{}", self.request_id, number + 1);
+                    match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
+                        Decoded::Json(answer) => shape::project(&operation.projection, answer),
+                        Decoded::Binary { .. } => return Err(failed(CallError::Unusable("bytes, which no step can use"))),
+                    }
+                }
+                Step::Lookup(lookup) => lookup.find(&scope).map_err(failed)?,
+            };
+            if matches!(step, Step::Call(_)) {
+                done.push(name.clone());
+                last.clone_from(&answer);
+            }
+            if let Value::Object(answers) = &mut answers
+                && !answer.is_null()
+            {
+                answers.insert(name.clone(), answer);
+            }
+        }
+        let scope = Scope { arguments, answers: &answers };
+        let mut mapped = Value::Object(Map::new());
+        for (target, fill) in &steps.mappings {
+            if let Some(value) = fill.value(&scope)? {
+                insert(&mut mapped, target, value.into_owned());
+            }
+        }
+        let nothing = mapped.as_object().is_some_and(Map::is_empty);
+        Ok(if nothing { last } else { mapped })
+    }
+}
+
+impl Lookup {
+    /// The entry whose member is the wanted text, or the entries for a list of them; null where there is none.
+    fn find(&self, scope: &Scope<'_>) -> Result<Value, CallError> {
+        let index = self.index.value(scope)?.map(|index| index.into_owned()).unwrap_or_default();
+        let entries = match index {
+            Value::Array(entries) => entries,
+            // `{"items": […]}`: the list is the only one there.
+            Value::Object(members) => {
+                let mut lists = members.into_iter().filter_map(|(_, member)| match member {
+                    Value::Array(entries) => Some(entries),
+                    _ => None,
+                });
+                match (lists.next(), lists.next()) {
+                    (Some(entries), None) => entries,
+                    _ => return Err(CallError::Unusable("no list to look in")),
+                }
+            }
+            Value::Null => Vec::new(),
+            _ => return Err(CallError::Unusable("no list to look in")),
+        };
+        let Some(wanted) = self.value.value(scope)? else { return Ok(Value::Null) };
+        let first = |wanted: &Value| {
+            let wanted = text(wanted)?;
+            let matches = |entry: &&Value| self.matched.select(entry).as_ref().and_then(text) == Some(wanted.clone());
+            entries.iter().find(matches).map(|entry| self.selected(entry))
+        };
+        Ok(match &*wanted {
+            Value::Array(items) => Value::Array(items.iter().filter_map(first).collect()),
+            single => first(single).unwrap_or_default(),
+        })
+    }
+
+    fn selected(&self, entry: &Value) -> Value {
+        match entry {
+            Value::Object(members) if !self.outputs.is_empty() => {
+                let wanted = self.outputs.iter().filter_map(|name| Some((name.clone(), members.get(name)?.clone())));
+                Value::Object(wanted.collect())
+            }
+            entry => entry.clone(),
+        }
+    }
+}
+
+/// What is compared: texts and numbers by how they are written, so that 7 finds "7".
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+/// Sets a member of a member of an object; what stands in the way is replaced.
+fn insert(object: &mut Value, path: &[String], value: Value) {
+    let Some((first, rest)) = path.split_first() else {
+        *object = value;
+        return;
+    };
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    if let Value::Object(members) = object {
+        insert(members.entry(first.clone()).or_insert(Value::Null), rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{catalog::fill::Fill, jsonpath::JsonPath};
+
+    fn lookup(outputs: &[&str], value: Fill) -> Lookup {
+        let path = |text: &str| JsonPath::parse(text).expect("a path");
+        let outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
+        Lookup { index: Fill::Answer(path("$.crew")), matched: path("$.id"), value, outputs }
+    }
+
+    fn find(lookup: &Lookup, answers: &Value) -> Result<Value, CallError> {
+        lookup.find(&Scope { arguments: &JsonObject::new(), answers })
+    }
+
+    #[test]
+    fn entries_are_found_by_text() {
+        let answers = json!({"crew": [{"id": 1, "name": "a", "x": 1}, {"id": "2", "name": "b"}], "ids": ["2", 1, "9"]});
+        let one = lookup(&["name"], Fill::Literal(json!("1")));
+        assert_eq!(find(&one, &answers).expect("found"), json!({"name": "a"}));
+        let ids = Fill::Answer(JsonPath::parse("$.ids").expect("a path"));
+        assert_eq!(find(&lookup(&["name"], ids.clone()), &answers).expect("found"), json!([{"name": "b"}, {"name": "a"}]));
+        let none = lookup(&[], Fill::Literal(json!("9")));
+        assert_eq!(find(&none, &answers).expect("nothing"), Value::Null);
+        let wrapped = json!({"crew": {"total": 1, "items": [{"id": 7}]}});
+        assert_eq!(find(&lookup(&[], Fill::Literal(json!(7))), &wrapped).expect("found"), json!({"id": 7}));
+        assert!(find(&one, &json!({"crew": "x"})).is_err(), "no list");
+    }
+
+    #[test]
+    fn targets_with_dots_make_objects() {
+        let mut object = json!({});
+        for (target, value) in [("a", json!(1)), ("b.c", json!(2)), ("b.d.e", json!(3)), ("a.f", json!(4))] {
+            let path: Vec<String> = target.split('.').map(str::to_owned).collect();
+            insert(&mut object, &path, value);
+        }
+        assert_eq!(object, json!({"a": {"f": 4}, "b": {"c": 2, "d": {"e": 3}}}));
+    }
+}

@@ -1,0 +1,631 @@
+//! Paths into JSON as specs write them: the dialect of Jayway JsonPath, brought to that of RFC 9535, which
+//! `serde_json_path` evaluates. The only file that names that crate. Must not know what a path is for.
+//!
+//! What differs: `$.` is the root, the leading `$` may be left out, names in dot notation hold any character but `.`,
+//! `[` and what looks like a function, filters know `=~`, `in`, `nin`, `size` and `empty`, a path may end in a function,
+//! and a path that can only mean one place gives the value itself, not a list with one value in it.
+
+mod filter;
+
+use std::fmt;
+
+use serde_json::{Number, Value};
+
+/// Longest path that is read, in bytes. Longer ones are no paths that a person wrote.
+const MAX_BYTES: usize = 4_096;
+/// How often a path may descend to any depth: each time multiplies what it may find by the depth of the value.
+const MAX_DESCENTS: usize = 4;
+
+/// A path. Equal to another one of the same text.
+#[derive(Clone)]
+pub struct JsonPath {
+    text: String,
+    path: serde_json_path::JsonPath,
+    /// Whether it can only mean one place.
+    definite: bool,
+    function: Option<Function>,
+    /// For paths that end in `.length`: what that may be the length of.
+    length_of: Option<serde_json_path::JsonPath>,
+}
+
+/// Why a text is no path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a path: {reason}")]
+pub struct JsonPathError {
+    /// The text, shortened.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Length,
+    Min,
+    Max,
+    Avg,
+    Sum,
+    Keys,
+    First,
+    Last,
+}
+
+impl JsonPath {
+    /// Reads a path. Errors: not a path of the dialect; a function or an operator that is not run.
+    pub fn parse(text: &str) -> Result<Self, JsonPathError> {
+        let fail = |reason: String| JsonPathError { text: text.chars().take(80).collect(), reason };
+        if text.len() > MAX_BYTES {
+            return Err(fail(format!("it is longer than {MAX_BYTES} bytes")));
+        }
+        let normal = Normalizer::new(text.trim()).read().map_err(fail)?;
+        let strict =
+            |path: &str| serde_json_path::JsonPath::parse(path).map_err(|error| fail(error.message().to_owned()));
+        Ok(Self {
+            text: text.to_owned(),
+            path: strict(&normal.path)?,
+            definite: normal.definite,
+            function: normal.function,
+            length_of: normal.length_of.as_deref().map(strict).transpose()?,
+        })
+    }
+
+    /// The path as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the path is that of the whole value: `$` or `$.`.
+    pub fn is_root(&self) -> bool {
+        matches!(self.text.trim(), "$" | "$.")
+    }
+
+    /// What is at the path. A path that can only mean one place gives the value there, `None` where nothing is; any other
+    /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning.
+    pub fn select(&self, value: &Value) -> Option<Value> {
+        let nodes = self.path.query(value);
+        let Some(function) = self.function else {
+            if !self.definite {
+                return Some(nodes.into_iter().cloned().collect());
+            }
+            return nodes.first().cloned().or_else(|| {
+                let parent = self.length_of.as_ref()?.query(value).first()?;
+                parent.is_array().then(|| Function::Length.apply(parent))?
+            });
+        };
+        if self.definite {
+            function.apply(nodes.first()?)
+        } else {
+            function.apply(&nodes.into_iter().cloned().collect())
+        }
+    }
+}
+
+impl PartialEq for JsonPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for JsonPath {}
+
+impl fmt::Debug for JsonPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "JsonPath({:?})", self.text)
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl std::str::FromStr for JsonPath {
+    type Err = JsonPathError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl Function {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "length" | "size" | "count" => Self::Length,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "avg" => Self::Avg,
+            "sum" => Self::Sum,
+            "keys" => Self::Keys,
+            "first" => Self::First,
+            "last" => Self::Last,
+            _ => return None,
+        })
+    }
+
+    fn apply(self, value: &Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Length, Value::Array(items)) => Some(items.len().into()),
+            (Self::Length, Value::Object(members)) => Some(members.len().into()),
+            (Self::Length, Value::String(text)) => Some(text.chars().count().into()),
+            (Self::Keys, Value::Object(members)) => Some(members.keys().cloned().collect()),
+            (Self::First, Value::Array(items)) => items.first().cloned(),
+            (Self::Last, Value::Array(items)) => items.last().cloned(),
+            (Self::Min | Self::Max | Self::Avg | Self::Sum, Value::Array(items)) => {
+                let numbers = items.iter().filter_map(Value::as_number).collect::<Vec<_>>();
+                self.reduce(&numbers).map(Value::Number)
+            }
+            _ => None,
+        }
+    }
+
+    /// One number of many; whole where all are, except for the average.
+    fn reduce(self, numbers: &[&Number]) -> Option<Number> {
+        let floats = || numbers.iter().filter_map(|number| number.as_f64());
+        let order = |one: &&&Number, other: &&&Number| {
+            let (one, other) = (one.as_f64().unwrap_or(0.0), other.as_f64().unwrap_or(0.0));
+            one.total_cmp(&other)
+        };
+        match self {
+            Self::Min => numbers.iter().min_by(order).map(|number| (*number).clone()),
+            Self::Max => numbers.iter().max_by(order).map(|number| (*number).clone()),
+            Self::Avg => {
+                let count = u32::try_from(numbers.len()).ok().filter(|count| *count > 0)?;
+                Number::from_f64(floats().sum::<f64>() / f64::from(count))
+            }
+            Self::Sum => {
+                let whole = numbers.iter().try_fold(0_i64, |sum, number| sum.checked_add(number.as_i64()?));
+                whole.map(Number::from).or_else(|| Number::from_f64(floats().sum()))
+            }
+            Self::Length | Self::Keys | Self::First | Self::Last => None,
+        }
+    }
+}
+
+/// A path in the form of RFC 9535.
+struct Normal {
+    path: String,
+    definite: bool,
+    function: Option<Function>,
+    length_of: Option<String>,
+}
+
+struct Normalizer<'a> {
+    rest: &'a str,
+    path: String,
+    definite: bool,
+    descents: usize,
+}
+
+impl<'a> Normalizer<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text, path: "$".to_owned(), definite: true, descents: 0 }
+    }
+
+    fn read(mut self) -> Result<Normal, String> {
+        if self.rest.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        match self.rest.strip_prefix('$') {
+            Some(".") => self.rest = "",
+            Some(rest) => self.rest = rest,
+            None if self.rest.starts_with(['.', '[']) => {}
+            None => {
+                if let Some(function) = self.name_or_function()? {
+                    return self.finish(Some(function), None);
+                }
+            }
+        }
+        let mut length_of = None;
+        while !self.rest.is_empty() {
+            length_of = None;
+            let before = self.path.len();
+            if let Some(rest) = self.rest.strip_prefix("..") {
+                self.rest = rest;
+                self.definite = false;
+                self.descents += 1;
+                if self.descents > MAX_DESCENTS {
+                    return Err(format!("`..` stands in it more than {MAX_DESCENTS} times"));
+                }
+                self.path.push_str("..");
+                if self.rest.starts_with('[') {
+                    self.bracket()?;
+                } else if self.name_or_function()?.is_some() {
+                    return Err("a function cannot stand after `..`".to_owned());
+                }
+            } else if let Some(rest) = self.rest.strip_prefix('.') {
+                self.rest = rest;
+                if self.rest.starts_with('[') {
+                    self.bracket()?;
+                } else if let Some(function) = self.name_or_function()? {
+                    return self.finish(Some(function), None);
+                } else if self.definite && self.path.get(before..) == Some("[\"length\"]") {
+                    length_of = self.path.get(..before).map(str::to_owned);
+                }
+            } else if self.rest.starts_with('[') {
+                self.bracket()?;
+            } else {
+                return Err(format!("expected `.` or `[` before `{}`", shown(self.rest)));
+            }
+        }
+        self.finish(None, length_of)
+    }
+
+    fn finish(self, function: Option<Function>, length_of: Option<String>) -> Result<Normal, String> {
+        Ok(Normal { path: self.path, definite: self.definite, function, length_of })
+    }
+
+    /// Reads a name in dot notation into the path, or the function at the end of it.
+    fn name_or_function(&mut self) -> Result<Option<Function>, String> {
+        let end = self.rest.find(['.', '[']).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at(end);
+        let name = name.trim();
+        if name.is_empty() {
+            return Err("expected a name after `.`".to_owned());
+        }
+        if let Some((called, arguments)) = name.split_once('(')
+            && !called.is_empty()
+            && called.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            let function = Function::named(called).ok_or_else(|| format!("unknown function `{}`", shown(called)))?;
+            if arguments.trim() != ")" || !rest.is_empty() {
+                return Err(format!("`{called}()` takes nothing and stands at the end"));
+            }
+            return Ok(Some(function));
+        }
+        self.rest = rest;
+        if name == "*" {
+            self.definite = false;
+            self.path.push_str("[*]");
+        } else {
+            self.path.push('[');
+            self.path.push_str(&quoted(name));
+            self.path.push(']');
+        }
+        Ok(None)
+    }
+
+    /// Reads `[…]` into the path.
+    fn bracket(&mut self) -> Result<(), String> {
+        let (inner, rest) = bracketed(self.rest)?;
+        self.rest = rest;
+        let inner = inner.trim();
+        let selectors = match inner.strip_prefix('?') {
+            Some(expression) => {
+                self.definite = false;
+                format!("?{}", filter::normalize(expression)?)
+            }
+            None => {
+                let mut selectors = Vec::new();
+                for selector in split_selectors(inner)? {
+                    selectors.push(match selector {
+                        Selector::Name(name) => quoted(&name),
+                        Selector::Other(text) => {
+                            if text.contains([':', '*']) {
+                                self.definite = false;
+                            } else if text.parse::<i64>().is_err() {
+                                return Err(format!(
+                                    "`{}` must be a number, a name in quotes, `*`, a slice or a filter",
+                                    shown(text)
+                                ));
+                            }
+                            text.to_owned()
+                        }
+                    });
+                }
+                self.definite &= selectors.len() == 1;
+                selectors.join(",")
+            }
+        };
+        self.path.push('[');
+        self.path.push_str(&selectors);
+        self.path.push(']');
+        Ok(())
+    }
+}
+
+enum Selector<'a> {
+    Name(String),
+    Other(&'a str),
+}
+
+/// The selectors between brackets, which commas separate.
+fn split_selectors(inner: &str) -> Result<Vec<Selector<'_>>, String> {
+    let mut selectors = Vec::new();
+    let mut rest = inner.trim_start();
+    loop {
+        if let Some((name, after)) = string(rest)? {
+            selectors.push(Selector::Name(name));
+            rest = after.trim_start();
+        } else {
+            let (text, _) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+            selectors.push(Selector::Other(text.trim()));
+            rest = rest.get(text.len()..).unwrap_or_default();
+        }
+        match rest.strip_prefix(',') {
+            Some(after) => rest = after.trim_start(),
+            None if rest.is_empty() => return Ok(selectors),
+            None => return Err(format!("expected `,` or `]` before `{}`", shown(rest))),
+        }
+    }
+}
+
+/// What stands between the bracket at the beginning and the one that closes it, and what follows.
+fn bracketed(text: &str) -> Result<(&str, &str), String> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut escaped = false;
+    for (offset, character) in text.char_indices() {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), character) if open == character => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '[') => depth += 1,
+            (None, ']') => {
+                depth -= 1;
+                if depth == 0 {
+                    let inner = text.get(1..offset).unwrap_or_default();
+                    return Ok((inner, text.get(offset + 1..).unwrap_or_default()));
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    Err("a `[` is not closed".to_owned())
+}
+
+/// The string in quotes at the beginning of a text, and what follows; `None` where there is no quote.
+fn string(text: &str) -> Result<Option<(String, &str)>, String> {
+    let Some(quote) = text.chars().next().filter(|first| matches!(first, '\'' | '"')) else { return Ok(None) };
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(1);
+    while let Some((offset, character)) = characters.next() {
+        match character {
+            '\\' => {
+                let (_, escaped) = characters.next().ok_or("a string is not closed")?;
+                value.push(match escaped {
+                    'n' => '\n',
+                    't' => '\t',
+                    'r' => '\r',
+                    'u' => {
+                        let digits = characters.by_ref().take(4).map(|(_, digit)| digit).collect::<String>();
+                        let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                        code.ok_or_else(|| format!("`\\u{}` is not a character", shown(&digits)))?
+                    }
+                    other => other,
+                });
+            }
+            character if character == quote => {
+                return Ok(Some((value, text.get(offset + 1..).unwrap_or_default())));
+            }
+            character => value.push(character),
+        }
+    }
+    Err("a string is not closed".to_owned())
+}
+
+/// A string of RFC 9535; those in double quotes are strings of JSON.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample() -> Value {
+        json!({
+            "get-ship": {"x": 1},
+            "first name": "Ann",
+            "price (usd)": 3,
+            "@id": "i",
+            "$ref": "r",
+            "it's": 5,
+            "null": null,
+            "items": [
+                {"id": "a", "n": 3, "tags": ["x", "y"], "in-stock": true, "first name": "A"},
+                {"id": "b", "n": 1, "tags": [], "in-stock": false},
+                {"id": "c", "n": 2.5, "tags": ["z"], "deep": {"id": "d"}}],
+            "numbers": [3, 1, 2],
+            "length": 7,
+            "size": {"length": "own"},
+        })
+    }
+
+    #[test]
+    fn a_path_that_means_one_place_gives_what_is_there() {
+        for (path, expected) in [
+            ("$.get-ship.x", Some(json!(1))),
+            ("$.first name", Some(json!("Ann"))),
+            ("$.items[0].first name", Some(json!("A"))),
+            ("$.price (usd)", Some(json!(3))),
+            ("$.@id", Some(json!("i"))),
+            ("$.$ref", Some(json!("r"))),
+            ("$.it's", Some(json!(5))),
+            ("$['it\\'s']", Some(json!(5))),
+            ("$[\"first name\"]", Some(json!("Ann"))),
+            ("$.['get-ship'].['x']", Some(json!(1))),
+            ("$['get\\u002dship']", Some(json!({"x": 1}))),
+            ("get-ship.x", Some(json!(1))),
+            (" $.numbers[-1] ", Some(json!(2))),
+            ("$.items[ 1 ].tags", Some(json!([]))),
+            ("$.null", Some(Value::Null)),
+            ("$.absent", None),
+            ("$.absent.more", None),
+            ("$.numbers[3]", None),
+            ("$.numbers.0", None),
+        ] {
+            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), expected, "{path}");
+        }
+        for root in ["$", "$.", " $. "] {
+            let path = JsonPath::parse(root).expect(root);
+            assert!(path.is_root());
+            assert_eq!(path.select(&json!([1])), Some(json!([1])));
+        }
+        assert!(!JsonPath::parse("$.a").expect("a path").is_root());
+    }
+
+    #[test]
+    fn any_other_path_gives_an_array() {
+        for (path, expected) in [
+            ("$.numbers[*]", json!([3, 1, 2])),
+            ("$.numbers.*", json!([3, 1, 2])),
+            ("$.items[*].id", json!(["a", "b", "c"])),
+            ("$..id", json!(["a", "b", "c", "d"])),
+            ("$.items..id", json!(["a", "b", "c", "d"])),
+            ("$..['in-stock']", json!([true, false])),
+            ("$.numbers[0,2]", json!([3, 2])),
+            ("$.items[0]['id', 'n']", json!(["a", 3])),
+            ("$.numbers[1:]", json!([1, 2])),
+            ("$.numbers[-2:]", json!([1, 2])),
+            ("$.numbers[:1]", json!([3])),
+            ("$.numbers[?(@ > 1)]", json!([3, 2])),
+            ("$.items[?(@.n >= 2.5)].id", json!(["a", "c"])),
+            ("$.items[?@.id == 'b'].n", json!([1])),
+            ("$.items[?(@.id != \"b\" && @.n < 3 || @.id=='a')].id", json!(["a", "c"])),
+            ("$.items[?(@.deep)].id", json!(["c"])),
+            ("$.items[?(!@.deep)].id", json!(["a", "b"])),
+            ("$.items[?(!(@.deep || @.id == 'a'))].id", json!(["b"])),
+            ("$.items[?(@.in-stock == true)].id", json!(["a"])),
+            ("$.items[?(@['first name'] == 'A')].id", json!(["a"])),
+            ("$.items[?(@.deep.id == 'd')].id", json!(["c"])),
+            ("$.items[?(@.tags[0] == 'x')].id", json!(["a"])),
+            ("$.items[?(@.id in ['a', 'c'])].id", json!(["a", "c"])),
+            ("$.items[?(@.id nin ['a', 'c'])].id", json!(["b"])),
+            ("$.items[?(@.id in [])].id", json!([])),
+            ("$.items[?(@.id =~ /[AB]/i)].id", json!(["a", "b"])),
+            ("$.items[?(@.id =~ /a|x\\/y/)].id", json!(["a"])),
+            ("$.items[?(@.tags size 2)].id", json!(["a"])),
+            ("$.items[?(@.tags.length() == 1)].id", json!(["c"])),
+            ("$.items[?(@.tags empty true)].id", json!(["b"])),
+            ("$.items[?(@.tags empty false)].id", json!(["a", "c"])),
+            ("$.items[?(@.n == $.numbers[1])].id", json!(["b"])),
+            ("$.absent[*]", json!([])),
+        ] {
+            let parsed = JsonPath::parse(path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(parsed.select(&sample()), Some(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_may_end_in_a_function() {
+        for (path, expected) in [
+            ("$.numbers.length()", Some(json!(3))),
+            ("$.numbers.size()", Some(json!(3))),
+            ("$.get-ship.length()", Some(json!(1))),
+            ("$.first name.length()", Some(json!(3))),
+            ("$.items[*].tags[*].length()", Some(json!(3))),
+            ("$.items[?(@.n > 1)].length()", Some(json!(2))),
+            ("$.numbers.sum()", Some(json!(6))),
+            ("$.items[*].n.sum()", Some(json!(6.5))),
+            ("$..n.max()", Some(json!(3))),
+            ("$.numbers.min()", Some(json!(1))),
+            ("$.numbers.avg()", Some(json!(2.0))),
+            ("$.absent[*].avg()", None),
+            ("$.absent[*].sum()", Some(json!(0))),
+            ("$.numbers.first()", Some(json!(3))),
+            ("$.numbers.last()", Some(json!(2))),
+            ("$.get-ship.keys()", Some(json!(["x"]))),
+            ("$.absent.length()", None),
+            ("$.null.length()", None),
+            ("$.first name.sum()", None),
+        ] {
+            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), expected, "{path}");
+        }
+        assert_eq!(JsonPath::parse("length()").expect("a path").select(&json!([1])), Some(json!(1)));
+    }
+
+    #[test]
+    fn length_is_a_member_and_else_that_of_an_array() {
+        for (path, value, expected) in [
+            ("$.length", json!([1, 2]), Some(json!(2))),
+            ("$.a.length", json!({"a": []}), Some(json!(0))),
+            ("$.length", sample(), Some(json!(7))),
+            ("$.size.length", sample(), Some(json!("own"))),
+            ("$.length", json!({}), None),
+            ("$.length", json!("text"), None),
+            ("$.length.x", json!([1]), None),
+        ] {
+            assert_eq!(JsonPath::parse(path).expect(path).select(&value), expected, "{path} {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused_with_a_reason() {
+        let long = format!("$.{}", "a".repeat(MAX_BYTES));
+        let deep = format!("$[?{}@.a{}]", "(".repeat(1_000), ")".repeat(1_000));
+        for (path, reason) in [
+            ("", "empty"),
+            ("$..", "a name after"),
+            ("$.a.", "a name after"),
+            ("$.a..length()", "after `..`"),
+            ("$a", "before `a`"),
+            ("$.a[", "not closed"),
+            ("$.a[']", "not closed"),
+            ("$.a[b]", "`b` must be a number"),
+            ("$.a[(@.length-1)]", "must be a number"),
+            ("$.a['b'c]", "before `c`"),
+            ("$[1]x", "before `x`"),
+            ("$..a..b..c..d..e", "more than 4 times"),
+            ("$.a.index(1)", "unknown function `index`"),
+            ("$.a.sum().b", "at the end"),
+            ("$.a[?(@.b ~ 1)]", "`~"),
+            ("$.a[?(@.b subsetof ['x'])]", "subsetof"),
+            ("$.a[?(@.b == )]", ""),
+            ("$.a[?]", ""),
+            (&long, "longer than"),
+            (&deep, "nested"),
+        ] {
+            let error = JsonPath::parse(path).expect_err(path);
+            assert!(error.reason.contains(reason), "{path}: {error}");
+            assert!(error.to_string().len() < 300);
+        }
+    }
+
+    #[test]
+    fn a_path_is_known_by_its_text() {
+        let path = JsonPath::parse("$..id").expect("a path");
+        assert_eq!(path.to_string(), "$..id");
+        assert_eq!(format!("{path:?}"), "JsonPath(\"$..id\")");
+        assert_eq!(path, "$..id".parse().expect("a path"));
+        assert_ne!(JsonPath::parse("$"), JsonPath::parse("$."));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}") {
+            if let Ok(path) = JsonPath::parse(&text) {
+                let _outcome = path.select(&sample());
+            }
+        }
+
+        #[test]
+        fn nothing_that_looks_like_a_path_panics(
+            text in prop::collection::vec(prop::sample::select(vec![
+                "$", ".", "..", "[", "]", "*", "?", "(", ")", "@", "'", "\"", "items", "id", "length()", "sum()", ",", ":",
+                "0", "-1", "9007199254740993", "-9223372036854775808", "1e9", "==", "<", "=~", "/", "/i", "in", "size", "&&",
+                "||", "!", " ", "\\", "\\u00", "true", "null", "é", "$.items", "[?(@.n", "empty", "(?", "+", ")]", "[*]",
+            ]), 0..16).prop_map(|parts| parts.concat())
+        ) {
+            if let Ok(path) = JsonPath::parse(&text) {
+                let _outcome = path.select(&sample());
+            }
+        }
+
+        #[test]
+        fn any_name_is_found_in_brackets(name in "\\PC{0,20}") {
+            let value = json!({ name.clone(): 1 });
+            let path = JsonPath::parse(&format!("$[{}]", quoted(&name))).expect("a path");
+            prop_assert_eq!(path.select(&value), Some(json!(1)));
+        }
+    }
+}
