@@ -32,6 +32,10 @@ fn every_spec_compiles_to_its_snapshot() {
         let mut text = render_text(&set_up.diagnostics, &set_up.sources, Style::Plain);
         for tool in set_up.gateway.tools() {
             writeln!(text, "{}: {} -> {:?}", tool.name, tool.operation, tool.request).expect("a string");
+            let endpoint = tool.service.endpoint.as_ref();
+            for place in endpoint.map(|endpoint| endpoint.credential.describe()).unwrap_or_default() {
+                writeln!(text, "  with {place}").expect("a string");
+            }
         }
         text.push_str(&serde_json::to_string_pretty(&mcp::listing(&set_up.gateway)).expect("JSON"));
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
