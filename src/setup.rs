@@ -1,6 +1,6 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     access::GateId,
@@ -9,11 +9,12 @@ use crate::{
     catalog::{self, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Diagnostic, SourceMap},
+    diagnostic::{Code, Diagnostic, SourceMap},
     gateway::{self, Backends, Gateway},
     schema::SchemaStore,
-    services::{Choices, Resolution, Secrets, choice::Choice, inbound, variables::Variables},
+    services::{Choices, Resolution, choice::Choice, inbound},
     spec::{self, Workspace},
+    variables::{Secrets, Variables},
 };
 
 /// How far to go.
@@ -103,6 +104,12 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     let limits = settings.limits;
     let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
     Ok(Setup { gateway, embedded, diagnostics, sources, routes })
+}
+
+/// The names of the variables that have no value, as the diagnostics name them, each once.
+pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
+    let missing = diagnostics.iter().filter(|diagnostic| diagnostic.code == Code::MissingVariable);
+    missing.filter_map(|diagnostic| diagnostic.message.strip_prefix("the variable `")?.split('`').next()).collect()
 }
 
 /// Opens the embedded backend in the data folder.

@@ -74,6 +74,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = options.or_environment()?.settings()?;
     let set_up = setup(&settings, Purpose::Call, Clock::System)?;
     log_diagnostics(&set_up.diagnostics, &set_up.sources);
+    let missing: Vec<&str> = setup::missing_variables(&set_up.diagnostics).into_iter().collect();
+    if !missing.is_empty() {
+        tracing::warn!("variables without a value: {}; what needs them says so when it is called", missing.join(", "));
+    }
     if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
         tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));

@@ -2,16 +2,13 @@
 //!
 //! Fails closed: a server whose credential cannot be resolved lets nobody in over HTTP.
 
-use super::{
-    Secrets,
-    credentials::{Owner, Resolver},
-    variables::Variables,
-};
+use super::credentials::{Owner, Resolver};
 use crate::{
     access::{GateId, Gates},
     credential::Credential,
     diagnostic::{Code, Diagnostic},
     spec::{AuthenticationKind, Workspace},
+    variables::{Secrets, Variables},
 };
 
 /// The gates of all servers that ask for something. Values are read only where `secrets` says so; else every gate stays

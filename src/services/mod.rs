@@ -6,7 +6,6 @@ mod base;
 pub mod choice;
 mod credentials;
 pub mod inbound;
-pub mod variables;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,8 +15,7 @@ use url::Url;
 use self::{
     base::{Base, BaseResolver},
     choice::{ByNamespace, Choice, default_choice},
-    credentials::{Given, Owner, Resolver},
-    variables::Variables,
+    credentials::{Given, Owner, Resolver, shell_variable},
 };
 use crate::{
     backend::embedded,
@@ -30,6 +28,7 @@ use crate::{
     credential::{Credential, Secret},
     diagnostic::{Code, Diagnostic},
     spec::{Consumes, Workspace},
+    variables::{Secrets, Variables},
 };
 
 /// What services are resolved with.
@@ -41,15 +40,6 @@ pub struct Resolution<'a> {
     pub credentials: &'a ByNamespace<CredentialReference>,
     /// Whether credentials are needed.
     pub secrets: Secrets,
-}
-
-/// Whether credentials are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrets {
-    /// They are, and what is missing is reported.
-    Read,
-    /// They are not: tools are only looked at.
-    Leave,
 }
 
 /// The backend of each consumed service: document (its place in the workspace) and namespace → choice.
@@ -148,7 +138,7 @@ impl Resolution<'_> {
             Secrets::Leave => SecretString::from(reference.to_string()),
         };
         let shell = match reference {
-            CredentialReference::Environment(name) => Some(format!("${name}")),
+            CredentialReference::Environment(name) => shell_variable(name),
             CredentialReference::File(_) => None,
         };
         Ok(Given { value, shell })

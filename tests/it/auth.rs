@@ -27,7 +27,7 @@ use keyglass::{
 use md5::Digest as _;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
 };
 
@@ -233,7 +233,9 @@ async fn a_digest_is_answered_and_its_nonce_used_again() {
     let counts: Vec<String> = service
         .seen("authorization")
         .iter()
-        .map(|(_, sent)| sent.split("nc=").nth(1).map_or("none", |rest| &rest[..8]).to_owned())
+        .map(|(_, sent)| {
+            sent.split("nc=").nth(1).map_or("none", |rest| rest.get(..8).expect("eight digits")).to_owned()
+        })
         .collect();
     // Asked; answered; again; refused since the nonce is used up; answered anew.
     assert_eq!(counts, ["none", "00000001", "00000002", "00000003", "00000001"]);
@@ -381,7 +383,7 @@ async fn no_log_holds_a_secret() {
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.contains("the call succeeded"), "{authentication}: {said}");
         assert!(said.contains("[unbound-variable]") || said.contains("warning"), "{said}");
-        for secret in ["canary", "Y2FuYXJ5"] {
+        for secret in ["canary", "Y2FuYXJ5", "YTpjYW5hcnk"] {
             let line = said.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{authentication}");
         }
@@ -551,6 +553,33 @@ async fn where_every_tool_is_guarded_a_credential_is_asked_for() {
     let served = Served::start(folder.path(), &[]).await;
     assert_eq!(served.ask("/mcp", &[], "tools/list", json!({})).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(served.tools("/mcp", &[B]).await, ["get-b"]);
+}
+
+#[tokio::test]
+async fn over_stdio_nothing_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    guarded_specs(folder.path(), "https://api.test", true);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(["serve", "--capabilities"]).arg(folder.path()).env_clear();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut input = child.stdin.take().expect("piped");
+    for message in [
+        initialize(),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        message(2, "tools/list", &json!({})),
+    ] {
+        within(input.write_all(format!("{message}\n").as_bytes())).await.expect("written");
+    }
+    drop(input);
+    let output = within(child.wait_with_output()).await.expect("it ends");
+    let answers = String::from_utf8(output.stdout).expect("text");
+    let list: Value = serde_json::from_str(answers.lines().nth(1).expect("two answers")).expect("JSON");
+    assert_eq!(list["result"]["tools"].as_array().expect("tools").len(), 9);
+    assert!(answers.contains("About b."), "{answers}");
+    let log = String::from_utf8(output.stderr).expect("text");
+    assert!(log.contains("over stdio nothing is asked of the caller"), "{log}");
+    assert!(log.contains("variables without a value: A_TOKEN, B_KEY, C_PASS, NOT_THERE;"), "{log}");
 }
 
 fn message(id: u64, method: &str, params: &Value) -> Value {

@@ -10,7 +10,6 @@ use std::{
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use super::Secrets;
 use crate::{
     catalog::template::{self, Piece},
     config,
@@ -30,6 +29,15 @@ const SECRET_PARTS: [&str; 8] =
     ["token", "secret", "password", "passwd", "passphrase", "credential", "apikey", "authoriz"];
 /// Words that make it one where they stand alone.
 const SECRET_WORDS: [&str; 8] = ["key", "keys", "auth", "oauth", "pass", "pwd", "pat", "cookie"];
+
+/// Whether values are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are, and what is missing is reported.
+    Read,
+    /// They are not: tools are only looked at.
+    Leave,
+}
 
 /// The variables of every document.
 #[derive(Debug)]
