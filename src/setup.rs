@@ -6,7 +6,7 @@ use crate::{
     access::GateId,
     backend::{Backend, Remote, embedded},
     base_url,
-    catalog::{self, service::Route},
+    catalog::{self, gate::gate_of, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Code, Diagnostic, SourceMap},
@@ -81,7 +81,7 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     diagnostics.extend(problems);
     let (services, problems) = resolution.services(&workspace, &choices, &variables, root_key)?;
     diagnostics.extend(problems);
-    let (gates, problems) = inbound::gates(&workspace, &variables, resolution.secrets);
+    let (gates, problems) = inbound::gates(&workspace, &sources, &variables, resolution.secrets);
     diagnostics.extend(problems);
     let (catalog, problems) = catalog::compile(&workspace, &mut schemas, &services, &mut sources);
     diagnostics.extend(problems);
@@ -96,7 +96,7 @@ pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setu
     let backends =
         Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
     let routes = routes(&choices, &workspace);
-    let descriptions = descriptions(&workspace);
+    let descriptions = descriptions(&workspace, &sources);
     let calls_go = format!("Calls go to: {}.", routes.join("; "));
     let lines = [gateway::PREAMBLE, &calls_go].into_iter();
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
@@ -178,15 +178,15 @@ fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
 }
 
 /// What the servers say about themselves, with the gate before each.
-fn descriptions(workspace: &Workspace) -> Vec<(Option<GateId>, String)> {
-    let documents = workspace.documents.iter().enumerate();
-    let servers = documents.flat_map(|(document, spec)| {
-        spec.servers.iter().enumerate().map(move |(server, exposed)| (GateId { document, server }, exposed))
-    });
+fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateId>, String)> {
+    let servers = workspace
+        .documents
+        .iter()
+        .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
-        .filter_map(|(id, server)| {
-            let gate = server.authentication.as_ref().map(|_| id);
-            server.description.as_ref().map(|description| (gate, description.value.trim().to_owned()))
+        .filter_map(|(document, place, server)| {
+            let description = server.description.as_ref()?.value.trim().to_owned();
+            Some((gate_of(document, place, sources), description))
         })
         .collect()
 }

@@ -8,7 +8,12 @@ use std::{
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Catalog, CompiledTool, InputSchema, OutputSchema, Service, hints, names, wiring::Wiring};
+use super::{
+    Catalog, CompiledTool, InputSchema, OutputSchema, Service,
+    gate::{gate_of, gate_of_rest},
+    hints, names,
+    wiring::Wiring,
+};
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, SourceMap, Span},
@@ -109,7 +114,7 @@ impl Compiler<'_> {
         let mut called = BTreeSet::new();
         let mut tools = Vec::new();
         for (position, server) in servers.iter().enumerate() {
-            self.gate = server.authentication.as_ref().map(|_| GateId { document: index, server: position });
+            self.gate = gate_of(document, position, self.sources);
             let namespace = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
             for tool in &server.tools {
                 let Some(target) = self.target(index, &consumes, &tool.call) else { continue };
@@ -123,9 +128,7 @@ impl Compiler<'_> {
             let call = format!("{namespace}.{operation}");
             servers.iter().any(|server| server.left_out.contains(&call))
         };
-        // A spec that asks its callers for something asks for it on every way to its operations.
-        let gated = servers.iter().position(|server| server.authentication.is_some());
-        self.gate = gated.map(|server| GateId { document: index, server });
+        self.gate = gate_of_rest(document, self.sources);
         for consumed in consumes {
             for operation in &consumed.operations {
                 let named = left_out(&consumed.namespace.value, &operation.name.value);

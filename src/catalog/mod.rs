@@ -4,6 +4,7 @@
 
 pub mod compile;
 mod explain;
+pub mod gate;
 pub mod hints;
 pub mod input;
 pub mod names;

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_DIAGNOSTICS, Usage, log_diagnostics, shutdown_signal};
 use crate::{
+    access::Gated,
     backend::embedded::{self, Embedded},
     clock::Clock,
     config::{self, CredentialReference, Options},
     diagnostic::has_errors,
-    gateway::Gated,
     mcp::{self, McpServer, guard, http::HttpOptions},
     setup::{self, Purpose, setup},
 };

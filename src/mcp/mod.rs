@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
 use crate::{
-    access::Access,
+    access::{Access, Doors},
     call::{self, CallContext},
     error::CallError,
     gateway::Gateway,
@@ -69,6 +69,8 @@ enum Door {
 #[derive(Debug)]
 struct Shared {
     gateway: Arc<Gateway>,
+    /// What the guard of a transport looks at; to be replaced before the gateway is.
+    doors: Doors,
     listing: IndexMap<String, Tool>,
     info: Implementation,
     info_json: Option<Value>,
@@ -78,10 +80,11 @@ impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
+        let doors = Doors::new(gateway.gates.clone(), gateway.gated());
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
         Self {
-            shared: Arc::new(Shared { gateway, listing, info, info_json }),
+            shared: Arc::new(Shared { gateway, doors, listing, info, info_json }),
             abort: CancellationToken::new(),
             door: Door::Own,
         }
