@@ -2,7 +2,10 @@
 //!
 //! Must not know MCP nor specs. A gate whose credential is not known lets nobody in.
 
-use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
@@ -10,14 +13,26 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::credential::{Credential, Slot};
 
-/// An exposed server that asks its callers for a credential, by the places of its document and of itself in it.
+/// An exposed server that asks its callers for a credential. The same for as long as its file and its place in that are,
+/// so that what a caller may use never becomes what another may when specs are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GateId {
-    /// The document's place in the workspace.
-    pub document: usize,
-    /// The server's place in the document.
-    pub server: usize,
+pub struct GateId([u8; 16]);
+
+/// How many of the tools stand behind a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gated {
+    /// None.
+    #[default]
+    Nothing,
+    /// Some, others not.
+    Some,
+    /// All.
+    Everything,
 }
+
+/// What stands before the tools of a running server. Clones share it, and it can be replaced as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Doors(Arc<RwLock<(Arc<Gates>, Gated)>>);
 
 /// What the gates of all servers ask for. A gate that is not among them lets nobody in.
 #[derive(Debug, Default)]
@@ -41,6 +56,33 @@ pub struct Shown {
     pub basic: Option<(SecretString, SecretString)>,
     /// Headers and query parameters of the names that gates ask for.
     pub keys: Vec<(Slot, SecretString)>,
+}
+
+impl GateId {
+    /// The gate of a server: the name of its file, its namespace, its place among the servers of the file.
+    pub fn new(file: &str, namespace: &str, place: usize) -> Self {
+        let digest = Sha256::digest(format!("{file}\0{namespace}\0{place}"));
+        let mut id = [0; 16];
+        id.iter_mut().zip(digest).for_each(|(own, byte)| *own = byte);
+        Self(id)
+    }
+}
+
+impl Doors {
+    /// Doors with these gates.
+    pub fn new(gates: Arc<Gates>, gated: Gated) -> Self {
+        Self(Arc::new(RwLock::new((gates, gated))))
+    }
+
+    /// Puts other gates in their place. To be done before the tools behind them are served.
+    pub fn replace(&self, gates: Arc<Gates>, gated: Gated) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (gates, gated);
+    }
+
+    /// What stands there now.
+    pub fn now(&self) -> (Arc<Gates>, Gated) {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Access {
@@ -148,7 +190,7 @@ mod tests {
     use crate::credential::{Key, Secret, User};
 
     fn gate(server: usize) -> GateId {
-        GateId { document: 0, server }
+        GateId::new("a.yaml", "a-mcp", server)
     }
 
     fn gates() -> Gates {
@@ -197,10 +239,28 @@ mod tests {
             (basic("canary-key", ""), &[4]),
             (basic("canary-key", "x"), &[]),
         ] {
-            let opened: Vec<usize> = gates().opened_by(&shown).iter().map(|gate| gate.server).collect();
-            assert_eq!(opened, expected, "{shown:?}");
+            let expected: BTreeSet<GateId> = expected.iter().map(|server| gate(*server)).collect();
+            assert_eq!(gates().opened_by(&shown), expected, "{shown:?}");
             assert!(!format!("{shown:?} {:?}", gates()).contains("canary"));
         }
+    }
+
+    #[test]
+    fn a_gate_is_known_by_its_file_its_name_and_its_place() {
+        let ids = [("a", "b", 0), ("a", "b", 1), ("a", "c", 0), ("c", "b", 0), ("a\0b", "", 0), ("a", "", 0)];
+        let ids: BTreeSet<GateId> =
+            ids.iter().map(|(file, namespace, place)| GateId::new(file, namespace, *place)).collect();
+        assert_eq!(ids.len(), 6);
+        assert_eq!(GateId::new("a", "b", 0), GateId::new("a", "b", 0));
+    }
+
+    #[test]
+    fn doors_are_replaced_for_all_who_look() {
+        let doors = Doors::default();
+        let guard = doors.clone();
+        assert_eq!((guard.now().0.is_empty(), guard.now().1), (true, Gated::Nothing));
+        doors.replace(Arc::new(gates()), Gated::Some);
+        assert_eq!((guard.now().0.is_empty(), guard.now().1), (false, Gated::Some));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    access::{Access, GateId, Gates},
+    access::{Access, GateId, Gated, Gates},
     backend::{Backends, Limits},
     call::{self, CallContext, CallOutput, Environment},
     catalog::{Catalog, CompiledTool, JsonObject},
@@ -34,17 +34,6 @@ pub struct Gateway {
     pub gates: Arc<Gates>,
 }
 
-/// How many of the tools stand behind a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gated {
-    /// None.
-    Nothing,
-    /// Some, others not.
-    Some,
-    /// All.
-    Everything,
-}
-
 impl Gateway {
     /// All tools, in the order of the specs.
     pub fn tools(&self) -> impl Iterator<Item = &CompiledTool> {
@@ -63,7 +52,7 @@ impl Gateway {
 
     /// What a client of this access is told: nothing about tools and services it may not use.
     pub fn instructions_for(&self, access: &Access) -> String {
-        if *access == Access::Everything {
+        if *access == Access::Everything || self.gated() == Gated::Nothing {
             return self.instructions.clone();
         }
         let allowed = self.descriptions.iter().filter(|(gate, _)| access.allows(*gate));

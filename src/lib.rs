@@ -20,8 +20,11 @@
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
 //! | [`openapi`] | OpenAPI and Swagger documents as operations with plain schemas | capability specs |
 //! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
-//! | [`services`] | which backend serves a namespace, base URL, credential | arguments, requests |
+//! | [`variables`] | what specs bind, where it comes from, its values | what they are used for |
+//! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
 //! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
+//! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
+//! | [`access`] | who may use which tools | MCP, specs |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
@@ -36,7 +39,7 @@
 //!
 //! # Rules of direction
 //!
-//! `diagnostic ← spec ← catalog ← call → backend`, with `error` below the last three and `mcp` and `cli` on top. All that
+//! `diagnostic ← spec ← catalog ← call → credential → backend`, with `error` below the last three and `mcp` and `cli` on top. All that
 //! can be wrong with a spec is found left of the catalog, with file, line and column; right of it only arguments, the
 //! network and the backend can fail. A catalog never changes once it stands.
 //!

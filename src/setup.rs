@@ -1,15 +1,15 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     access::GateId,
     backend::{Backend, Backends, Remote, embedded},
     base_url,
-    catalog::{self, compile::Parts, join::Joiner, service::Route},
+    catalog::{self, compile::Parts, gate::gate_of, join::Joiner, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Diagnostic, SourceMap},
+    diagnostic::{Code, Diagnostic, SourceMap},
     gateway::{self, Gateway},
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -102,7 +102,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     diagnostics.extend(problems);
     let (services, problems) = resolution.services(&workspace, &choices, &variables, root_key)?;
     diagnostics.extend(problems);
-    let (gates, problems) = inbound::gates(&workspace, &variables, resolution.secrets);
+    let (gates, problems) = inbound::gates(&workspace, &sources, &variables, resolution.secrets);
     diagnostics.extend(problems);
     let folders = settings.schemas.iter().filter_map(|source| match source {
         spec::Source::Path(path) => Some(path.clone()),
@@ -133,7 +133,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let backends =
         Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
     let routes = routes(&choices, &workspace);
-    let descriptions = descriptions(&workspace);
+    let descriptions = descriptions(&workspace, &sources);
     let calls_go = format!("Calls go to: {}.", routes.join("; "));
     let lines = [gateway::PREAMBLE, &calls_go].into_iter();
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
@@ -141,6 +141,12 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let limits = settings.limits;
     let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
     Ok(Setup { gateway, embedded, diagnostics, sources, routes })
+}
+
+/// The names of the variables that have no value, as the diagnostics name them, each once.
+pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
+    let missing = diagnostics.iter().filter(|diagnostic| diagnostic.code == Code::MissingVariable);
+    missing.filter_map(|diagnostic| diagnostic.message.strip_prefix("the variable `")?.split('`').next()).collect()
 }
 
 /// Opens the embedded backend in the data folder.
@@ -209,15 +215,15 @@ fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
 }
 
 /// What the servers say about themselves, with the gate before each.
-fn descriptions(workspace: &Workspace) -> Vec<(Option<GateId>, String)> {
-    let documents = workspace.documents.iter().enumerate();
-    let servers = documents.flat_map(|(document, spec)| {
-        spec.servers.iter().enumerate().map(move |(server, exposed)| (GateId { document, server }, exposed))
-    });
+fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateId>, String)> {
+    let servers = workspace
+        .documents
+        .iter()
+        .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
-        .filter_map(|(id, server)| {
-            let gate = server.authentication.as_ref().map(|_| id);
-            server.description.as_ref().map(|description| (gate, description.value.trim().to_owned()))
+        .filter_map(|(document, place, server)| {
+            let description = server.description.as_ref()?.value.trim().to_owned();
+            Some((gate_of(document, place, sources), description))
         })
         .collect()
 }

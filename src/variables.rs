@@ -30,7 +30,7 @@ const SECRET_PARTS: [&str; 8] =
 /// Words that make it one where they stand alone.
 const SECRET_WORDS: [&str; 8] = ["key", "keys", "auth", "oauth", "pass", "pwd", "pat", "cookie"];
 
-/// Whether credentials are read.
+/// Whether values are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     /// They are, and what is missing is reported.

@@ -37,8 +37,9 @@ impl Remote {
 
     pub(super) async fn send(&self, request: Request<Bytes>, limit: usize) -> Result<Response<Bytes>, CallError> {
         let path = request.uri().path().to_owned();
-        let request: reqwest::Request =
-            request.try_into().map_err(|error| CallError::Internal(format!("not a request: {error}")))?;
+        let request: reqwest::Request = request
+            .try_into()
+            .map_err(|error: reqwest::Error| CallError::Internal(format!("not a request: {}", error.without_url())))?;
         // The client's own URL parser has the last word on what goes out.
         if request.url().path() != path {
             return Err(CallError::Internal("the HTTP client would change the path".to_owned()));

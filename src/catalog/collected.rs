@@ -72,6 +72,10 @@ impl Collected {
 /// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
 /// parameters each of them offers, and what its texts say, makes no other operation of it.
 fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
+    // Who may use one may not be let in to the other.
+    if one.gate != other.gate {
+        return false;
+    }
     match (&one.plan, &other.plan) {
         (Plan::Call(one), Plan::Call(other)) => is_same_operation(one, other),
         (Plan::Steps(one_steps), Plan::Steps(other_steps)) => {

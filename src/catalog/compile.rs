@@ -12,6 +12,7 @@ use super::{
     Catalog, CompiledTool, InputSchema, OutputSchema, Service,
     collected::Collected,
     fill::Fill,
+    gate::{gate_of, gate_of_rest},
     hints::{self, Hints},
     input::Argument,
     join::{Joined, Joiner, Wanted},
@@ -116,7 +117,7 @@ impl Compiler<'_> {
         let mut scene = Scene { index, consumes, aggregates, gate: None, calls: BTreeMap::new() };
         let mut tools = Vec::new();
         for (position, server) in servers.iter().enumerate() {
-            scene.gate = server.authentication.as_ref().map(|_| GateId { document: index, server: position });
+            scene.gate = gate_of(document, position, self.sources);
             for tool in &server.tools {
                 tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
@@ -135,8 +136,7 @@ impl Compiler<'_> {
         let mut tools = Vec::new();
         let mut namespaces = BTreeSet::new();
         // A spec that asks its callers for something asks for it on every way to its operations.
-        let gated = document.servers.iter().position(|server| server.authentication.is_some());
-        let gate = gated.map(|server| GateId { document: index, server });
+        let gate = gate_of_rest(document, self.sources);
         let left_out: BTreeSet<&str> =
             document.servers.iter().flat_map(|server| &server.left_out).map(String::as_str).collect();
         for consumed in &document.consumes {

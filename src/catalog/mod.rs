@@ -9,6 +9,7 @@ mod collected;
 mod explain;
 pub mod fill;
 mod flow;
+pub mod gate;
 pub mod hints;
 pub mod input;
 pub mod join;

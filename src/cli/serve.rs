@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
 use crate::{
+    access::Gated,
     backend::embedded::{self, Embedded},
     clock::Clock,
     config::{self, CredentialReference, Options},
     diagnostic::{self, has_errors},
-    gateway::Gated,
     mcp::{self, McpServer, guard, http::HttpOptions},
     reload::{Reload, Snapshot},
     setup::{self, Open, Purpose, setup},
@@ -79,6 +79,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let before = Snapshot::of(&settings);
     let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
     diagnostic::log(&set_up.diagnostics, &set_up.sources);
+    let missing: Vec<&str> = setup::missing_variables(&set_up.diagnostics).into_iter().collect();
+    if !missing.is_empty() {
+        tracing::warn!("variables without a value: {}; what needs them says so when it is called", missing.join(", "));
+    }
     if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
         tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));

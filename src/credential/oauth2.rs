@@ -239,6 +239,7 @@ impl OAuth2 {
         let until = life.map(|life| life.saturating_sub(MARGIN.min(life / 10)));
         // A life beyond what the clock can tell is as good as one without an end.
         let until = until.and_then(|life| Instant::now().checked_add(life));
+        tracing::debug!("an access token was issued");
         let mut state = self.state();
         if state.issued.len() >= REMEMBERED {
             state.issued.remove(0);
@@ -588,6 +589,23 @@ mod tests {
             let error = call(&credential(TokenEndpoint::Of(issuer)), &Stub::answering(&[]).backend()).await;
             let error = error.expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_apart_by_who_is_silent() {
+        for silent in ["/token", "/x"] {
+            let router = Router::new().fallback(move |request: Incoming| async move {
+                if request.uri().path() == silent {
+                    std::future::pending::<()>().await;
+                }
+                issued(1, Some(json!(3600))).to_string()
+            });
+            let error = call(&at(), &Backend::Embedded(router)).await.expect_err("silence");
+            match silent {
+                "/token" => assert!(error.to_string().contains("did not answer in time"), "{error}"),
+                _ => assert!(matches!(error, CallError::Timeout(limit) if limit == LIMITS.timeout), "{error}"),
+            }
         }
     }
 

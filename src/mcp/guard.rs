@@ -23,10 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{credentials, http::HttpOptions};
-use crate::{
-    access::{self, Access, Gates, Shown},
-    gateway::Gated,
-};
+use crate::access::{self, Access, Doors, Gated, Gates, Shown};
 
 /// The largest request body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -90,8 +87,7 @@ pub(super) struct Guard {
     any_address: bool,
     origins: Vec<OriginRule>,
     loopback_origins: bool,
-    gates: Arc<Gates>,
-    gated: Gated,
+    doors: Doors,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,14 +138,13 @@ impl Guard {
             any_address: address.ip().is_unspecified(),
             origins,
             loopback_origins: is_loopback(address.ip()),
-            gates: Arc::default(),
-            gated: Gated::Nothing,
+            doors: Doors::default(),
         })
     }
 
-    /// The same guard, which lets callers through to the tools behind these gates as well.
-    pub(super) fn with_gates(self, gates: Arc<Gates>, gated: Gated) -> Self {
-        Self { gates, gated, ..self }
+    /// The same guard, which lets callers through to the tools behind these doors as well.
+    pub(super) fn with_doors(self, doors: Doors) -> Self {
+        Self { doors, ..self }
     }
 
     /// The hosts, in the words of the MCP library; empty when the library cannot express them and has to let all pass.
@@ -178,8 +173,9 @@ impl Guard {
     pub(super) fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         self.check_origin(&request.headers)?;
-        let slots = self.gates.slots();
-        let access = self.access(&credentials::shown(request, &slots));
+        let (gates, gated) = self.doors.now();
+        let slots = gates.slots();
+        let access = self.access(&credentials::shown(request, &slots), &gates, gated);
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             request.headers.remove(name);
         }
@@ -189,12 +185,12 @@ impl Guard {
     }
 
     /// What a caller may use who shows this.
-    fn access(&self, shown: &Shown) -> Result<Access, Refusal> {
+    fn access(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Access, Refusal> {
         let operator = self
             .token
             .as_ref()
             .is_some_and(|token| bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())));
-        let opened = self.gates.opened_by(shown);
+        let opened = gates.opened_by(shown);
         if operator {
             return Ok(Access::Everything);
         }
@@ -202,21 +198,21 @@ impl Guard {
             return Ok(Access::Through(Arc::new(opened)));
         }
         let shows_nothing = shown.bearer.is_none() && shown.basic.is_none() && shown.keys.is_empty();
-        match (&self.token, self.gated) {
-            (None, Gated::Nothing) => Ok(Access::Everything),
+        let refuse = |refusal| Err(self.refusal(refusal, shown, gates));
+        match (&self.token, gated) {
+            // Not everything: a gate may come up before the call is made.
+            (None, Gated::Nothing) => Ok(Access::nothing()),
             (None, Gated::Some) if shows_nothing => Ok(Access::nothing()),
-            (Some(_), _) if self.gates.is_empty() && shown.bearer.is_none() => {
-                Err(self.refusal(Refusal::NO_TOKEN, shown))
-            }
-            (Some(_), _) if self.gates.is_empty() => Err(self.refusal(Refusal::WRONG_TOKEN, shown)),
-            _ if shows_nothing => Err(self.refusal(Refusal::NO_CREDENTIAL, shown)),
-            _ => Err(self.refusal(Refusal::WRONG_CREDENTIAL, shown)),
+            (Some(_), _) if gates.is_empty() && shown.bearer.is_none() => refuse(Refusal::NO_TOKEN),
+            (Some(_), _) if gates.is_empty() => refuse(Refusal::WRONG_TOKEN),
+            _ if shows_nothing => refuse(Refusal::NO_CREDENTIAL),
+            _ => refuse(Refusal::WRONG_CREDENTIAL),
         }
     }
 
     /// A refusal with what would be let in.
-    fn refusal(&self, refusal: Refusal, shown: &Shown) -> Refusal {
-        let schemes = self.gates.schemes();
+    fn refusal(&self, refusal: Refusal, shown: &Shown, gates: &Gates) -> Refusal {
+        let schemes = gates.schemes();
         let mut challenges = Vec::new();
         if self.token.is_some() || schemes.contains(&"Bearer") {
             challenges.push(match shown.bearer {

@@ -143,8 +143,7 @@ fn router(
     in_flight: InFlight,
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
-    let gateway = server.served().gateway.clone();
-    let entrance = Arc::new(Guard::new(address, options)?.with_gates(gateway.gates.clone(), gateway.gated()));
+    let entrance = Arc::new(Guard::new(address, options)?.with_doors(server.shared.doors.clone()));
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(true)
         .with_json_response(true)

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::audience::Audience;
 pub use self::convert::ERROR_META_KEY;
 use crate::{
-    access::Access,
+    access::{Access, Doors},
     call::{self, CallContext},
     error::CallError,
     gateway::Gateway,
@@ -81,6 +81,8 @@ enum Door {
 #[derive(Debug)]
 struct Shared {
     served: RwLock<Arc<Served>>,
+    /// What the guard of a transport looks at; replaced before what is served.
+    doors: Doors,
     audience: Audience,
     info: Implementation,
     info_json: Option<Value>,
@@ -107,11 +109,12 @@ impl Served {
 impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
+        let doors = Doors::new(gateway.gates.clone(), gateway.gated());
         let served = RwLock::new(Arc::new(Served::new(gateway)));
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
         Self {
-            shared: Arc::new(Shared { served, audience: Audience::default(), info, info_json }),
+            shared: Arc::new(Shared { served, doors, audience: Audience::default(), info, info_json }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
@@ -122,6 +125,8 @@ impl McpServer {
     /// Serves another gateway from now on, to clients that are connected as well; they are told if their list of tools
     /// changed. Calls in flight end with the gateway they began with. Needs a runtime.
     pub fn replace(&self, gateway: Arc<Gateway>) {
+        // First: a caller let in by the old gates finds no tool behind a new one.
+        self.shared.doors.replace(gateway.gates.clone(), gateway.gated());
         let new = Arc::new(Served::new(gateway));
         let old = {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);

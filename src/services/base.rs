@@ -3,12 +3,12 @@
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::variables::{Secrets, Variables};
 use crate::{
     base_url::{base_url, is_loopback, shown},
     spec::template::{Piece, pieces},
     diagnostic::{Code, Diagnostic},
     spec::{Consumes, Spanned},
+    variables::{Secrets, Variables},
 };
 
 /// A base URL and the secrets that went into it.
@@ -60,7 +60,7 @@ impl BaseResolver<'_> {
         }
         match base_url(&filled) {
             Ok(url) => {
-                self.remark(written, &url);
+                self.remark(written, &url, &setting);
                 Ok(Base { url, secrets })
             }
             Err(problem) => {
@@ -147,7 +147,7 @@ impl BaseResolver<'_> {
     }
 
     /// What is worth knowing of a URL that can be used.
-    fn remark(&mut self, written: &Spanned<String>, url: &Url) {
+    fn remark(&mut self, written: &Spanned<String>, url: &Url, setting: &str) {
         if written.value.trim().ends_with('/') && url.path() != "/" {
             let message = "the `/` at the end of `baseUri` is left out, since every path starts with one";
             self.problems.push(Diagnostic::note(Code::TrailingSlash, written.span, message));
@@ -159,7 +159,7 @@ impl BaseResolver<'_> {
         if is_example {
             let message = format!("`{host}` is a host of documentation, which serves nobody");
             let problem = Diagnostic::warning(Code::ExampleBaseUri, written.span, message);
-            self.problems.push(problem.with_help("give the real one by `--backend NAMESPACE=URL`"));
+            self.problems.push(problem.with_help(format!("give the real one by `{setting}`")));
         }
         if url.scheme() == "http" && !is_loopback(url) {
             let message = format!(

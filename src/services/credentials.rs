@@ -6,7 +6,6 @@ use http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::variables::{Secrets, Variables};
 use crate::{
     base_url::shown,
     spec::template::{self, Piece},
@@ -17,6 +16,7 @@ use crate::{
     },
     diagnostic::{Code, Diagnostic, Span},
     spec::{self, ApiKey, Authentication, AuthenticationKind, Placement, Spanned},
+    variables::{Secrets, Variables, names_secret},
 };
 
 /// Words before a secret that are none themselves: the names of authentication schemes.
@@ -174,7 +174,7 @@ impl Resolver<'_> {
             );
         }
         let variable = username.as_ref().and_then(|username| template::variable(&username.value));
-        let secret_name = keyed || variable.is_some_and(crate::variables::names_secret);
+        let secret_name = keyed || variable.is_some_and(names_secret);
         Ok(User { name, password, secret_name })
     }
 
@@ -323,8 +323,7 @@ impl Resolver<'_> {
                 problem.with_nearest(source, self.variables.names(self.document)).with_source_hidden_if_mixed(template),
             );
         }
-        let shell = Some(variable.name.as_str()).filter(|name| variable.from_environment && is_shell_name(name));
-        let shell = shell.map(|name| format!("${name}"));
+        let shell = if variable.from_environment { shell_variable(&variable.name) } else { None };
         match variable.value {
             // Looked at without their values, two are the same where they are written the same.
             Ok(_) if self.secrets == Secrets::Leave => {
@@ -387,9 +386,11 @@ fn is_constant(text: &str) -> bool {
             .all(|character| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_')
 }
 
-fn is_shell_name(name: &str) -> bool {
-    name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
-        && name.chars().next().is_some_and(|first| !first.is_ascii_digit())
+/// How a shell writes a variable; one whose name it cannot write has no such way.
+pub(super) fn shell_variable(name: &str) -> Option<String> {
+    let fits = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && name.chars().next().is_some_and(|first| !first.is_ascii_digit());
+    fits.then(|| format!("${name}"))
 }
 
 /// Whether a text beside a variable is surely no part of a secret: the name of a scheme, or signs alone.

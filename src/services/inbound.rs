@@ -4,16 +4,22 @@
 
 use super::credentials::{Owner, Resolver};
 use crate::{
-    access::{GateId, Gates},
+    access::Gates,
+    catalog::gate::gate_of,
     credential::Credential,
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{Code, Diagnostic, SourceMap},
     spec::{AuthenticationKind, Workspace},
     variables::{Secrets, Variables},
 };
 
 /// The gates of all servers that ask for something. Values are read only where `secrets` says so; else every gate stays
 /// closed.
-pub fn gates(workspace: &Workspace, variables: &Variables, secrets: Secrets) -> (Gates, Vec<Diagnostic>) {
+pub fn gates(
+    workspace: &Workspace,
+    sources: &SourceMap,
+    variables: &Variables,
+    secrets: Secrets,
+) -> (Gates, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let mut gates = Vec::new();
     for (document, spec) in workspace.documents.iter().enumerate() {
@@ -32,7 +38,7 @@ pub fn gates(workspace: &Workspace, variables: &Variables, secrets: Secrets) -> 
             // What is missing has been reported; the gate stays closed.
             let Ok(credential) = resolver.credential(authentication, None) else { continue };
             if secrets == Secrets::Read && !matches!(credential, Credential::None) {
-                gates.push((GateId { document, server }, credential));
+                gates.extend(gate_of(spec, server, sources).map(|gate| (gate, credential)));
             }
         }
     }

@@ -15,7 +15,7 @@ use url::Url;
 use self::{
     base::{Base, BaseResolver},
     choice::{ByNamespace, Choice, default_choice},
-    credentials::{Given, Owner, Resolver},
+    credentials::{Given, Owner, Resolver, shell_variable},
 };
 use crate::{
     backend::embedded,
@@ -138,7 +138,7 @@ impl Resolution<'_> {
             Secrets::Leave => SecretString::from(reference.to_string()),
         };
         let shell = match reference {
-            CredentialReference::Environment(name) => Some(format!("${name}")),
+            CredentialReference::Environment(name) => shell_variable(name),
             CredentialReference::File(_) => None,
         };
         Ok(Given { value, shell })

@@ -2,6 +2,8 @@
 
 // `cfg(test)` always holds here; it tells clippy that helpers are test code too.
 #[cfg(test)]
+mod auth;
+#[cfg(test)]
 mod call;
 #[cfg(test)]
 mod check;

@@ -6,8 +6,13 @@
 use std::{fmt::Write, fs, path::Path};
 
 use keyglass::{
+    catalog::{
+        CompiledTool,
+        plan::{Plan, Step},
+    },
     clock::Clock,
     config::Options,
+    decode::Format,
     diagnostic::{Style, has_errors, render_text},
     mcp,
     setup::{Purpose, Setup, setup},
@@ -31,7 +36,7 @@ fn every_spec_compiles_to_its_snapshot() {
         assert_eq!(has_errors(&set_up.diagnostics), bad, "{}", path.display());
         let mut text = render_text(&set_up.diagnostics, &set_up.sources, Style::Plain);
         for tool in set_up.gateway.tools() {
-            writeln!(text, "{}: {} -> {:?}", tool.name, tool.operation, tool.request).expect("a string");
+            describe(tool, &mut text).expect("a string");
         }
         text.push_str(&serde_json::to_string_pretty(&mcp::listing(&set_up.gateway)).expect("JSON"));
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -39,6 +44,43 @@ fn every_spec_compiles_to_its_snapshot() {
             insta::assert_snapshot!(name, text);
         });
     }
+}
+
+/// What a tool does, a line for each request and for what is made of the answers.
+fn describe(tool: &CompiledTool, text: &mut String) -> std::fmt::Result {
+    writeln!(text, "{}: {}", tool.name, tool.plan.summary())?;
+    for operation in tool.plan.operations() {
+        writeln!(text, "  {:?}", operation.request)?;
+        if operation.format != Format::Json {
+            writeln!(text, "  answers in {:?}", operation.format)?;
+        }
+        for (name, path) in &operation.projection {
+            writeln!(text, "  of which {name} = {path:?}")?;
+        }
+        let endpoint = operation.service.endpoint.as_ref();
+        for place in endpoint.map(|endpoint| endpoint.credential.describe()).unwrap_or_default() {
+            writeln!(text, "  with {place}")?;
+        }
+    }
+    match &tool.plan {
+        Plan::Call(_) => {}
+        Plan::Steps(steps) => {
+            for (name, step) in &steps.steps {
+                match step {
+                    Step::Call(operation) => writeln!(text, "  {name}: {}", operation.name)?,
+                    Step::Lookup(lookup) => writeln!(text, "  {name}: {lookup:?}")?,
+                }
+            }
+            for (target, fill) in &steps.mappings {
+                writeln!(text, "  {} = {fill:?}", target.join("."))?;
+            }
+        }
+        Plan::Mock(fill) => writeln!(text, "  {fill:?}")?,
+    }
+    for shape in &tool.shaping.shapes {
+        writeln!(text, "  shaped as {shape:?}")?;
+    }
+    Ok(())
 }
 
 /// What every client takes (names, schemas) and every person expects (titles, hints, descriptions).
