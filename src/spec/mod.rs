@@ -7,6 +7,7 @@ mod auth;
 mod consumes;
 mod document;
 mod exposes;
+mod lint;
 mod parameters;
 mod reader;
 pub mod yaml;
@@ -21,6 +22,7 @@ pub use self::{
     consumes::{Consumes, Operation},
     document::{Bind, Document, Info},
     exposes::{Hints, McpServer, Tool, WithValue},
+    lint::lint,
     parameters::{InputParameter, Location, OutputParameter},
     reader::Spanned,
 };
