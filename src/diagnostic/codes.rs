@@ -742,44 +742,6 @@ codes! {
     ///   - { type: mcp, namespace: pets-mcp, tools: [] }
     /// ```
     ReusedNamespace = "reused-namespace",
-    /// A base URL ends in a slash.
-    ///
-    /// Paths start with one, and other programs that run the spec send both: `https://pets.test/v1//pets`. keyglass
-    /// leaves the one of the base URL out.
-    ///
-    /// # Wrong
-    ///
-    /// ```yaml
-    /// consumes:
-    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1/' }
-    /// ```
-    ///
-    /// # Right
-    ///
-    /// ```yaml
-    /// consumes:
-    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
-    /// ```
-    TrailingSlash = "trailing-slash",
-    /// A base URL names a host that is kept for examples.
-    ///
-    /// Names such as `example.com` belong to nobody, so every call will fail or reach something else. The address can
-    /// also be given by `--backend NAMESPACE=URL`.
-    ///
-    /// # Wrong
-    ///
-    /// ```yaml
-    /// consumes:
-    ///   - { type: http, namespace: pets, baseUri: 'https://api.example.com/v1' }
-    /// ```
-    ///
-    /// # Right
-    ///
-    /// ```yaml
-    /// consumes:
-    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
-    /// ```
-    ExampleHost = "example-host",
     /// A description holds something that a client may run.
     ///
     /// Descriptions are shown by clients, some of them as HTML, and read by models. Script in one is of no use to an
