@@ -48,6 +48,9 @@
 //! Read the field in `spec/<section>.rs`; lower it in `catalog/<concept>.rs`. Tools, operations and parameters are taken
 //! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
 //! that it works, a `.bad` twin what is said when it is wrong.
+//!
+//! What can be wrong with it gets an entry in `diagnostic/codes.rs`: the doc comment is the manual's page, and a test runs
+//! its examples. Advice that stops nothing is given in `spec/lint.rs`.
 
 pub mod access;
 pub mod backend;

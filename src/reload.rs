@@ -270,8 +270,10 @@ fn watched(settings: &Settings, sources: &SourceMap) -> BTreeMap<PathBuf, Kind> 
         if paths.insert(folder.to_owned(), Kind::Schemas).is_some() {
             continue;
         }
-        let beside = fs::read_dir(folder.join("..")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let parent = folder.join("..");
+        let beside = fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path());
         paths.extend(beside.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+        paths.insert(parent, Kind::Schemas);
     }
     paths.extend(named(settings));
     paths

@@ -80,6 +80,7 @@ pub fn setup_again(settings: &Settings, clock: Clock, open: &Open) -> Result<Set
 fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Open) -> Result<Setup, SetupError> {
     let mut sources = SourceMap::default();
     let (workspace, mut diagnostics) = spec::load(&settings.specs, &mut sources);
+    diagnostics.extend(workspace.documents.iter().flat_map(spec::lint));
     let (mut schemas, problems) = SchemaStore::new(&settings.schemas, &mut sources);
     diagnostics.extend(problems);
     let resolution = Resolution {

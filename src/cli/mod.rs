@@ -50,7 +50,7 @@ Examples:
   keyglass tools                            what a client would see
   keyglass call get_secret name=DB_PASS     one tool, once
   keyglass call create_secret --json -      arguments from standard input
-  keyglass call get_secret name=A --dry-run  the request it would send
+  keyglass call get_secret name=A --dry-run the request it would send
   keyglass check capabilities/              diagnose specs
   keyglass check --explain unknown-field    what a diagnostic means
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone

@@ -16,7 +16,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// All kinds, in the order in which a spec is read.
+            /// All kinds: mistakes first, then advice.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The kebab-case name.
@@ -741,6 +741,93 @@ codes! {
     ///     hints: { destructive: true }
     /// ```
     ContradictoryHints = "contradictory-hints",
+    /// Services, servers and variables share one space of names, and two of them have the same one.
+    ///
+    /// `pets.name` may then mean an operation, an argument or a variable, depending on where it stands. keyglass tells
+    /// them apart; a reader, or another program that runs the spec, may not.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// exposes:
+    ///   - { type: mcp, namespace: pets, tools: [] }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// exposes:
+    ///   - { type: mcp, namespace: pets-mcp, tools: [] }
+    /// ```
+    ReusedNamespace = "reused-namespace",
+    /// A description holds something that a client may run.
+    ///
+    /// Descriptions are shown by clients, some of them as HTML, and read by models. Script in one is of no use to an
+    /// honest spec.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: 'List pets. <script>alert(1)</script>' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    /// ```
+    ActiveContent = "active-content",
+    /// The spec says neither what the capability is called nor what it is for.
+    ///
+    /// `info` has a name and a description for people who look for a capability among many. Tools have descriptions of
+    /// their own.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// capability: {}
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// naftiko: 1.0.0-alpha2
+    /// info: { label: Pets, description: The pets of the shop. }
+    /// capability: {}
+    /// ```
+    MissingInfo = "missing-info",
+    /// Parameters have no description.
+    ///
+    /// A model fills arguments in by their names alone, and guesses at units, formats and what is left out. A JSON
+    /// Schema named by `schema` describes its parameter as well.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: limit, in: query, type: integer }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: limit, in: query, type: integer, description: How many at most. }]
+    /// ```
+    UndescribedParameter = "undescribed-parameter",
 }
 
 impl fmt::Display for Code {

@@ -11,6 +11,7 @@ mod document;
 mod exposes;
 mod flow;
 mod imports;
+mod lint;
 mod outputs;
 mod parameters;
 mod reader;
@@ -36,6 +37,7 @@ pub use self::{
     document::{Document, Info},
     exposes::{Hints, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
+    lint::lint,
     outputs::OutputParameter,
     parameters::{InputParameter, Location},
     reader::Spanned,

@@ -166,8 +166,9 @@ fn sarif_is_printed_and_shows_no_secret() {
     let (code, out, _) = run(data.path(), &["check", "--sarif", &spec.display().to_string()]);
     assert_eq!(code, 0, "a warning is no error");
     let log: Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(assert_is_sarif(&log), 1);
-    assert_eq!(log["runs"][0]["results"][0]["ruleId"], "literal-secret");
+    assert!(assert_is_sarif(&log) > 0);
+    let mut results = log["runs"][0]["results"].as_array().expect("results").iter();
+    assert!(results.any(|result| result["ruleId"] == "literal-secret"), "{out}");
     // The page's own example is part of the rule, so the result alone is looked at.
     assert!(!log["runs"][0]["results"].to_string().contains("correct-horse"));
     let (code, out, _) = run(data.path(), &["check", "--sarif", "tests/specs/unknown-version.bad.yaml"]);

@@ -112,6 +112,35 @@ async fn a_new_file_counts_and_an_old_error_stops_nothing() {
 }
 
 #[tokio::test]
+async fn schemas_count_too_even_those_that_come_late() {
+    let backend = Backend::start().await;
+    let specs = Specs::new(&[]);
+    let root = specs.file.parent().expect("a folder").to_owned();
+    fs::create_dir(root.join("specs")).expect("made");
+    let spec = root.join("specs/spec.yaml");
+    let text = "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - {type: http, namespace: a, baseUri: 'https://a.test', \
+                resources: [{path: /x, operations: [{name: getX, method: GET, description: Get.}, {name: setX, method: \
+                POST, description: Set., inputParameters: [{name: body, in: body, schema: '../schemas/x.json'}]}]}]}\n";
+    fs::write(&spec, text).expect("written");
+    let (_keyglass, mut client) =
+        Keyglass::over_pipes_with(&backend, &["--capabilities", spec.to_str().expect("text")]);
+    client.ask(&initialize(1)).await;
+    client.send(&initialized()).await;
+    assert_eq!(names(&list(&mut client).await), ["get_x"], "the schema is missing");
+    for (member, first) in [("one", true), ("two", false)] {
+        if first {
+            fs::create_dir(root.join("schemas")).expect("made");
+        }
+        let schema = json!({"type": "object", "properties": {member: {"type": "string"}}});
+        fs::write(root.join("schemas/x.json"), schema.to_string()).expect("written");
+        assert_eq!(client.receive().await.expect("a message")["method"], CHANGED);
+        let list = list(&mut client).await;
+        assert_eq!(names(&list), ["get_x", "set_x"]);
+        assert!(list["result"]["tools"][1]["inputSchema"]["properties"][member].is_object(), "{list}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_in_flight_ends_with_the_tools_it_began_with() {
     let mut backend = Backend::start().await;
     let specs = Specs::new(&["get_secret"]);
