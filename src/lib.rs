@@ -22,6 +22,7 @@
 //! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
 //! | [`services`] | which backend serves a namespace, base URL, credential | arguments, requests |
 //! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
+//! | [`import`] | capability specs made from OpenAPI documents | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
@@ -55,6 +56,7 @@ pub mod diagnostic;
 pub mod error;
 pub mod gateway;
 pub mod http_server;
+pub mod import;
 pub mod mask;
 pub mod mcp;
 pub mod nearest;

@@ -6,6 +6,7 @@
 mod backend;
 mod call;
 mod check;
+mod import;
 mod serve;
 mod tools;
 
@@ -51,6 +52,7 @@ Examples:
   keyglass call get_secret name=DB_PASS     one tool, once
   keyglass call create_secret --json -      arguments from standard input
   keyglass check capabilities/              diagnose specs
+  keyglass import openapi api.yaml -o capabilities/api.yaml
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
@@ -68,6 +70,8 @@ enum Command {
     Call(call::Arguments),
     /// Diagnose specs and the schemas they refer to
     Check(check::Arguments),
+    /// Make a spec from an OpenAPI document
+    Import(import::Arguments),
 }
 
 /// Runs the program on the process's own arguments.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Tools(arguments) => tools::run(arguments),
         Command::Call(arguments) => run(call::run(arguments)),
         Command::Check(arguments) => check::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
     };
     match outcome {
         Ok(code) => code,

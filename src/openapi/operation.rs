@@ -67,6 +67,7 @@ impl Lowering<'_> {
             Some("spaceDelimited") => Some(Style::SpaceDelimited),
             Some("pipeDelimited") => Some(Style::PipeDelimited),
             Some("deepObject") => Some(Style::DeepObject),
+            Some("tabDelimited") => Some(Style::TabDelimited), // no word of OpenAPI, but of what `import` writes
             Some("label") => Some(Style::Label),
             Some("matrix") => Some(Style::Matrix),
             _ => None,

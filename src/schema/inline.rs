@@ -212,9 +212,61 @@ impl<'a> Inliner<'a> {
             choice.tell_apart(&mut result);
         }
         dialect::merge_all_of(&mut result);
+        if self.dialect == Dialect::Published {
+            dialect::merge_null_choice(&mut result);
+        }
         if nullable {
             dialect::admit_null(&mut result);
         }
         Ok(Value::Object(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Anything that a published schema may hold where a schema should be.
+    fn junk() -> impl Strategy<Value = Value> {
+        let words = prop_oneof![
+            Just(json!("string")),
+            Just(json!("object")),
+            Just(json!("null")),
+            Just(json!("#/x")),
+            Just(json!("#/y/0")),
+            Just(json!("uuid")),
+            Just(json!("([")),
+            Just(json!("")),
+        ];
+        let leaf = prop_oneof![
+            words,
+            any::<bool>().prop_map(Value::from),
+            (-2..9_i64).prop_map(Value::from),
+            Just(Value::Null)
+        ];
+        let keys: Vec<&str> =
+            dialect::KEYWORDS.iter().copied().chain(["nullable", "$ref", "discriminator", "x", "mapping"]).collect();
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::vec((proptest::sample::select(keys.clone()), inner), 0..6)
+                    .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_published_becomes_a_valid_schema(x in junk(), y in junk(), schema in junk()) {
+            let root = json!({"x": x, "y": [y]});
+            for direction in [Direction::Request, Direction::Answer] {
+                let inlined = published(&root, schema.clone(), direction);
+                let valid = super::super::validator_options().build(&inlined);
+                prop_assert!(valid.is_ok(), "{schema} {root}\n{inlined}\n{:?}", valid.err());
+            }
+        }
     }
 }

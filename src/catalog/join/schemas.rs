@@ -1,7 +1,7 @@
 //! JSON Schemas beside a spec, matched to operations by name: `getDevbox` ↔ `DevboxView`, `createScenario` ↔
 //! `ScenarioCreateParameters`. All that comes from here is a guess and says so.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ const ANSWER_ENDINGS: [&str; 8] =
 
 impl Shelf {
     /// Adds a schema, where the text is one.
-    pub(super) fn add(&mut self, stem: &str, path: &Path, text: &str, sources: &mut SourceMap) {
+    pub(super) fn add(&mut self, stem: &str, shown: &str, text: &str, sources: &mut SourceMap) {
         let Ok(root) = serde_json::from_str::<Value>(text) else { return };
         let is_schema =
             ["$ref", "type", "properties", "allOf", "oneOf", "anyOf"].iter().any(|name| root.get(name).is_some());
@@ -49,7 +49,7 @@ impl Shelf {
         let title = root.get("title").and_then(Value::as_str);
         names.extend(title.map(words));
         names.extend(derived_from(&root).map(words));
-        let file = sources.add(path.display().to_string(), text);
+        let file = sources.add(shown, text);
         self.schemas.push(Schema { file, root, names });
     }
 
