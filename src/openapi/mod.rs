@@ -19,6 +19,7 @@ pub use self::{
 };
 use crate::{
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
+    schema::inline::Published,
     spec::yaml::{self, Node},
 };
 
@@ -39,7 +40,7 @@ pub struct Document {
     pub security: Vec<Security>,
     /// Its operations, in order.
     pub operations: Vec<Outline>,
-    root: Value,
+    root: Published,
     edition: Edition,
 }
 
@@ -235,17 +236,21 @@ impl Document {
             servers: servers(&root, edition),
             security: Vec::new(),
             operations: Vec::new(),
-            root: Value::Null,
+            root: Published::default(),
             edition,
         };
-        document.root = root;
-        document.security = security::read(&document.root, edition);
+        document.root = Published::new(root);
+        document.security = security::read(document.root(), edition);
         document.operations = document.outlines(&spans);
         Ok(Some(document))
     }
 
+    fn root(&self) -> &Value {
+        self.root.root()
+    }
+
     fn outlines(&self, spans: &IndexMap<(String, String), Span>) -> Vec<Outline> {
-        let paths = self.root.get("paths").and_then(Value::as_object);
+        let paths = self.root().get("paths").and_then(Value::as_object);
         let mut outlines = Vec::new();
         for (path, item) in paths.into_iter().flatten().filter(|(path, _)| path.starts_with('/')) {
             let Some(item) = self.follow(item).as_object() else { continue };
@@ -271,7 +276,7 @@ impl Document {
         for _ in 0..8 {
             let Some(reference) = found.get("$ref").and_then(Value::as_str) else { return found };
             let Some(target) =
-                crate::schema::inline::pointer(reference).and_then(|pointer| self.root.pointer(&pointer))
+                crate::schema::inline::pointer(reference).and_then(|pointer| self.root().pointer(&pointer))
             else {
                 return found;
             };

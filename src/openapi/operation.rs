@@ -30,7 +30,7 @@ impl Lowering<'_> {
     pub(super) fn operation(mut self, outline: &Outline) -> Operation {
         let document = self.document;
         let Outline { id, method, path, span } = outline;
-        let item = document.root.get("paths").and_then(|paths| paths.get(path)).map(|item| document.follow(item));
+        let item = document.root().get("paths").and_then(|paths| paths.get(path)).map(|item| document.follow(item));
         let item = item.unwrap_or(&Value::Null);
         let operation = item.get(method.to_ascii_lowercase()).unwrap_or(&Value::Null);
         let declared = document.declared(item, operation);

@@ -10,7 +10,7 @@ use crate::{
     catalog::names,
     diagnostic::{FileId, SourceMap},
     openapi::{Answer, Body},
-    schema::{dialect::Direction, inline},
+    schema::{dialect::Direction, inline::Published},
 };
 
 /// The schemas of a folder by name.
@@ -24,7 +24,7 @@ pub(super) struct Shelf {
 #[derive(Debug)]
 struct Schema {
     file: FileId,
-    root: Value,
+    root: Published,
     /// Names as words, such as `runloop devbox`: of the file, of the title, of what it was derived from.
     names: Vec<Vec<String>>,
 }
@@ -50,7 +50,7 @@ impl Shelf {
         names.extend(title.map(words));
         names.extend(derived_from(&root).map(words));
         let file = sources.add(shown, text);
-        self.schemas.push(Schema { file, root, names });
+        self.schemas.push(Schema { file, root: Published::new(root), names });
     }
 
     /// Builds the index, once all are added: what all files begin with, as in `runloop-devbox-schema.json`, is the name
@@ -102,7 +102,7 @@ pub(super) fn guess<'a>(shelves: impl Iterator<Item = &'a Shelf> + Clone, wanted
     if body.is_none() && answer.is_none() {
         return None;
     }
-    let read = |schema: &Schema, direction| inline::published(&schema.root, schema.root.clone(), direction);
+    let read = |schema: &Schema, direction| schema.root.inlined(schema.root.root(), direction);
     Some(Joined {
         origin: Origin::JsonSchema { body: body.map(|schema| schema.file), answer: answer.map(|schema| schema.file) },
         certainty: Certainty::Guess,
