@@ -9,11 +9,11 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{Usage, count, print};
+use super::{Usage, count, log_diagnostics, print};
 use crate::{
     diagnostic::{SourceMap, Style, render_text},
     import::{self, Imported},
-    openapi::Document,
+    openapi::{self, Document},
     schema::MAX_FILE_BYTES,
     spec,
 };
@@ -85,8 +85,14 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     let text = spec::read_text(path, MAX_FILE_BYTES).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let mut sources = SourceMap::default();
     let file = sources.add(path.display().to_string(), text.strip_prefix('\u{feff}').unwrap_or(&text));
-    match Document::read(file, &sources) {
-        Ok(Some(document)) => Ok(document),
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match Document::read(file, folder, &mut sources) {
+        Ok(Some(document)) => {
+            let lost: Vec<_> = openapi::lost_references(&document).into_iter().collect();
+            log_diagnostics(&lost, &sources);
+            Ok(document)
+        }
         Ok(None) => anyhow::bail!("`{}` is no OpenAPI document: `openapi` or `swagger` is missing", path.display()),
         Err(problem) => anyhow::bail!("{}", render_text(&[*problem], &sources, Style::Plain).trim_end()),
     }

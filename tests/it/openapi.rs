@@ -178,7 +178,7 @@ fn json_schemas_are_guessed_by_name() {
 fn document(path: &Path) -> Document {
     let mut sources = SourceMap::default();
     let file = sources.add(path.display().to_string(), fs::read_to_string(path).expect("a text"));
-    Document::read(file, &sources).expect("well-formed").expect("a document")
+    Document::read(file, path.parent().expect("a folder"), &mut sources).expect("well-formed").expect("a document")
 }
 
 fn documents(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -336,4 +336,40 @@ components:
     );
     let imported = import(&document(&folder.path().join("api.yaml")), &Options::default());
     insta::assert_snapshot!(format!("{}---\n{}", imported.spec, imported.notes.join("\n")));
+}
+
+#[test]
+fn a_document_in_several_files_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        &[
+            (
+                "api/openapi.yaml",
+                "openapi: 3.1.0\npaths:\n  /pets: {$ref: paths/pets.yaml}\ncomponents: {schemas: {Own: {type: integer}}}\n",
+            ),
+            (
+                "api/paths/pets.yaml",
+                "post:\n  operationId: addPet\n  requestBody: {content: {application/json: {schema: {$ref: '../pet.json#/$defs/Pet'}}}}\n  responses: {}\n",
+            ),
+            (
+                "api/pet.json",
+                r##"{"$defs": {"Name": {"type": "string"}, "Pet": {"type": "object", "properties": {
+                    "name": {"$ref": "#/$defs/Name"}, "own": {"$ref": "openapi.yaml#/components/schemas/Own"},
+                    "parent": {"$ref": "pet.json#/$defs/Pet"}, "out": {"$ref": "../secret.json"},
+                    "far": {"$ref": "https://example.com/x.json"}}}}}"##,
+            ),
+            ("secret.json", r#"{"const": "canary"}"#),
+        ],
+    );
+    let document = document(&folder.path().join("api/openapi.yaml"));
+    assert_eq!(document.lost, ["../secret.json", "https://example.com/x.json"]);
+    let body = document.operation(&document.operations[0]).body.expect("a body");
+    let members = &body.schema["properties"];
+    assert_eq!(members["name"]["type"], "string");
+    assert_eq!(members["own"]["type"], "integer");
+    assert_eq!(members["parent"]["properties"]["name"]["type"], "string");
+    assert_eq!((&members["out"], &members["far"]), (&serde_json::json!({}), &serde_json::json!({})));
+    let imported = import(&document, &Options::default());
+    assert!(imported.schemas.contains("#/components/schemas/Pet") && !imported.schemas.contains("x-keyglass"));
 }

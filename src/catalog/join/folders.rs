@@ -9,7 +9,7 @@ use std::{
 use super::schemas::Shelf;
 use crate::{
     diagnostic::{Code, Diagnostic, SourceMap, Span},
-    openapi::Document,
+    openapi::{self, Document},
     schema::{self, MAX_FILE_BYTES},
     spec::read_text,
 };
@@ -83,8 +83,9 @@ pub(super) fn read(path: &Path, looked: Looked, sources: &mut SourceMap, problem
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if Document::is_likely(text) {
             let id = sources.add(shown(file), text);
-            match Document::read(id, sources) {
+            match Document::read(id, path, sources) {
                 Ok(Some(document)) => {
+                    problems.extend(openapi::lost_references(&document));
                     folder.documents.push((stem, document));
                     continue;
                 }
