@@ -25,6 +25,7 @@
 //! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools | MCP, specs |
+//! | [`import`] | capability specs made from OpenAPI documents | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
@@ -67,6 +68,7 @@ pub mod dry_run;
 pub mod error;
 pub mod gateway;
 pub mod http_server;
+pub mod import;
 pub mod jsonpath;
 pub mod mask;
 pub mod mcp;

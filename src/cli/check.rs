@@ -7,15 +7,17 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{EXIT_DIAGNOSTICS, Usage, count, print};
 use crate::{
+    catalog::join::{JoinReport, Joiner},
     clock::Clock,
-    config::Options,
-    diagnostic::{Code, Severity, Style, has_errors, render_text, to_json, to_sarif},
+    config::{Options, Settings},
+    diagnostic::{Code, Diagnostic, Severity, SourceMap, Style, has_errors, render_text, to_json, to_sarif},
     nearest::nearest,
     setup::{Purpose, setup},
+    spec::{self, Source},
 };
 
 #[derive(Debug, Args)]
@@ -32,12 +34,16 @@ pub(super) struct Arguments {
     /// Print the manual's page on a code, such as `unknown-field`; without a code, list all
     #[arg(long, value_name = "CODE", num_args = 0..=1, conflicts_with_all = ["format", "paths"])]
     explain: Option<Option<String>>,
+    /// Show where the types of each operation come from: OpenAPI documents
+    /// and JSON Schemas beside the specs and in `--schemas`
+    #[arg(long)]
+    joins: bool,
     #[command(flatten)]
     options: Options,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { paths, json, sarif, explain: asked, mut options } = arguments;
+    let Arguments { paths, json, sarif, explain: asked, joins, mut options } = arguments;
     if let Some(code) = asked {
         print(&explain(code.as_deref())?)?;
         return Ok(ExitCode::SUCCESS);
@@ -45,10 +51,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if !paths.is_empty() {
         options.capabilities = paths;
     }
-    let set_up = setup(&options.or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
+    let settings = options.or_environment()?.settings()?;
+    let set_up = setup(&settings, Purpose::Inspect, Clock::System)?;
+    let joins = joins.then(|| Joins::new(&settings));
     let (diagnostics, sources) = (&set_up.diagnostics, &set_up.sources);
     if json {
-        let value = json!({ "tools": set_up.gateway.catalog.len(), "diagnostics": to_json(diagnostics, sources) });
+        let mut value = json!({ "tools": set_up.gateway.catalog.len(), "diagnostics": to_json(diagnostics, sources) });
+        if let (Some(joins), Value::Object(members)) = (&joins, &mut value) {
+            members.insert("joins".to_owned(), joins.report.to_json(&joins.sources));
+            members.insert("joinDiagnostics".to_owned(), json!(to_json(&joins.diagnostics, &joins.sources)));
+        }
         print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
     } else if sarif {
         print(&format!("{}\n", serde_json::to_string_pretty(&to_sarif(diagnostics, sources))?))?;
@@ -62,6 +74,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             count(of(Severity::Warning), "warning"),
             count(of(Severity::Note), "note")
         );
+        if let Some(joins) = joins {
+            print(&joins.report.to_text(&joins.sources))?;
+            print(&render_text(&joins.diagnostics, &joins.sources, style))?;
+        }
         print(&format!("{}{summary}", render_text(diagnostics, sources, style)))?;
     }
     Ok(if has_errors(diagnostics) { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
@@ -84,4 +100,24 @@ fn explain(code: Option<&str>) -> Result<String, Usage> {
 fn list_of_codes() -> String {
     let width = Code::ALL.iter().map(|code| code.as_str().len()).max().unwrap_or_default();
     Code::ALL.iter().map(|code| format!("{:width$}  {}\n", code.as_str(), code.page().title)).collect()
+}
+/// Where types come from, and what was wrong with the documents looked at.
+struct Joins {
+    report: JoinReport,
+    diagnostics: Vec<Diagnostic>,
+    sources: SourceMap,
+}
+
+impl Joins {
+    fn new(settings: &Settings) -> Self {
+        let mut sources = SourceMap::default();
+        let (workspace, _) = spec::load(&settings.specs, &mut sources); // its problems are shown already
+        let folders = settings.schemas.iter().filter_map(|schemas| match schemas {
+            Source::Path(path) => Some(path.clone()),
+            Source::Shipped { .. } => None,
+        });
+        let mut joiner = Joiner::new(&folders.collect::<Vec<_>>());
+        let report = JoinReport::new(&workspace, &mut joiner, &mut sources);
+        Self { report, diagnostics: joiner.take_problems(), sources }
+    }
 }

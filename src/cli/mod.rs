@@ -6,6 +6,7 @@
 mod backend;
 mod call;
 mod check;
+mod import;
 mod serve;
 mod tools;
 
@@ -53,6 +54,7 @@ Examples:
   keyglass call get_secret name=A --dry-run the request it would send
   keyglass check capabilities/              diagnose specs
   keyglass check --explain unknown-field    what a diagnostic means
+  keyglass import openapi api.yaml -o capabilities/api.yaml
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
@@ -70,6 +72,8 @@ enum Command {
     Call(call::Arguments),
     /// Diagnose specs and the schemas they refer to
     Check(check::Arguments),
+    /// Make a spec from an OpenAPI document
+    Import(import::Arguments),
 }
 
 /// Runs the program on the process's own arguments.
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Tools(arguments) => tools::run(arguments),
         Command::Call(arguments) => run(call::run(arguments)),
         Command::Check(arguments) => check::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
     };
     match outcome {
         Ok(code) => code,

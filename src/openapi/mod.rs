@@ -5,10 +5,13 @@
 //! asked for, since published documents have hundreds. Must not know capability specs.
 //! Source: OpenAPI Specification 2.0, 3.0.4 and 3.1.1.
 
+mod bundle;
 mod operation;
 mod schemas;
 mod security;
 mod swagger;
+
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -19,6 +22,7 @@ pub use self::{
 };
 use crate::{
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
+    schema::inline::Published,
     spec::yaml::{self, Node},
 };
 
@@ -39,7 +43,9 @@ pub struct Document {
     pub security: Vec<Security>,
     /// Its operations, in order.
     pub operations: Vec<Outline>,
-    root: Value,
+    /// References to other files that lead nowhere, or where nothing is read; they stand for any value.
+    pub lost: Vec<String>,
+    root: Published,
     edition: Edition,
 }
 
@@ -201,10 +207,11 @@ impl Document {
         })
     }
 
-    /// Reads a document, YAML or JSON. `None` where the text is something else; a warning where it is broken.
-    pub fn read(file: FileId, sources: &SourceMap) -> Result<Option<Self>, Box<Diagnostic>> {
+    /// Reads a document, YAML or JSON, with the files it refers to, as far as they lie in `folder`. `None` where the text
+    /// is something else; a warning where it is broken.
+    pub fn read(file: FileId, folder: &Path, sources: &mut SourceMap) -> Result<Option<Self>, Box<Diagnostic>> {
         let text = sources.text(file);
-        let (root, spans) = if text.trim_start().starts_with('{') {
+        let (mut root, spans) = if text.trim_start().starts_with('{') {
             (parse_json(file, &text, sources)?, IndexMap::new())
         } else {
             let node =
@@ -226,6 +233,8 @@ impl Document {
                 "`paths` of an OpenAPI document must be a map".to_owned(),
             )));
         }
+        let path = PathBuf::from(sources.name(file));
+        let lost = bundle::bundle(&mut root, &path, folder, sources);
         let info = |name: &str| root.pointer(&format!("/info/{name}")).map(plain).filter(|text| !text.is_empty());
         let mut document = Self {
             file,
@@ -235,17 +244,22 @@ impl Document {
             servers: servers(&root, edition),
             security: Vec::new(),
             operations: Vec::new(),
-            root: Value::Null,
+            lost,
+            root: Published::default(),
             edition,
         };
-        document.root = root;
-        document.security = security::read(&document.root, edition);
+        document.root = Published::new(root);
+        document.security = security::read(document.root(), edition);
         document.operations = document.outlines(&spans);
         Ok(Some(document))
     }
 
+    fn root(&self) -> &Value {
+        self.root.root()
+    }
+
     fn outlines(&self, spans: &IndexMap<(String, String), Span>) -> Vec<Outline> {
-        let paths = self.root.get("paths").and_then(Value::as_object);
+        let paths = self.root().get("paths").and_then(Value::as_object);
         let mut outlines = Vec::new();
         for (path, item) in paths.into_iter().flatten().filter(|(path, _)| path.starts_with('/')) {
             let Some(item) = self.follow(item).as_object() else { continue };
@@ -271,7 +285,7 @@ impl Document {
         for _ in 0..8 {
             let Some(reference) = found.get("$ref").and_then(Value::as_str) else { return found };
             let Some(target) =
-                crate::schema::inline::pointer(reference).and_then(|pointer| self.root.pointer(&pointer))
+                crate::schema::inline::pointer(reference).and_then(|pointer| self.root().pointer(&pointer))
             else {
                 return found;
             };
@@ -313,6 +327,22 @@ fn broken(span: Span, message: String) -> Diagnostic {
     Diagnostic::warning(Code::UnusableOpenApi, span, message)
         .with_source_hidden()
         .with_help("no types are taken from this document until it is mended")
+}
+
+/// The warning about references that are lost, where there are any.
+pub fn lost_references(document: &Document) -> Option<Diagnostic> {
+    let first = document.lost.first()?;
+    let message = format!(
+        "{} of this document lead nowhere, the first to `{first}`; what they stand for is left open",
+        match document.lost.len() {
+            1 => "a reference".to_owned(),
+            number => format!("{number} references"),
+        }
+    );
+    let problem = Diagnostic::warning(Code::UnusableOpenApi, Span::start_of(document.file), message);
+    Some(problem.with_source_hidden().with_help(
+        "only files in the folder where types are looked for are read, and nothing is fetched from other hosts",
+    ))
 }
 
 fn servers(root: &Value, edition: Edition) -> Vec<String> {
@@ -378,7 +408,7 @@ mod tests {
     fn document(text: &str) -> Document {
         let mut sources = SourceMap::default();
         let file = sources.add("api.yaml", text);
-        Document::read(file, &sources).expect("well-formed").expect("a document")
+        Document::read(file, Path::new("."), &mut sources).expect("well-formed").expect("a document")
     }
 
     fn operation(document: &Document, id: &str) -> Operation {
@@ -569,7 +599,7 @@ components:
         let read = |text: &str| {
             let mut sources = SourceMap::default();
             let file = sources.add("api.yaml", text);
-            Document::read(file, &sources)
+            Document::read(file, Path::new("."), &mut sources)
         };
         assert!(read("a: 1\n").expect("well-formed").is_none());
         for broken in ["openapi: [", "{\"openapi\": ", "openapi: 4.0.0\n", "openapi: 3.0.0\npaths: []\n"] {

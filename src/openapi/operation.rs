@@ -30,7 +30,7 @@ impl Lowering<'_> {
     pub(super) fn operation(mut self, outline: &Outline) -> Operation {
         let document = self.document;
         let Outline { id, method, path, span } = outline;
-        let item = document.root.get("paths").and_then(|paths| paths.get(path)).map(|item| document.follow(item));
+        let item = document.root().get("paths").and_then(|paths| paths.get(path)).map(|item| document.follow(item));
         let item = item.unwrap_or(&Value::Null);
         let operation = item.get(method.to_ascii_lowercase()).unwrap_or(&Value::Null);
         let declared = document.declared(item, operation);
@@ -67,6 +67,7 @@ impl Lowering<'_> {
             Some("spaceDelimited") => Some(Style::SpaceDelimited),
             Some("pipeDelimited") => Some(Style::PipeDelimited),
             Some("deepObject") => Some(Style::DeepObject),
+            Some("tabDelimited") => Some(Style::TabDelimited), // no word of OpenAPI, but of what `import` writes
             Some("label") => Some(Style::Label),
             Some("matrix") => Some(Style::Matrix),
             _ => None,

@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use super::{Document, Operation, Outline, operation::Lowering};
 use crate::schema::{
     dialect::{self, Direction},
-    inline::{self, pointer},
+    inline::pointer,
 };
 
 impl Document {
     /// A schema of this document in JSON Schema 2020-12, without references.
     pub(super) fn inlined(&self, schema: Value, direction: Direction) -> Value {
-        inline::published(&self.root, schema, direction)
+        self.root.inlined(&schema, direction)
     }
 }
 
@@ -45,7 +45,7 @@ impl<'a> Trimmer<'a> {
         while let Some(index) = self.names.values().position(|name| !self.schemas.contains_key(name)) {
             let Some((place, name)) = self.names.get_index(index) else { break };
             let (place, name) = (place.clone(), name.clone());
-            let schema = self.document.root.pointer(&place).cloned().unwrap_or_else(|| json!({}));
+            let schema = self.document.root().pointer(&place).cloned().unwrap_or_else(|| json!({}));
             let schema = self.schema(schema);
             self.schemas.insert(name, schema);
         }
@@ -100,7 +100,7 @@ impl<'a> Trimmer<'a> {
     /// The reference to write for one of the document.
     fn reference(&mut self, reference: &str) -> Option<String> {
         let place = pointer(reference)?;
-        self.document.root.pointer(&place)?;
+        self.document.root().pointer(&place)?;
         if !self.names.contains_key(&place) {
             let last = place.rsplit('/').next().unwrap_or_default();
             let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');

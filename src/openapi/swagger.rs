@@ -58,7 +58,7 @@ pub(super) fn answer<'a>(
 
 /// The media types of an operation, else those of the document.
 fn media_types(document: &Document, operation: &Value, name: &str) -> Vec<String> {
-    let own = operation.get(name).or_else(|| document.root.get(name)).and_then(Value::as_array);
+    let own = operation.get(name).or_else(|| document.root().get(name)).and_then(Value::as_array);
     own.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 

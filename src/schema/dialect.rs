@@ -305,6 +305,37 @@ fn is_plain(part: &Value) -> bool {
         && !part.get("additionalProperties").is_some_and(Value::is_object)
 }
 
+/// Makes a choice between one schema and null that schema, null admitted: generators write optional values so, and clients
+/// read a list of types more easily than a combination.
+pub(crate) fn merge_null_choice(schema: &mut Map<String, Value>) {
+    let null = Value::Object(Map::from_iter([("type".to_owned(), Value::from("null"))]));
+    for keyword in ["anyOf", "oneOf"] {
+        let mut others = schema.keys().filter(|name| *name != keyword);
+        if !others.all(|name| ANNOTATIONS.contains(&name.as_str())) {
+            continue;
+        }
+        let Some(Value::Array(variants)) = schema.get(keyword) else { continue };
+        let [first, second] = variants.as_slice() else { continue };
+        let one = if *second == null { first } else { second };
+        let Value::Object(one) = one else { continue };
+        if *first != null && *second != null {
+            continue;
+        }
+        if !["type", "enum", "oneOf", "anyOf"].iter().any(|keyword| one.contains_key(*keyword)) {
+            continue; // null could not be told
+        }
+        if one.contains_key("const") || one.contains_key("allOf") {
+            continue; // nor here
+        }
+        let mut merged = one.clone();
+        admit_null(&mut merged);
+        schema.shift_remove(keyword);
+        merged.extend(std::mem::take(schema)); // its own words count more
+        *schema = merged;
+        return;
+    }
+}
+
 /// Says OpenAPI 3.0's `nullable` in the words of JSON Schema.
 pub(crate) fn admit_null(schema: &mut Map<String, Value>) {
     let null = Value::from("null");
@@ -434,6 +465,27 @@ mod tests {
         ] {
             let mut schema = object(given);
             admit_null(&mut schema);
+            assert_eq!(Value::Object(schema), expected);
+        }
+    }
+
+    #[test]
+    fn a_choice_between_a_schema_and_null_is_that_schema() {
+        for (given, expected) in [
+            (
+                json!({"anyOf": [{"type": "string", "title": "x"}, {"type": "null"}], "title": "own", "default": null}),
+                json!({"type": ["string", "null"], "title": "own", "default": null}),
+            ),
+            (json!({"oneOf": [{"type": "null"}, {"enum": ["a"]}]}), json!({"enum": ["a", null]})),
+            (json!({"anyOf": [{}, {"type": "null"}]}), json!({"anyOf": [{}, {"type": "null"}]})),
+            (json!({"anyOf": [{"type": "string"}]}), json!({"anyOf": [{"type": "string"}]})),
+            (
+                json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
+                json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
+            ),
+        ] {
+            let mut schema = object(given);
+            merge_null_choice(&mut schema);
             assert_eq!(Value::Object(schema), expected);
         }
     }

@@ -1,7 +1,11 @@
 //! One schema out of many: references followed and put in place, cycles cut, size bounded. Whoever holds the documents
 //! says where a reference leads; must not know files nor what a schema is used for.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -58,39 +62,113 @@ pub(crate) fn pointer(reference: &str) -> Option<String> {
     Some(percent_decode_str(pointer).decode_utf8_lossy().into_owned())
 }
 
-/// How far references are followed, in turn until the schema is small enough: cutting deep types leaves the members that
-/// a caller sets, while giving up would leave nothing.
-const REACHES: [Reach; 7] = [
-    Reach { recursion: 2, nesting: usize::MAX },
-    Reach { recursion: 1, nesting: usize::MAX },
-    Reach { recursion: 1, nesting: 6 },
-    Reach { recursion: 1, nesting: 4 },
-    Reach { recursion: 1, nesting: 3 },
-    Reach { recursion: 1, nesting: 2 },
-    Reach { recursion: 1, nesting: 1 },
+/// A published schema that has to be cut anyway is cut to this many values: each tool keeps its own copy, and documents
+/// whose types all refer to each other have hundreds.
+const MAX_CUT_VALUES: usize = 2_000;
+/// How far references are followed, with how many levels of them have to fit for it and into how many values; in turn
+/// until one does. Cutting deep types leaves the members that a caller sets, while giving up would leave nothing.
+const REACHES: [(Reach, u8, usize); 8] = [
+    (Reach { recursion: MAX_RECURSION, nesting: usize::MAX }, 12, MAX_INLINED_VALUES),
+    (Reach { recursion: 1, nesting: usize::MAX }, 8, MAX_INLINED_VALUES),
+    (Reach { recursion: 1, nesting: 6 }, 6, MAX_CUT_VALUES),
+    (Reach { recursion: 1, nesting: 5 }, 5, MAX_CUT_VALUES),
+    (Reach { recursion: 1, nesting: 4 }, 4, MAX_CUT_VALUES),
+    (Reach { recursion: 1, nesting: 3 }, 3, MAX_CUT_VALUES),
+    (Reach { recursion: 1, nesting: 2 }, 2, MAX_CUT_VALUES),
+    (Reach { recursion: 1, nesting: 1 }, 1, MAX_INLINED_VALUES),
 ];
 
-/// A schema of a published document, without references. References to other documents lead to any value; of a schema
-/// that is too large even where only its outermost references are followed, nothing stays.
-pub(crate) fn published(root: &Value, schema: Value, direction: Direction) -> Value {
-    let nowhere = |reference: &str| Problem::Message(format!("`{reference}` leads nowhere"));
-    for reach in REACHES {
-        let mut find = |_: &Path, reference: &str| {
-            let place = pointer(reference).ok_or_else(|| nowhere(reference))?;
-            let value = root.pointer(&place).cloned().ok_or_else(|| nowhere(reference))?;
-            Ok((Target { path: PathBuf::new(), pointer: place }, value))
-        };
-        let inliner = Inliner::new(&mut find, Dialect::Published).within(reach);
-        match inliner.schema(Path::new(""), schema.clone()) {
-            Ok(mut inlined @ Value::Object(_)) => {
-                dialect::one_way(&mut inlined, direction);
-                return inlined;
+/// A published document whose schemas are inlined one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    root: Value,
+    /// Pointer and levels of references → values of the schema with that many levels followed. Reckoned before anything
+    /// is inlined: a schema that explodes would cost its limit at each attempt.
+    sizes: Mutex<HashMap<(String, u8), usize>>,
+}
+
+impl Published {
+    pub(crate) fn new(root: Value) -> Self {
+        Self { root, sizes: Mutex::default() }
+    }
+
+    /// The document.
+    pub(crate) fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// A schema of the document, without references. References to other documents lead to any value; of a schema that
+    /// is too large even where only its outermost references are followed, nothing stays.
+    pub(crate) fn inlined(&self, schema: &Value, direction: Direction) -> Value {
+        for (reach, levels, limit) in REACHES {
+            if self.size(schema, levels, 0) > limit {
+                continue;
             }
-            Ok(_) => break,
-            Err(_) => {}
+            let mut find = |_: &Path, reference: &str| self.find(reference);
+            let inliner = Inliner::new(&mut find, Dialect::Published).within(reach);
+            match inliner.schema(Path::new(""), schema.clone()) {
+                Ok(mut inlined @ Value::Object(_)) => {
+                    dialect::one_way(&mut inlined, direction);
+                    return inlined;
+                }
+                Ok(_) => break,
+                Err(_) => {}
+            }
+        }
+        Value::Object(Map::new())
+    }
+
+    fn find(&self, reference: &str) -> Result<(Target, Value), Problem> {
+        let nowhere = || Problem::Message(format!("`{reference}` leads nowhere"));
+        let pointer = pointer(reference).ok_or_else(nowhere)?;
+        let value = self.root.pointer(&pointer).cloned().ok_or_else(nowhere)?;
+        Ok((Target { path: PathBuf::new(), pointer }, value))
+    }
+
+    /// How many values a schema has at most with so many levels of references followed; some number over the limit where
+    /// it has more.
+    fn size(&self, value: &Value, levels: u8, depth: usize) -> usize {
+        if depth > MAX_DEPTH {
+            return MAX_INLINED_VALUES + 1;
+        }
+        match value {
+            Value::Array(items) => self.sum(items.iter(), levels, depth),
+            Value::Object(members) => {
+                // What is not taken over, and may be long.
+                let dropped = |name: &String| name.starts_with("x-") || name == "example" || name == "examples";
+                let kept = members.iter().filter(|(name, _)| !dropped(name)).map(|(_, value)| value);
+                let own = self.sum(kept, levels, depth);
+                let reference = members.get("$ref").and_then(Value::as_str).and_then(pointer);
+                own.saturating_add(reference.map_or(0, |reference| self.referenced(reference, levels)))
+            }
+            _ => 1,
         }
     }
-    Value::Object(Map::new())
+
+    fn sum<'a>(&self, values: impl Iterator<Item = &'a Value>, levels: u8, depth: usize) -> usize {
+        let mut sum = 1_usize;
+        for value in values {
+            sum = sum.saturating_add(self.size(value, levels, depth + 1));
+            if sum > MAX_INLINED_VALUES {
+                break;
+            }
+        }
+        sum
+    }
+
+    fn referenced(&self, pointer: String, levels: u8) -> usize {
+        let Some(below) = levels.checked_sub(1) else { return 1 };
+        let key = (pointer, levels);
+        let known = self.sizes.lock().ok().and_then(|sizes| sizes.get(&key).copied());
+        if let Some(known) = known {
+            return known;
+        }
+        let size = self.root.pointer(&key.0).map_or(1, |value| self.size(value, below, 0));
+        if let Ok(mut sizes) = self.sizes.lock() {
+            sizes.insert(key, size);
+        }
+        size
+    }
 }
 
 /// Where a reference in a document leads: the place, and the value there.
@@ -212,9 +290,61 @@ impl<'a> Inliner<'a> {
             choice.tell_apart(&mut result);
         }
         dialect::merge_all_of(&mut result);
+        if self.dialect == Dialect::Published {
+            dialect::merge_null_choice(&mut result);
+        }
         if nullable {
             dialect::admit_null(&mut result);
         }
         Ok(Value::Object(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Anything that a published schema may hold where a schema should be.
+    fn junk() -> impl Strategy<Value = Value> {
+        let words = prop_oneof![
+            Just(json!("string")),
+            Just(json!("object")),
+            Just(json!("null")),
+            Just(json!("#/x")),
+            Just(json!("#/y/0")),
+            Just(json!("uuid")),
+            Just(json!("([")),
+            Just(json!("")),
+        ];
+        let leaf = prop_oneof![
+            words,
+            any::<bool>().prop_map(Value::from),
+            (-2..9_i64).prop_map(Value::from),
+            Just(Value::Null)
+        ];
+        let keys: Vec<&str> =
+            dialect::KEYWORDS.iter().copied().chain(["nullable", "$ref", "discriminator", "x", "mapping"]).collect();
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::vec((proptest::sample::select(keys.clone()), inner), 0..6)
+                    .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_published_becomes_a_valid_schema(x in junk(), y in junk(), schema in junk()) {
+            let root = json!({"x": x, "y": [y]});
+            for direction in [Direction::Request, Direction::Answer] {
+                let inlined = Published::new(root.clone()).inlined(&schema, direction);
+                let valid = super::super::validator_options().build(&inlined);
+                prop_assert!(valid.is_ok(), "{schema} {root}\n{inlined}\n{:?}", valid.err());
+            }
+        }
     }
 }

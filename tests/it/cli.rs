@@ -253,3 +253,32 @@ fn help_and_version_are_there() {
     let (code, out, _) = run(data.path(), &["--version"]);
     assert_eq!((code, out), (0, format!("keyglass {}\n", env!("CARGO_PKG_VERSION"))));
 }
+
+#[test]
+fn an_openapi_document_is_imported_and_its_types_are_found_again() {
+    let data = folder();
+    let at = |name: &str| data.path().join(name).display().to_string();
+    let api = r#"{"openapi": "3.1.0", "info": {"title": "Pets", "version": "1"}, "servers": [{"url": "https://pets.example.com"}],
+        "paths": {"/pets/{id}": {"get": {"operationId": "getPet", "responses": {"200": {"description": "ok",
+        "content": {"application/json": {"schema": {"type": "object", "properties": {"name": {"type": "string"}}}}}}},
+        "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "integer"}}]}}}}"#;
+    fs::write(at("api.json"), api).expect("written");
+    let import = ["import", "openapi", &at("api.json"), "-o", &at("capabilities/pets.yaml")];
+    let (code, out, err) = run(data.path(), &import);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        out.contains("capabilities/pets.yaml: 1 tool\n") && out.contains("schemas/pets.json: their types"),
+        "{out}"
+    );
+    let (code, _, err) = run(data.path(), &import);
+    assert_eq!(code, 64);
+    assert!(err.contains("is there already; `--force` replaces it"), "{err}");
+    let (_, out, _) = run(data.path(), &["check", "--joins", &at("capabilities")]);
+    assert!(out.contains("pets.get-pet (GET /pets/{{id}}): body absent, answer joined, 1/1 parameters from"), "{out}");
+    let (_, out, _) = run(data.path(), &["check", "--joins", "--json", &at("capabilities")]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(report["joins"][0]["by"], "id, method and path");
+    let (code, _, err) = run(data.path(), &["import", "openapi", &at("capabilities/pets.yaml"), "-o", &at("x.yaml")]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is no OpenAPI document"), "{err}");
+}

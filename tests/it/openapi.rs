@@ -3,11 +3,13 @@
 use std::{fs, path::Path};
 
 use keyglass::{
-    catalog::join::{Certainty, JoinReport, Joiner, Origin, Outcome, Wanted},
+    catalog::join::{Certainty, JoinReport, Joined, Joiner, Origin, Outcome, Wanted},
     diagnostic::{Code, SourceMap},
-    openapi::ParameterLocation,
-    spec::{self, Source},
+    import::{Options, import},
+    openapi::{Document, Operation, ParameterLocation},
+    spec::{self, Source, yaml},
 };
+use serde_json::Value;
 
 /// The folder of published specs, where it lies beside this one.
 #[expect(clippy::print_stderr, reason = "who asks for a test's output is told that it tested nothing")]
@@ -171,4 +173,203 @@ fn json_schemas_are_guessed_by_name() {
             assert_eq!(schema["properties"]["name"]["type"], serde_json::json!(["string", "null"]));
         }
     }
+}
+
+fn document(path: &Path) -> Document {
+    let mut sources = SourceMap::default();
+    let file = sources.add(path.display().to_string(), fs::read_to_string(path).expect("a text"));
+    Document::read(file, path.parent().expect("a folder"), &mut sources).expect("well-formed").expect("a document")
+}
+
+fn documents(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> = entries.collect();
+    paths.sort();
+    paths
+}
+
+/// Imports a document, checks the spec against the official schema and looks every operation up again as loading does.
+fn round_trip(path: &Path, official: &jsonschema::Validator) -> (Value, Vec<Joined>) {
+    let name = path.display();
+    let document = document(path);
+    let imported = import(&document, &Options { namespace: Some("x".to_owned()), base_uri: None });
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &[("capabilities/x.yaml", &imported.spec), ("schemas/x.json", &imported.schemas)]);
+    let mut sources = SourceMap::default();
+    let file = sources.add("x.yaml", imported.spec.as_str());
+    let spec = yaml::parse(file, &sources).unwrap_or_else(|problem| panic!("{name}: {}", problem.message)).to_json();
+    let faults: Vec<String> =
+        official.iter_errors(&spec).map(|error| format!("{}: {error}", error.instance_path().as_str())).collect();
+    assert!(faults.is_empty(), "{name}: {faults:#?}");
+    let service = &spec["capability"]["consumes"][0];
+    let tools = spec["capability"]["exposes"][0]["tools"].as_object().expect("tools");
+    assert_eq!(tools.len(), imported.tools);
+    let mut joiner = Joiner::new(&[]);
+    let mut found = Vec::new();
+    for resource in service["resources"].as_object().expect("resources").values() {
+        for (operation, request) in resource["operations"].as_object().expect("operations") {
+            let path = resource["path"].as_str().expect("a path");
+            let method = request["method"].as_str().expect("a method");
+            let spec = folder.path().join("capabilities/x.yaml");
+            let base_uri = service["baseUri"].as_str();
+            let wanted = Wanted { spec: &spec, namespace: "x", base_uri, operation, method, path };
+            let joined = joiner.join(&wanted, &mut sources).unwrap_or_else(|| panic!("{name}: {operation}"));
+            assert_eq!(joined.certainty, Certainty::Exact, "{name}: {operation}");
+            let outline = document
+                .operations
+                .iter()
+                .find(|outline| outline.method == method && shape(&outline.path) == shape(path));
+            same_types(&document.operation(outline.expect("an operation")), &joined, operation);
+            let tool = &tools[operation];
+            assert_eq!(tool["call"], format!("x.{operation}"));
+            for input in tool["inputParameters"].as_object().into_iter().flatten() {
+                let text = input.1["description"].as_str().expect("a description");
+                assert!((1..=200).contains(&text.chars().count()), "{name}: {operation}.{}: {text}", input.0);
+            }
+            for key in request["inputParameters"].as_object().into_iter().flatten() {
+                let location = match key.1["in"].as_str() {
+                    Some("path") => ParameterLocation::Path,
+                    Some("query") => ParameterLocation::Query,
+                    _ => ParameterLocation::Header,
+                };
+                let known = joined.parameter(key.0, location).is_some() || key.0 == "Content-Type";
+                assert!(known, "{name}: {operation}.{}", key.0);
+            }
+            found.push(joined);
+        }
+    }
+    assert_eq!(joiner.take_problems(), []);
+    assert_eq!(found.len(), imported.tools, "{name}");
+    (spec, found)
+}
+
+fn shape(path: &str) -> String {
+    let mut shape = String::new();
+    let mut inside = false;
+    for character in path.chars() {
+        inside = (inside || character == '{') && character != '}';
+        if !inside && character != '}' {
+            shape.push(character);
+        }
+    }
+    shape
+}
+
+fn same_types(operation: &Operation, joined: &Joined, name: &str) {
+    assert_eq!(operation.parameters.len(), joined.parameters.len(), "{name}");
+    for (own, found) in operation.parameters.iter().zip(&joined.parameters) {
+        assert_eq!(
+            (&own.schema, own.required, own.location),
+            (&found.schema, found.required, found.location),
+            "{name}"
+        );
+    }
+    let body = |body: &Option<keyglass::openapi::Body>| {
+        body.as_ref().map(|body| (body.media_type.clone(), body.schema.clone(), body.required))
+    };
+    assert_eq!(body(&operation.body), body(&joined.body), "{name}");
+    assert_eq!(operation.answer, joined.answer, "{name}");
+}
+
+#[test]
+fn imported_specs_are_official_and_find_their_types_again() {
+    let Some(corpus) = corpus("ikanos") else { return };
+    let text = fs::read_to_string(corpus.join("schema/ikanos-schema.json")).expect("the official schema");
+    let official: Value = serde_json::from_str(&text).expect("JSON");
+    let official = jsonschema::draft202012::new(&official).expect("a schema");
+    let mut paths = documents(&corpus.join("spec-cases/openapi"));
+    paths.extend(documents(&corpus.join("engine-cases/openapi")));
+    assert!(paths.len() >= 9);
+    for path in &paths {
+        round_trip(path, &official);
+    }
+    for path in documents(&corpus.join("../runloop-ai/openapi")) {
+        let (spec, found) = round_trip(&path, &official);
+        if path.ends_with("runloop-api-openapi.yml") {
+            assert_eq!(found.len(), 150);
+            let create = &spec["capability"]["exposes"][0]["tools"]["create-secret"];
+            assert_eq!(create["inputParameters"]["name"]["type"], "string");
+            assert_eq!(create["inputParameters"]["value"]["required"], Value::Null, "required, as the schema says");
+        }
+    }
+}
+
+#[test]
+fn an_import_says_what_the_language_can_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        &[(
+            "api.yaml",
+            r##"
+openapi: 3.1.0
+info: {title: The Shop, version: "2"}
+servers: [{url: /v2/}]
+security: [{app: []}]
+paths:
+  /items/{item-id}:
+    parameters: [{name: item-id, in: path, required: true, schema: {type: string}}]
+    head: {responses: {}}
+    post:
+      parameters:
+        - {name: "filter[x]", in: query, schema: {type: array, items: {type: string}}, style: form, explode: false}
+        - {name: item-id, in: query, schema: {type: integer}}
+        - {name: session, in: cookie, schema: {type: string}}
+      requestBody:
+        content:
+          application/merge-patch+json:
+            schema:
+              type: object
+              required: [name]
+              properties: {name: {type: string, description: "The name: it's new"}, "item-id": {type: [integer, "null"]}}
+      responses: {'200': {description: ok, content: {text/csv: {}}}}
+  /files:
+    put:
+      operationId: putFile
+      requestBody: {content: {application/zip: {}}}
+      responses: {'204': {description: done}}
+components:
+  securitySchemes:
+    app: {type: oauth2, flows: {clientCredentials: {tokenUrl: "https://login.example.com/token", scopes: {write: w}}}}
+"##,
+        )],
+    );
+    let imported = import(&document(&folder.path().join("api.yaml")), &Options::default());
+    insta::assert_snapshot!(format!("{}---\n{}", imported.spec, imported.notes.join("\n")));
+}
+
+#[test]
+fn a_document_in_several_files_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        &[
+            (
+                "api/openapi.yaml",
+                "openapi: 3.1.0\npaths:\n  /pets: {$ref: paths/pets.yaml}\ncomponents: {schemas: {Own: {type: integer}}}\n",
+            ),
+            (
+                "api/paths/pets.yaml",
+                "post:\n  operationId: addPet\n  requestBody: {content: {application/json: {schema: {$ref: '../pet.json#/$defs/Pet'}}}}\n  responses: {}\n",
+            ),
+            (
+                "api/pet.json",
+                r##"{"$defs": {"Name": {"type": "string"}, "Pet": {"type": "object", "properties": {
+                    "name": {"$ref": "#/$defs/Name"}, "own": {"$ref": "openapi.yaml#/components/schemas/Own"},
+                    "parent": {"$ref": "pet.json#/$defs/Pet"}, "out": {"$ref": "../secret.json"},
+                    "far": {"$ref": "https://example.com/x.json"}}}}}"##,
+            ),
+            ("secret.json", r#"{"const": "canary"}"#),
+        ],
+    );
+    let document = document(&folder.path().join("api/openapi.yaml"));
+    assert_eq!(document.lost, ["../secret.json", "https://example.com/x.json"]);
+    let body = document.operation(&document.operations[0]).body.expect("a body");
+    let members = &body.schema["properties"];
+    assert_eq!(members["name"]["type"], "string");
+    assert_eq!(members["own"]["type"], "integer");
+    assert_eq!(members["parent"]["properties"]["name"]["type"], "string");
+    assert_eq!((&members["out"], &members["far"]), (&serde_json::json!({}), &serde_json::json!({})));
+    let imported = import(&document, &Options::default());
+    assert!(imported.schemas.contains("#/components/schemas/Pet") && !imported.schemas.contains("x-keyglass"));
 }

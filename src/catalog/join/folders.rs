@@ -9,7 +9,7 @@ use std::{
 use super::schemas::Shelf;
 use crate::{
     diagnostic::{Code, Diagnostic, SourceMap, Span},
-    openapi::Document,
+    openapi::{self, Document},
     schema::{self, MAX_FILE_BYTES},
     spec::read_text,
 };
@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path, looked: Looked, sources: &mut SourceMap, problem
     let mut bytes = 0;
     for (count, file) in files.iter().enumerate() {
         if count >= MAX_FILES || bytes > MAX_BYTES {
-            let name = sources.add(path.display().to_string(), "");
+            let name = sources.add(shown(path), "");
             let message = format!("the folder holds more than {count} files; the others are not looked at for types");
             problems
                 .push(Diagnostic::warning(Code::UnreadableFile, Span::start_of(name), message).with_source_hidden());
@@ -82,21 +82,34 @@ pub(super) fn read(path: &Path, looked: Looked, sources: &mut SourceMap, problem
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if Document::is_likely(text) {
-            let id = sources.add(file.display().to_string(), text);
-            match Document::read(id, sources) {
-                Ok(Some(document)) => folder.documents.push((stem, document)),
-                Ok(None) => {}
-                Err(problem) => problems.push(*problem),
+            let id = sources.add(shown(file), text);
+            match Document::read(id, path, sources) {
+                Ok(Some(document)) => {
+                    problems.extend(openapi::lost_references(&document));
+                    folder.documents.push((stem, document));
+                    continue;
+                }
+                Ok(None) => {} // the word stands in it, no more
+                Err(problem) => {
+                    problems.push(*problem);
+                    continue;
+                }
             }
-        } else if file.extension().is_some_and(|extension| extension == "json") {
-            let said = text.contains("json-schema.org");
-            if said || looked == Looked::Deep {
-                folder.schemas.add(&stem, file, text, sources);
-            }
+        }
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        if is_json && (looked == Looked::Deep || text.contains("json-schema.org")) {
+            folder.schemas.add(&stem, &shown(file), text, sources);
         }
     }
     folder.schemas.finish();
     folder
+}
+
+/// A path as messages show it: from here, where it lies below.
+fn shown(path: &Path) -> String {
+    let here = schema::absolute(Path::new("."));
+    let below = here.as_ref().and_then(|here| path.strip_prefix(here).ok());
+    below.unwrap_or(path).display().to_string()
 }
 
 /// The files of a folder that may hold types. Links that lead out of it are not followed.

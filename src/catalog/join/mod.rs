@@ -107,16 +107,27 @@ impl Certainty {
 }
 
 impl Joined {
-    /// The parameter of a name and a place. A spec whose language has no name like `filter[state]` writes `filter_state`;
-    /// what is sent is the name of the parameter found.
+    /// The parameter of a name and a place. A spec whose language has no name like `filter[state]` writes
+    /// `filter_state`, or `filter_state_query` where a parameter in another place has that name; what is sent is the name
+    /// of the parameter found.
     pub fn parameter(&self, name: &str, location: ParameterLocation) -> Option<&Parameter> {
         let mut there = self.parameters.iter().filter(|parameter| parameter.location == location);
         let exact = there.clone().find(|parameter| match location {
             ParameterLocation::Header => parameter.name.eq_ignore_ascii_case(name),
             _ => parameter.name == name,
         });
-        exact.or_else(|| there.find(|parameter| super::names::argument(&parameter.name) == name))
+        exact.or_else(|| {
+            there.find(|parameter| {
+                let written = written(&parameter.name);
+                name == written || name == format!("{written}_{}", location.as_str())
+            })
+        })
     }
+}
+
+/// The name of a parameter as the official language can write it, `[A-Za-z0-9_-]`: `filter[state]` → `filter_state`.
+pub fn written(name: &str) -> String {
+    super::names::argument(name).replace('.', "_")
 }
 
 /// Finds types for the operations of specs.

@@ -40,7 +40,8 @@ fn site(host: &str) -> Option<String> {
     let last = labels.last()?;
     let is_named =
         labels.len() >= 2 && last.chars().all(|character| character.is_ascii_alphabetic() || character == '-');
-    let is_some_machine = host.contains(['{', '[']) || matches!(*last, "localhost" | "local" | "internal" | "test");
+    let is_some_machine =
+        host.contains(['{', '[']) || matches!(*last, "localhost" | "local" | "internal" | "test" | "invalid");
     if !is_named || is_some_machine {
         return None;
     }

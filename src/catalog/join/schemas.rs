@@ -1,7 +1,7 @@
 //! JSON Schemas beside a spec, matched to operations by name: `getDevbox` ↔ `DevboxView`, `createScenario` ↔
 //! `ScenarioCreateParameters`. All that comes from here is a guess and says so.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::{
     catalog::names,
     diagnostic::{FileId, SourceMap},
     openapi::{Answer, Body},
-    schema::{dialect::Direction, inline},
+    schema::{dialect::Direction, inline::Published},
 };
 
 /// The schemas of a folder by name.
@@ -24,7 +24,7 @@ pub(super) struct Shelf {
 #[derive(Debug)]
 struct Schema {
     file: FileId,
-    root: Value,
+    root: Published,
     /// Names as words, such as `runloop devbox`: of the file, of the title, of what it was derived from.
     names: Vec<Vec<String>>,
 }
@@ -38,7 +38,7 @@ const ANSWER_ENDINGS: [&str; 8] =
 
 impl Shelf {
     /// Adds a schema, where the text is one.
-    pub(super) fn add(&mut self, stem: &str, path: &Path, text: &str, sources: &mut SourceMap) {
+    pub(super) fn add(&mut self, stem: &str, shown: &str, text: &str, sources: &mut SourceMap) {
         let Ok(root) = serde_json::from_str::<Value>(text) else { return };
         let is_schema =
             ["$ref", "type", "properties", "allOf", "oneOf", "anyOf"].iter().any(|name| root.get(name).is_some());
@@ -49,8 +49,8 @@ impl Shelf {
         let title = root.get("title").and_then(Value::as_str);
         names.extend(title.map(words));
         names.extend(derived_from(&root).map(words));
-        let file = sources.add(path.display().to_string(), text);
-        self.schemas.push(Schema { file, root, names });
+        let file = sources.add(shown, text);
+        self.schemas.push(Schema { file, root: Published::new(root), names });
     }
 
     /// Builds the index, once all are added: what all files begin with, as in `runloop-devbox-schema.json`, is the name
@@ -102,7 +102,7 @@ pub(super) fn guess<'a>(shelves: impl Iterator<Item = &'a Shelf> + Clone, wanted
     if body.is_none() && answer.is_none() {
         return None;
     }
-    let read = |schema: &Schema, direction| inline::published(&schema.root, schema.root.clone(), direction);
+    let read = |schema: &Schema, direction| schema.root.inlined(schema.root.root(), direction);
     Some(Joined {
         origin: Origin::JsonSchema { body: body.map(|schema| schema.file), answer: answer.map(|schema| schema.file) },
         certainty: Certainty::Guess,
