@@ -6,6 +6,10 @@ mod call;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod generated;
