@@ -9,9 +9,9 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{Usage, count, log_diagnostics, print};
+use super::{Usage, count, print};
 use crate::{
-    diagnostic::{SourceMap, Style, render_text},
+    diagnostic::{self, SourceMap, Style, render_text},
     import::{self, Imported},
     openapi::{self, Document},
     schema::MAX_FILE_BYTES,
@@ -90,7 +90,7 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     match Document::read(file, folder, &mut sources) {
         Ok(Some(document)) => {
             let lost: Vec<_> = openapi::lost_references(&document).into_iter().collect();
-            log_diagnostics(&lost, &sources);
+            diagnostic::log(&lost, &sources);
             Ok(document)
         }
         Ok(None) => anyhow::bail!("`{}` is no OpenAPI document: `openapi` or `swagger` is missing", path.display()),

@@ -10,6 +10,10 @@ mod check;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod embedded;
