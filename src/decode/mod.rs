@@ -62,8 +62,8 @@ pub enum FormatError {
     /// A format of the language that is not run by this version.
     #[error("answers in the format `{0}` are not run by this version")]
     Unsupported(String),
-    /// `outputSchema` of an HTML answer is not a CSS selector.
-    #[error("`{0}` is not a CSS selector")]
+    /// `outputSchema` of an HTML answer is not a CSS selector, or not one of those that are understood.
+    #[error("`{0}` is not a CSS selector of the kind that is run")]
     Selector(String),
 }
 

@@ -294,10 +294,13 @@ impl Document {
 
     /// Whether a tool makes the request of this operation: one that calls it, or where none does one made for it.
     fn is_served(&self, operation: &Operation, set_up: &Setup) -> bool {
-        let makes = |tool: &CompiledTool| tool.operation == operation.request;
+        let makes = |tool: &CompiledTool| tool.plan.operations().iter().any(|one| one.name == operation.request);
         let callers = self.callers(operation);
         if callers.is_empty() {
-            return set_up.gateway.tools().any(|tool| makes(tool) && tool.service.namespace == operation.namespace);
+            return set_up.gateway.tools().any(|tool| {
+                makes(tool)
+                    && tool.plan.operations().iter().any(|one| one.service.namespace == operation.namespace)
+            });
         }
         let offered = |tool: &&Tool| Some((tool.calls.len() > 1, set_up.gateway.tool(&tool.name)?));
         callers.iter().filter_map(offered).any(|(several, tool)| several || makes(tool))
@@ -461,7 +464,9 @@ fn provider(folder: &Path, outcome: &mut Outcome) -> Row {
     row.merged = repeated(Severity::Note);
     row.renamed = repeated(Severity::Warning);
     for document in &read {
-        let everywhere = |request: &str| set_up.gateway.tools().any(|tool| tool.operation == request);
+        let everywhere = |request: &str| {
+            set_up.gateway.tools().any(|tool| tool.plan.operations().iter().any(|one| one.name == request))
+        };
         let served = document.operations.iter().filter(|operation| everywhere(&operation.request)).count();
         let explained = document.left_out_operations(&set_up).iter().filter(|(_, codes)| !codes.is_empty()).count();
         if served + explained < document.operations.len() {
@@ -582,7 +587,9 @@ fn all_of_runloop_is_offered() {
         let errors = set_up.diagnostics.iter().filter(|found| found.severity == Severity::Error);
         let errors: Vec<String> = errors.map(|found| found.one_line(&set_up.sources)).collect();
         assert_eq!(errors, [""; 0], "the shared block is no mistake either");
-        let offered: BTreeSet<&str> = set_up.gateway.tools().map(|tool| tool.operation.as_str()).collect();
+        let offered: BTreeSet<&str> = {
+            set_up.gateway.tools().flat_map(|tool| tool.plan.operations()).map(|one| one.name.as_str()).collect()
+        };
         assert_eq!(offered, requests);
         let names: BTreeSet<&str> = set_up.gateway.tools().map(|tool| tool.name.as_str()).collect();
         let declared: BTreeSet<&str> =
