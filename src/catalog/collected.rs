@@ -50,17 +50,27 @@ impl Collected {
                 return;
             }
             let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
-            let apart = names::told_apart(namespace.as_deref().unwrap_or("other"), own);
+            let namespace = namespace.as_deref().unwrap_or("other");
+            let numbered = (2_usize..).map(|number| names::told_apart(namespace, &format!("{own}_{number}")));
+            let mut candidates = std::iter::once(names::told_apart(namespace, own)).chain(numbered);
+            let mut same_again = false;
+            let apart = candidates.find(|name| match self.tools.get(name) {
+                Some(known) => {
+                    same_again = does_same(known, &tool);
+                    same_again
+                }
+                None => true,
+            });
+            let apart = apart.unwrap_or_default();
+            if same_again {
+                let message = format!("`{own}` does the same as the tool `{apart}`; they are one");
+                problems.push(Diagnostic::note(Code::DuplicateTool, *span, message));
+                return;
+            }
             let taken = std::mem::replace(&mut tool.name, apart);
             let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
             let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
             problems.push(problem.with_secondary(place, "the first one"));
-            if self.tools.contains_key(&tool.name) {
-                let message =
-                    format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
-                problems.push(Diagnostic::error(Code::DuplicateTool, *span, message));
-                return;
-            }
         } else if tool.name != *own {
             self.aliases.insert(own.clone(), tool.name.clone());
         }
@@ -72,8 +82,8 @@ impl Collected {
 /// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
 /// parameters each of them offers, and what its texts say, makes no other operation of it.
 fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
-    // Who may use one may not be let in to the other.
-    if one.gate != other.gate {
+    // Who may use one may not be let in to the other, and what is made of an answer is a part of what a tool does.
+    if one.gate != other.gate || one.shaping != other.shaping {
         return false;
     }
     match (&one.plan, &other.plan) {

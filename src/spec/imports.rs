@@ -105,7 +105,15 @@ pub(super) fn resolve(
     let Resolver { imported, .. } = resolver;
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
-        let message = "no loaded spec imports this file, and alone it offers nothing";
+        let names = document.servers.iter().flat_map(|server| &server.tools).map(|tool| format!("`{}`", tool.name.value));
+        let names: Vec<String> = names.collect();
+        let message = match names.as_slice() {
+            [] => "no loaded spec imports this file, and alone it offers nothing".to_owned(),
+            names => format!(
+                "no loaded spec imports this file, so what its tools call is not known: {} are not offered",
+                names.join(", ")
+            ),
+        };
         problems.push(Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden());
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
