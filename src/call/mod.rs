@@ -160,9 +160,10 @@ impl Run<'_> {
         if let Ok(id) = http::HeaderValue::from_str(request_id) {
             request.headers_mut().insert(REQUEST_ID, id);
         }
-        let backend = self.environment.backends.of(operation.service.route).ok_or_else(|| {
-            CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
-        })?;
+        let backend =
+            self.environment.backends.of(operation.service.route).ok_or_else(|| {
+                CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
+            })?;
         let limits = self.limits(operation)?;
         let response = credential::send(request, &endpoint.credential, backend, &limits).await;
         let response = response.map_err(|error| match error {

@@ -55,7 +55,8 @@ impl Compiler<'_> {
                 crate::spec::yaml::Value::String(written) => match names.json_text(written) {
                     Ok(fill) => BodyTemplate::Json(fill),
                     Err(place) => {
-                        let message = format!("the body is no JSON once its placeholders are filled: it breaks at {place}");
+                        let message =
+                            format!("the body is no JSON once its placeholders are filled: it breaks at {place}");
                         self.problems.push(
                             Diagnostic::error(Code::InvalidValue, body.span, message)
                                 .with_help("for a body that is no JSON, write `body: {type: text, data: …}`"),
@@ -231,7 +232,9 @@ fn of_members(
     match kind {
         Some(ParametersAs::Form) => BodyTemplate::Form(slots),
         None if media_type.starts_with("application/x-www-form-urlencoded") => BodyTemplate::Form(slots),
-        Some(ParametersAs::Multipart) => BodyTemplate::Multipart(slots.into_iter().map(|slot| part(slot, None)).collect()),
+        Some(ParametersAs::Multipart) => {
+            BodyTemplate::Multipart(slots.into_iter().map(|slot| part(slot, None)).collect())
+        }
         None if media_type.starts_with("multipart/") => {
             let parts = slots.into_iter().map(|slot| {
                 let schema = member(&slot.0);
@@ -278,7 +281,10 @@ fn in_base64(schema: &Value) -> Value {
 fn is_always_empty(schema: &Value) -> bool {
     let has = |keyword: &str| schema.get(keyword).and_then(Value::as_object).is_some_and(|members| !members.is_empty());
     let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-    closed && !has("properties") && !has("patternProperties") && ["oneOf", "anyOf", "allOf"].iter().all(|keyword| schema.get(keyword).is_none())
+    closed
+        && !has("properties")
+        && !has("patternProperties")
+        && ["oneOf", "anyOf", "allOf"].iter().all(|keyword| schema.get(keyword).is_none())
 }
 
 /// Whether a single parameter is the whole body: named so, or an object that the document knows as the body, or one whose
@@ -286,7 +292,8 @@ fn is_always_empty(schema: &Value) -> bool {
 fn is_whole(parameter: &InputParameter, document: Option<&openapi::Body>) -> bool {
     let name = parameter.name.value.as_str();
     let is_object = parameter.kind.as_ref().is_none_or(|kind| kind.value == "object" || kind.value == "array");
-    let is_member = document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
+    let is_member =
+        document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
     name == WHOLE || (is_object && !is_member && (document.is_some() || name.to_ascii_lowercase().ends_with(WHOLE)))
 }
 

@@ -90,7 +90,11 @@ fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
         (Plan::Call(one), Plan::Call(other)) => is_same_operation(one, other),
         (Plan::Steps(one_steps), Plan::Steps(other_steps)) => {
             let (one, other) = (one.plan.operations(), other.plan.operations());
-            let same = one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.request == other.request && is_same_operation(one, other));
+            let same = one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(&other)
+                    .all(|(one, other)| one.request == other.request && is_same_operation(one, other));
             same && one_steps.mappings == other_steps.mappings && one_steps.steps.keys().eq(other_steps.steps.keys())
         }
         (Plan::Mock(one), Plan::Mock(other)) => one == other,

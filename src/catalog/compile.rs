@@ -12,6 +12,7 @@ use super::{
     Catalog, CompiledTool, InputSchema, OutputSchema, Service,
     collected::Collected,
     fill::Fill,
+    flow::WrittenSteps,
     gate::{gate_of, gate_of_rest},
     hints::{self, Hints},
     input::Argument,
@@ -103,6 +104,8 @@ pub(super) struct Scene<'a> {
     pub(super) index: usize,
     consumes: Vec<&'a Consumes>,
     aggregates: &'a [Aggregate],
+    /// Namespaces whose import failed.
+    missing: &'a [Spanned<String>],
     /// The gate before the server whose tools are compiled.
     gate: Option<GateId>,
     /// How often each operation was called so far, for operations that share a name.
@@ -111,10 +114,11 @@ pub(super) struct Scene<'a> {
 
 impl Compiler<'_> {
     fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
-        let Document { file: _, version: _, info: _, binds: _, consumes, aggregates, servers, standalone: _ } = document;
+        let Document { file: _, version: _, info: _, binds: _, consumes, aggregates, servers, missing, standalone: _ } =
+            document;
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut scene = Scene { index, consumes, aggregates, gate: None, calls: BTreeMap::new() };
+        let mut scene = Scene { index, consumes, aggregates, missing, gate: None, calls: BTreeMap::new() };
         let mut tools = Vec::new();
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
@@ -227,8 +231,15 @@ impl Compiler<'_> {
         let found = scene.consumes.iter().filter(fits).max_by_key(|consumed| consumed.namespace.value.len()).copied();
         let Some(consumed) = found else {
             let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
+            if let Some(import) = scene.missing.iter().find(|missing| missing.value == namespace) {
+                let message = format!("the namespace `{namespace}` could not be imported, so this is left out");
+                let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
             let known: Vec<&str> = scene.consumes.iter().map(|consumed| consumed.namespace.value.as_str()).collect();
-            let message = format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
+            let message =
+                format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
             self.problems
                 .push(Diagnostic::error(Code::UnknownNamespace, *span, message).with_nearest(namespace, known));
             return None;
@@ -270,8 +281,18 @@ impl Compiler<'_> {
             scene.aggregates.iter().find(|aggregate| aggregate.namespace.value == namespace)
         });
         let Some((aggregate, (_, name))) = aggregate.zip(split) else {
+            let wanted = split.map(|(namespace, _)| namespace);
+            if let Some(import) = scene.missing.iter().find(|missing| Some(missing.value.as_str()) == wanted) {
+                let message = format!("the namespace `{}` could not be imported, so this is left out", import.value);
+                let problem = Diagnostic::error(Code::UnknownFlow, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
             let known = scene.aggregates.iter().map(|aggregate| aggregate.namespace.value.as_str());
-            let message = format!("unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}", list(known.clone()));
+            let message = format!(
+                "unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}",
+                list(known.clone())
+            );
             let given = split.map_or(value.as_str(), |(namespace, _)| namespace);
             self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(given, known));
             return None;
@@ -329,7 +350,10 @@ impl Compiler<'_> {
                 (Plan::Call(Box::new(operation)), self.hints(&stated, found))
             }
             Mode::Steps(steps) => {
-                let (steps, hints) = self.steps(steps, &done.mappings, &stated, names, &mut arguments, scene)?;
+                let (steps, hints) = {
+                    let written = WrittenSteps { steps, mappings: &done.mappings, stated: &stated };
+                    self.steps(written, names, &mut arguments, scene)?
+                };
                 (Plan::Steps(steps), hints)
             }
             Mode::Mock => (Plan::Mock(self.mock(outputs, &names, &mut arguments)), hints::of_fixed_values(&stated)),
@@ -478,7 +502,12 @@ impl Compiler<'_> {
         let Document { file, consumes, servers, .. } = document;
         let failed = consumes.iter().any(|consumes| !consumes.left_out.is_empty())
             || servers.iter().any(|server| !server.left_out.is_empty() || !server.tools.is_empty());
-        if tools == 0 && !offers && !failed && !document.standalone && consumes.iter().all(|one| one.operations.is_empty()) {
+        if tools == 0
+            && !offers
+            && !failed
+            && !document.standalone
+            && consumes.iter().all(|one| one.operations.is_empty())
+        {
             let message = "this spec has no operation and no tool; nothing is offered";
             self.problems.push(Diagnostic::warning(Code::NoTools, Span::start_of(*file), message).with_source_hidden());
         }

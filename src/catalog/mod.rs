@@ -3,9 +3,9 @@
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
 pub mod body;
-pub mod compile;
 mod body_wiring;
 mod collected;
+pub mod compile;
 mod explain;
 pub mod fill;
 mod flow;
@@ -30,11 +30,11 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use self::plan::{Plan, Shaping};
 pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
     service::Service,
 };
-use self::plan::{Plan, Shaping};
 use crate::{access::GateId, schema::validator_options};
 
 /// A JSON object whose members keep their order.

@@ -162,7 +162,8 @@ fn without_constants(shape: Shape) -> Shape {
 }
 
 fn mock_object(outputs: &[OutputParameter], names: &Names<'_>) -> Fill {
-    let members = outputs.iter().filter_map(|output| Some((output.name.as_ref()?.value.clone(), mock_value(output, names))));
+    let members =
+        outputs.iter().filter_map(|output| Some((output.name.as_ref()?.value.clone(), mock_value(output, names))));
     Fill::Object(members.collect())
 }
 
@@ -190,7 +191,8 @@ fn constant(value: &Spanned<String>, kind: Kind) -> Value {
 
 /// Whether an output is the answer as it is (`type: object` and `$` or `$.`, without members).
 fn is_whole(output: &OutputParameter) -> bool {
-    let whole = |path: &Option<Spanned<String>>| path.as_ref().is_none_or(|path| matches!(path.value.trim(), "$" | "$."));
+    let whole =
+        |path: &Option<Spanned<String>>| path.as_ref().is_none_or(|path| matches!(path.value.trim(), "$" | "$."));
     let object = output.kind.as_ref().is_none_or(|kind| kind.value == "object");
     let plain = output.properties.is_empty() && output.items.is_none();
     let array = output.kind.as_ref().is_some_and(|kind| kind.value == "array") && output.mapping.is_some();

@@ -122,9 +122,7 @@ fn has_only_own_fields(node: &Node) -> bool {
 fn read_parts(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Part>> {
     let Value::Sequence(items) = &node.value else {
         let parts = read_values(node, "`data` of a multipart form", problems).into_iter();
-        return Some(
-            parts.map(|(name, value)| Part { name, value, filename: None, content_type: None }).collect(),
-        );
+        return Some(parts.map(|(name, value)| Part { name, value, filename: None, content_type: None }).collect());
     };
     let parts = items.iter().filter_map(|item| {
         let mut fields = Fields::of(item, "a part", problems)?;

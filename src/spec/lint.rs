@@ -11,6 +11,8 @@ use crate::diagnostic::{Code, Diagnostic, Span};
 /// Headers that carry credentials.
 const CREDENTIAL_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-auth-token"];
+/// A parameter that some generator leaves behind; it is dropped, and noted elsewhere.
+const GENERATOR_ARTEFACT: &str = "_";
 /// How many parameters one note names.
 const MAX_NAMED: usize = 5;
 
@@ -89,7 +91,13 @@ fn undescribed(of: &str, parameters: &[InputParameter], seen: &mut HashSet<Span>
     // A schema describes its parameter itself, and a fixed value is no argument.
     let is_bare = |parameter: &&InputParameter| {
         let text = parameter.description.as_ref().map_or("", |text| text.value.trim());
-        text.is_empty() && parameter.schema.is_none() && parameter.value.is_none()
+        // The official dialect describes parameters where tools declare them; there those of operations have no type.
+        let is_argument = parameter.location.is_none() || parameter.kind.is_some();
+        text.is_empty()
+            && is_argument
+            && parameter.schema.is_none()
+            && parameter.value.is_none()
+            && parameter.name.value != GENERATOR_ARTEFACT
     };
     let bare: Vec<&InputParameter> =
         parameters.iter().filter(is_bare).filter(|parameter| seen.insert(parameter.name.span)).collect();

@@ -304,8 +304,7 @@ impl Document {
         let callers = self.callers(operation);
         if callers.is_empty() {
             return set_up.gateway.tools().any(|tool| {
-                makes(tool)
-                    && tool.plan.operations().iter().any(|one| one.service.namespace == operation.namespace)
+                makes(tool) && tool.plan.operations().iter().any(|one| one.service.namespace == operation.namespace)
             });
         }
         let offered = |tool: &&Tool| Some((tool.calls.len() > 1, set_up.gateway.tool(&tool.name)?));
@@ -597,9 +596,8 @@ fn all_of_runloop_is_offered() {
         let errors = set_up.diagnostics.iter().filter(|found| found.severity == Severity::Error);
         let errors: Vec<String> = errors.map(|found| found.one_line(&set_up.sources)).collect();
         assert_eq!(errors, [""; 0], "the shared block is no mistake either");
-        let offered: BTreeSet<&str> = {
-            set_up.gateway.tools().flat_map(|tool| tool.plan.operations()).map(|one| one.name.as_str()).collect()
-        };
+        let offered: BTreeSet<&str> =
+            { set_up.gateway.tools().flat_map(|tool| tool.plan.operations()).map(|one| one.name.as_str()).collect() };
         assert_eq!(offered, requests);
         let names: BTreeSet<&str> = set_up.gateway.tools().map(|tool| tool.name.as_str()).collect();
         let declared: BTreeSet<&str> =
