@@ -200,7 +200,7 @@ mod tests {
             (parameter("Authorization, in: header, value: Bearer 1"), vec!["literal-secret"]),
             (parameter("Authorization, in: header, value: '{{KEY}}'"), vec![]),
             (parameter("X-Version, in: header, value: '2'"), vec![]),
-            (parameter("q, in: query"), vec!["undescribed-parameter"]),
+            (parameter("q, in: query, type: string"), vec!["undescribed-parameter"]),
             (parameter("q, in: query, schema: 'a.json'"), vec![]),
             (parameter("q, in: query, description: The words."), vec![]),
         ] {
