@@ -238,7 +238,7 @@ mod tests {
             prop_assert!(words.contains(&uri), "{:?} lacks {}", words, uri);
             let expected = if header.is_empty() { "x-pet;".to_owned() } else { format!("x-pet: {header}") };
             prop_assert!(behind("--header").contains(&expected), "{:?}", words);
-            prop_assert!(behind("-H").contains(&format!("x-key: {CANARY}")), "{:?}", words);
+            prop_assert!(behind("--header").contains(&format!("x-key: {CANARY}")), "{:?}", words);
             prop_assert_eq!(behind("--data-raw"), if body.is_empty() { vec![] } else { vec![body] });
         }
     }

@@ -217,11 +217,11 @@ impl Credential {
     /// The options of `curl` that add it, ready for a shell, with the variables it came from in the place of secrets.
     pub fn curl(&self) -> Vec<String> {
         match self {
-            Self::Basic(user) => vec![format!("-u \"{}\"", user.shell())],
-            Self::Digest(digest) => vec!["--digest".to_owned(), format!("-u \"{}\"", digest.user().shell())],
+            Self::Basic(user) => vec![format!("--user \"{}\"", user.shell())],
+            Self::Digest(digest) => vec!["--digest".to_owned(), format!("--user \"{}\"", digest.user().shell())],
             _ => {
                 let option = |(slot, text): (Slot, String)| match slot {
-                    Slot::Header(name) => format!("-H \"{name}: {text}\""),
+                    Slot::Header(name) => format!("--header \"{name}: {text}\""),
                     Slot::Query(name) => format!("--url-query \"{}={text}\"", shell_quoted(&name)),
                 };
                 self.places(|secret| secret.shell().to_owned()).into_iter().map(option).collect()
@@ -341,12 +341,12 @@ mod tests {
     #[test]
     fn a_shell_is_given_the_variables() {
         let lines: Vec<Vec<String>> = all().iter().map(Credential::curl).collect();
-        assert_eq!(lines[0], [r#"-H "authorization: Bearer $NAME""#]);
-        assert_eq!(lines[1], [r#"-H "x-key: $NAME""#, r#"--url-query "api key=$NAME""#]);
-        assert_eq!(lines[2], [r#"-u "alice:$NAME""#]);
-        assert_eq!(lines[3], ["--digest", r#"-u "alice:$NAME""#]);
+        assert_eq!(lines[0], [r#"--header "authorization: Bearer $NAME""#]);
+        assert_eq!(lines[1], [r#"--header "x-key: $NAME""#, r#"--url-query "api key=$NAME""#]);
+        assert_eq!(lines[2], [r#"--user "alice:$NAME""#]);
+        assert_eq!(lines[3], ["--digest", r#"--user "alice:$NAME""#]);
         assert_eq!(shell_quoted(r#"a"$(b)`\"#), r#"a\"\$(b)\`\\"#);
-        assert_eq!(Credential::Bearer(Secret::unnamed("canary")).curl(), [r#"-H "authorization: Bearer [masked]""#]);
+        assert_eq!(Credential::Bearer(Secret::unnamed("canary")).curl(), [r#"--header "authorization: Bearer [masked]""#]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! An entry is a doc comment, the variant and the name. The comment serves the documentation of the code and
 //! `keyglass check --explain`: a title (the first paragraph), what it means and why it matters, and, under the headings
 //! `# Wrong` and `# Right`, an example in YAML. An example may be a whole spec or start further in, at `binds`,
-//! `consumes`, `resources`, `operations` or `tools`; a test sets it into a spec and looks what is said about it.
+//! `consumes`, `resources`, `operations`, `tools`, `aggregates` or `exposes`; a test sets it into a spec and looks what is said about it.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ codes! {
     /// The text is not well-formed YAML or JSON, or exceeds a limit.
     ///
     /// Nothing of such a file is served. The limits, on size, depth and repetition by aliases, keep a small file from
-    /// filling the memory.
+    /// filling the memory. In a folder, a broken file that does not mean to be a spec is passed over with a note.
     ///
     /// # Wrong
     ///
@@ -66,8 +66,8 @@ codes! {
     InvalidSyntax = "invalid-syntax",
     /// The document is well-formed, but not a capability spec.
     ///
-    /// A spec is a map whose root has `naftiko` or `ikanos` with the version of the language. Other YAML files often
-    /// lie in the same folder; name the specs themselves to leave those out.
+    /// A spec is a map whose root has `naftiko` or `ikanos` with the version of the language. A file that was named is an
+    /// error; other YAML files often lie in the same folder, so one that was found there is passed over with a note.
     ///
     /// # Wrong
     ///
@@ -87,7 +87,8 @@ codes! {
     /// The language version is not one this program knows.
     ///
     /// The language changed in ways that make old files load and mean something else, so files of other versions are
-    /// not read. Known are 0.4, 0.5, 1.0.0-alpha1 to -alpha6 and 1.0.0-beta1 to -beta5.
+    /// not read. Known are 0.3 to 0.5, 1.0.0-alpha1 to -alpha6 and 1.0.0-beta1 to -beta5. All of them are read alike: each part
+    /// of the language under its older and its newer name.
     ///
     /// # Wrong
     ///
@@ -106,7 +107,7 @@ codes! {
     /// A field that the language does not have at this place.
     ///
     /// It has no effect. Often it is misspelt or indented wrongly, and then what it should say is missing: a `requird:
-    /// true` leaves an argument optional.
+    /// true` leaves an argument optional. In `with`, it is a name that no parameter of the operation has.
     ///
     /// # Wrong
     ///
@@ -124,20 +125,27 @@ codes! {
     UnknownField = "unknown-field",
     /// A field that must be there is absent.
     ///
-    /// The part that lacks it is left out, with everything that refers to it.
+    /// The part that lacks it is left out, with everything that refers to it. An operation needs no name: without one it
+    /// goes by its method and path.
     ///
     /// # Wrong
     ///
     /// ```yaml
     /// operations:
-    ///   - { method: GET, description: List pets. }
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ in: query, type: integer, description: How many at most. }]
     /// ```
     ///
     /// # Right
     ///
     /// ```yaml
     /// operations:
-    ///   - { name: listPets, method: GET, description: List pets. }
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: limit, in: query, type: integer, description: How many at most. }]
     /// ```
     MissingField = "missing-field",
     /// A field has a value of the wrong type or outside its set.
@@ -168,16 +176,91 @@ codes! {
     /// A part of the language that this program does not run.
     ///
     /// It is in the language, but here it would be ignored, so what relies on it is left out and nothing happens by
-    /// half.
+    /// half. Not run are scripts, loops and conditions in steps, tunnels, and answers in Avro and Protocol Buffers.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: oldest_pet
+    ///     description: Find the oldest pet.
+    ///     steps:
+    ///       - { name: pets, type: call, call: pets.listPets }
+    ///       - { name: oldest, type: script, language: python, file: oldest.py }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: oldest_pet
+    ///     description: Find the oldest pet.
+    ///     call: pets.listPets
+    ///     outputParameters: [{ type: object, mapping: '$.pets[-1]' }]
+    /// ```
+    UnsupportedFeature = "unsupported-feature",
+    /// An import names a file or a namespace that is not there or out of reach, or is not written as an import.
+    ///
+    /// `from` (up to alpha2 `location`) is the file, relative to the importing one, and `import` the namespace to take from its
+    /// section of the same name; `as` gives it another name here. A file with one namespace needs no `import`. Only YAML below
+    /// the folder that holds the spec's own folder is read, or below one given by `--capabilities`. What the imported file
+    /// imports itself is not followed.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// ikanos: 1.0.0-beta5
+    /// capability:
+    ///   consumes:
+    ///     - { from: services.yaml, import: pet }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// ikanos: 1.0.0-beta5
+    /// capability:
+    ///   consumes:
+    ///     - { from: services.yaml, import: pets }
+    /// ```
+    InvalidImport = "invalid-import",
+    /// A file that holds a section for others to import, which none of the loaded specs does.
+    ///
+    /// Without `capability` a file is no spec of its own: its variables, flows or servers are for those that import it. Alone it
+    /// offers nothing. A file with services is offered all the same.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// ikanos: 1.0.0-beta5
+    /// binds:
+    ///   - { namespace: env, keys: { PETS_TOKEN: PETS_TOKEN } }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// ikanos: 1.0.0-beta5
+    /// binds:
+    ///   - { namespace: env, keys: { PETS_TOKEN: PETS_TOKEN } }
+    /// capability:
+    ///   consumes:
+    ///     - type: http
+    ///       namespace: pets
+    ///       baseUri: https://pets.test/v1
+    ///       authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
+    /// ```
+    UnusedFile = "unused-file",
+    /// A spec without any operation or tool.
+    ///
+    /// It loads, but no client sees anything of it. Often `resources` or `tools` are indented one level too far, or everything
+    /// it should offer lies in a file that it does not import.
     ///
     /// # Wrong
     ///
     /// ```yaml
     /// consumes:
-    ///   - type: http
-    ///     namespace: pets
-    ///     baseUri: https://pets.test/v1
-    ///     authentication: { type: digest, username: me }
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
     /// ```
     ///
     /// # Right
@@ -187,22 +270,117 @@ codes! {
     ///   - type: http
     ///     namespace: pets
     ///     baseUri: https://pets.test/v1
-    ///     authentication: { type: bearer, token: '{{PETS_TOKEN}}' }
+    ///     resources:
+    ///       - path: /pets
+    ///         operations:
+    ///           - { name: listPets, method: GET, description: List pets. }
     /// ```
-    UnsupportedFeature = "unsupported-feature",
-    /// An import names a file or a namespace that is not there or out of reach, or is not written as an import.
-    InvalidImport = "invalid-import",
-    /// A file that holds a section for others to import, which none of the loaded specs does.
-    UnusedFile = "unused-file",
-    /// A spec without any operation or tool.
     NoTools = "no-tools",
     /// `ref` names a flow that is not there.
+    ///
+    /// It is the `namespace` of an aggregate of the same file, or of one it imports, a dot, and the name of one of its `flows`
+    /// (up to alpha2 `functions`). The tool is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// aggregates:
+    ///   - namespace: shop
+    ///     flows:
+    ///       find-pet: { description: Find a pet., call: pets.getPet }
+    /// exposes:
+    ///   - type: mcp
+    ///     tools:
+    ///       find_pet: { ref: shop.find-pets }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// aggregates:
+    ///   - namespace: shop
+    ///     flows:
+    ///       find-pet: { description: Find a pet., call: pets.getPet }
+    /// exposes:
+    ///   - type: mcp
+    ///     tools:
+    ///       find_pet: { ref: shop.find-pet }
+    /// ```
     UnknownFlow = "unknown-flow",
     /// A look-up or mapping names a step that is not before it.
+    ///
+    /// `index` and the paths in `lookupValue` and `mappings` start at the name of a step: `$.STEP.FIELD`. Steps run in order, so
+    /// each sees only the answers of those above it. The tool is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: find_pet
+    ///     description: Find a pet by its name.
+    ///     inputParameters: [{ name: name, type: string, description: The name. }]
+    ///     steps:
+    ///       - { name: all, type: call, call: pets.listPets }
+    ///       - { name: one, type: lookup, index: pets, match: name, lookupValue: '{{name}}' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: find_pet
+    ///     description: Find a pet by its name.
+    ///     inputParameters: [{ name: name, type: string, description: The name. }]
+    ///     steps:
+    ///       - { name: all, type: call, call: pets.listPets }
+    ///       - { name: one, type: lookup, index: all, match: name, lookupValue: '{{name}}' }
+    /// ```
     UnknownStep = "unknown-step",
     /// A path to a part of an answer is no JSONPath.
+    ///
+    /// Paths are those of RFC 9535, with what published specs write besides: `$.` for the whole answer and functions such as
+    /// `length()` at the end. A tool that has to give the part back is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: list_names
+    ///     description: List the names of the pets.
+    ///     call: pets.listPets
+    ///     outputParameters: [{ type: array, mapping: '$.pets[*.name' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// tools:
+    ///   - name: list_names
+    ///     description: List the names of the pets.
+    ///     call: pets.listPets
+    ///     outputParameters: [{ type: array, mapping: '$.pets[*].name' }]
+    /// ```
     InvalidJsonPath = "invalid-json-path",
     /// A parameter that a generator left behind is not offered.
+    ///
+    /// It is called `_`, which no service reads: some generators of specs write it where an operation has no query. Delete it.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: _, in: query, type: string, description: '' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listPets, method: GET, description: List pets. }
+    /// ```
     DroppedParameter = "dropped-parameter",
     /// `call` names a namespace that its document does not consume.
     ///
@@ -262,9 +440,11 @@ codes! {
     ///   - { type: http, namespace: shop, baseUri: 'https://shop.test/v1' }
     /// ```
     DuplicateNamespace = "duplicate-namespace",
-    /// Two operations of one namespace have the same name; the first one is called.
+    /// Two operations of one namespace have the same name, or two flows of one aggregate.
     ///
-    /// No `call` can reach the second one, so a tool for it is missing.
+    /// Tools that call the name take the operations in order, the first tool the first one; what is left over becomes a tool
+    /// of its own. Inserting a tool in between changes what the later ones do: better give each operation its own name. A
+    /// second flow of the same name is left out.
     ///
     /// # Wrong
     ///
@@ -284,9 +464,9 @@ codes! {
     DuplicateOperation = "duplicate-operation",
     /// Two tools have the same name.
     ///
-    /// Where both make the same request they are one. Else the second one is offered with its namespace before its
-    /// name, and left out where that name is taken too. A name that depends on its neighbours changes when they do:
-    /// better give each its own.
+    /// Where both make the same request, with the same fixed values, they are one, and the one that offers more is kept. Else
+    /// the second one is offered with the namespace it calls before its name, and left out where that name is taken too. A
+    /// name that depends on its neighbours changes when they do: better give each its own.
     ///
     /// # Wrong
     ///
@@ -344,8 +524,8 @@ codes! {
     MissingDescription = "missing-description",
     /// A placeholder of the path is not declared as a parameter.
     ///
-    /// It is taken as a required string, without a description. A tool that declares arguments of its own has to feed
-    /// it, else the tool is left out.
+    /// It is taken as a required string, without a description, unless an OpenAPI document beside the spec knows it. A tool that
+    /// declares arguments of its own, but none that feeds it, gets one more.
     ///
     /// # Wrong
     ///
@@ -370,7 +550,8 @@ codes! {
     UndeclaredPathParameter = "undeclared-path-parameter",
     /// A parameter declared `in: path` does not occur in the path.
     ///
-    /// Its value goes nowhere. Either the path lacks a placeholder, or the parameter belongs into the query.
+    /// It is not sent, and no argument is offered for it. Either the path lacks a placeholder, or the parameter belongs into
+    /// the query.
     ///
     /// # Wrong
     ///
@@ -527,8 +708,9 @@ codes! {
     SuspiciousLiteral = "suspicious-literal",
     /// The path cannot be read as a template.
     ///
-    /// A brace is not closed, a placeholder has no name, or the path has a query, a fragment, a space or a segment
-    /// such as `..`. Query parameters are declared as such, with `in: query`. The operation's tools are left out.
+    /// A brace is not closed, a placeholder has no name, or the path has a segment such as `..` or a character that no URL
+    /// has. The operation's tools are left out. A query in the path is taken as one, and what stands behind `#` too, with a
+    /// note.
     ///
     /// # Wrong
     ///
@@ -620,7 +802,7 @@ codes! {
     UnusableBaseUri = "unusable-base-uri",
     /// A base URL sends credentials in clear text to another machine.
     ///
-    /// Everyone on the way can read the credential and use it. Plain `http` is fine for 127.0.0.1 and `localhost`.
+    /// Everyone on the way can read the credential and use it, and arguments and answers as well. Plain `http` is fine for 127.0.0.1 and `localhost`.
     ///
     /// # Wrong
     ///
@@ -643,12 +825,76 @@ codes! {
     /// ```
     InsecureBaseUri = "insecure-base-uri",
     /// An OpenAPI document beside the specs cannot be read; no types are taken from it.
+    ///
+    /// Types of parameters, bodies and answers come from OpenAPI and Swagger documents in the spec's folder, in folders named
+    /// for them (`openapi`, `swagger`, `schema`) in or beside it, and in those given by `--schemas`. The tools stay, with the
+    /// types that the spec itself declares. `keyglass check --joins` shows what was found for each operation.
     UnusableOpenApi = "unusable-openapi",
     /// A base URL names a host of documentation, which serves nobody.
+    ///
+    /// `example.com`, `example.org` and `example.net` are reserved for examples (RFC 2606), so every call would fail. Write the
+    /// real one, or give it by `--backend NAMESPACE=URL`.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://api.example.com/v1' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// ```
     ExampleBaseUri = "example-base-uri",
     /// A base URL ends in a slash, which is left out.
+    ///
+    /// Every path starts with one, and most services take two in a row for another path. Other programs that run the spec put
+    /// both parts together as they stand.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1/' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// ```
     TrailingSlash = "trailing-slash",
     /// A server asks its callers for a credential that stdio cannot carry.
+    ///
+    /// Over stdio the client starts the program itself, and there is no header to show anything in. The `authentication` holds
+    /// for the same tools over HTTP alone; a server that is meant for stdio needs none.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     namespace: pets-mcp
+    ///     transport: stdio
+    ///     authentication: { type: bearer, token: '{{CALLER_TOKEN}}' }
+    ///     tools:
+    ///       - { name: list_pets, description: List pets., call: pets.listPets }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     namespace: pets-mcp
+    ///     transport: stdio
+    ///     tools:
+    ///       - { name: list_pets, description: List pets., call: pets.listPets }
+    /// ```
     StdioAuthentication = "stdio-authentication",
     /// The embedded backend was chosen for a service, but does not serve the operation.
     ///

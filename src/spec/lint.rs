@@ -210,8 +210,11 @@ mod tests {
 
     #[test]
     fn one_namespace_for_two_things_is_noted() {
-        let text = "naftiko: 1.0.0-alpha2\nbinds: [{namespace: a, keys: {}}]\ncapability:\n  consumes: [{namespace: a}]\n  \
-                    exposes: [{type: mcp, namespace: b}, {type: mcp, namespace: b}]\n";
-        assert_eq!(codes(text), ["missing-info", "reused-namespace"]);
+        let server = "{type: mcp, namespace: b, tools: [{name: t, call: a.t}]}";
+        let text = format!(
+            "naftiko: 1.0.0-alpha2\nbinds: [{{namespace: a, keys: {{}}}}]\ncapability:\n  consumes: [{{namespace: a}}]\n  \
+             exposes: [{server}, {server}]\n"
+        );
+        assert_eq!(codes(&text), ["missing-info", "reused-namespace"]);
     }
 }

@@ -120,6 +120,7 @@ fn spec(folder: &Path, namespace: &str, base: &str, consumed: &str, exposed: &st
     std::fs::write(folder.join("secrets.json"), secrets.to_string()).expect("written");
     let text = format!(
         "ikanos: 1.0.0-beta5\n\
+         info: {{display: Test, description: A service.}}\n\
          binds:\n\
          - {{namespace: env, location: 'file:///./secrets.json', keys: {{TOKEN: token, SECOND: second, USERNAME: user, \
          PASS: pass, DIGEST: digest, CLIENT_SECRET: secret, VERSION: version, CLIENT_ID: id, UNSET: unset}}}}\n\
@@ -130,7 +131,7 @@ fn spec(folder: &Path, namespace: &str, base: &str, consumed: &str, exposed: &st
          \x20   baseUri: '{base}'\n\
          \x20   {consumed}\n\
          \x20   resources: [{{path: /x, operations: [{{name: get, method: GET, description: Get it., inputParameters: \
-         [{{name: q, in: query}}, {{name: X-Key, in: header}}]}}]}}]\n\
+         [{{name: q, in: query, description: The words.}}, {{name: X-Key, in: header, description: A key.}}]}}]}}]\n\
          \x20 exposes:\n\
          \x20 - type: mcp\n\
          \x20   namespace: {namespace}-mcp\n\
@@ -307,7 +308,7 @@ async fn what_is_not_set_is_named_at_start_and_in_a_call() {
         let set_up = set_up(folder.path(), &base, authentication, Options::default());
         let said = said(&set_up);
         assert!(said.contains("warning[missing-variable]: the variable `unset` has no value"), "{said}");
-        assert!(said.contains("svc.yaml:9:"), "at its line: {said}");
+        assert!(said.contains("svc.yaml:10:"), "at its line: {said}");
         let error = get(&set_up).await.expect_err(authentication).to_string();
         assert!(error.contains("put `unset` into the file `file:///./secrets.json`"), "{error}");
         assert!(error.contains("--credential svc=env:NAME"), "{error}");

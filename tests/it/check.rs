@@ -18,6 +18,19 @@ const SCHEMAS: &str = r#"{"$defs": {
     "Broken": {"type": "object", "properties": {"name": {"type": "no such type"}}}
 }}"#;
 
+/// A file beside the examples, for imports.
+const SERVICES: &str = "\
+ikanos: 1.0.0-beta5
+consumes:
+  - type: http
+    namespace: pets
+    baseUri: https://pets.test/v1
+    resources:
+      - path: /pets
+        operations:
+          - { name: listPets, method: GET, description: List pets. }
+";
+
 /// A service for examples of tools.
 const SERVICE: &str = "\
 - path: /pets
@@ -61,6 +74,7 @@ fn spec_of(example: &str) -> String {
             let tools = format!("exposes:\n  - type: mcp\n    tools:\n{}", indented(rest, 4));
             capability(&format!("{}{tools}", service(SERVICE)))
         }
+        "aggregates:" | "exposes:" => capability(&format!("{}{example}", service(SERVICE))),
         "binds:" => format!("naftiko: 1.0.0-alpha2\n{example}"),
         _ => example.to_owned(),
     }
@@ -76,6 +90,7 @@ fn the_examples_of_every_page_show_what_they_say() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("schemas")).expect("made");
     fs::write(folder.path().join("schemas/pets.json"), SCHEMAS).expect("written");
+    fs::write(folder.path().join("services.yaml"), SERVICES).expect("written");
     let spec = folder.path().join("pets.yaml");
     let said = |example: &str| {
         fs::write(&spec, spec_of(example)).expect("written");
@@ -100,7 +115,10 @@ fn the_examples_of_every_page_show_what_they_say() {
     }
     assert!(faults.is_empty(), "{faults}");
     // These are about files, variables and settings, which no YAML shows.
-    assert_eq!(without, HashSet::from(["unreadable-file", "unserved-operation", "missing-variable"]));
+    assert_eq!(
+        without,
+        HashSet::from(["unreadable-file", "unusable-openapi", "unserved-operation", "missing-variable"])
+    );
 }
 
 #[test]
