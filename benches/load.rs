@@ -17,7 +17,7 @@ use std::{
 };
 
 use keyglass::{
-    catalog::JsonObject,
+    catalog::{JsonObject, fill::Scope},
     clock::Clock,
     config::Options,
     diagnostic::SourceMap,
@@ -203,7 +203,9 @@ fn measure_gateway(folder: &Path) -> Result<Sample, Failure> {
     let call = |name: &str| -> Result<Duration, Failure> {
         let started = Instant::now();
         let tool = gateway.tool(name).ok_or("the tool is gone")?;
-        let arguments = if tool.request.method == http::Method::GET {
+        let operations = tool.plan.operations();
+        let [operation] = operations.as_slice() else { return Err("not one operation".into()) };
+        let arguments = if operation.request.method == http::Method::GET {
             arguments.clone()
         } else {
             json!({"id": "thing-1", "body": {"name": "x"}})
@@ -216,8 +218,8 @@ fn measure_gateway(folder: &Path) -> Result<Sample, Failure> {
         tool.input.check(&arguments)?;
         let Value::Object(arguments) = arguments else { return Err("no arguments".into()) };
         let arguments: JsonObject = arguments;
-        let endpoint = tool.service.endpoint.as_ref().map_err(ToString::to_string)?;
-        black_box(tool.request.bind(&arguments, endpoint)?);
+        let endpoint = operation.service.endpoint.as_ref().map_err(ToString::to_string)?;
+        black_box(operation.request.bind(&Scope { arguments: &arguments, answers: &Value::Null }, &endpoint.base)?);
         Ok(started.elapsed())
     };
     let calls = || -> Result<Duration, Failure> {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
-    schema::SchemaStore,
+    schema::{Checker, SchemaStore},
     spec::{
         self, Action, Aggregate, Consumes, Document, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool,
         Workspace,
@@ -57,7 +57,16 @@ pub struct Parts<'a> {
 pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
     let mut compiler =
-        Compiler { schemas, services, variables, joiner, sources, problems: Vec::new(), called: BTreeSet::new() };
+        Compiler {
+            schemas,
+            checker: Checker::default(),
+            services,
+            variables,
+            joiner,
+            sources,
+            problems: Vec::new(),
+            called: BTreeSet::new(),
+        };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     for (index, document) in workspace.documents.iter().enumerate() {
         compiled.push(compiler.document(index, document));
@@ -82,6 +91,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
 /// What compiling works with. Operations are lowered in `wiring.rs`, flows in `flow.rs`, answers in `shaping.rs`.
 pub(super) struct Compiler<'a> {
     schemas: &'a mut SchemaStore,
+    pub(super) checker: Checker,
     services: &'a Services,
     pub(super) variables: &'a Variables,
     joiner: &'a mut Joiner,
@@ -412,7 +422,7 @@ impl Compiler<'_> {
     fn finish(&mut self, draft: Draft<'_>, shaped: (Shaping, OutputSchema), before: usize) -> Option<CompiledTool> {
         let Draft { tool, arguments, plan, hints, description, gate } = draft;
         let Tool { name, title, span, .. } = tool;
-        let input = match InputSchema::new(&arguments.list) {
+        let input = match InputSchema::new(arguments.list, &mut self.checker) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);

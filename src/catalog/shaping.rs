@@ -31,7 +31,7 @@ impl Compiler<'_> {
         if let Some(reference) = outputs.iter().chain(of_operation).find_map(|output| output.schema.as_ref()) {
             let schema = self.resolve(reference)?;
             let shapes = if outputs.iter().all(is_whole) { Vec::new() } else { self.shapes(outputs) };
-            return match OutputSchema::new(schema) {
+            return match OutputSchema::new(schema, &mut self.checker) {
                 Ok(output) => Some((Shaping { shapes }, output)),
                 Err(reason) => {
                     let message = format!("the schema `{}` is not valid: {reason}", reference.value);
@@ -42,7 +42,7 @@ impl Compiler<'_> {
         }
         if !outputs.iter().all(is_whole) {
             let shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+            let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             return Some((Shaping { shapes }, output));
         }
         let is_json = |target: &Target<'_>| {
@@ -51,19 +51,19 @@ impl Compiler<'_> {
         };
         let joined = target.filter(is_json).and_then(|target| self.join(target));
         let answer = joined.and_then(|joined| joined.answer).and_then(|answer| answer.schema);
-        let output = answer.and_then(|schema| OutputSchema::new(schema).ok());
-        Some((Shaping::default(), output.or_else(|| OutputSchema::any().ok())?))
+        let output = answer.and_then(|schema| OutputSchema::new(schema, &mut self.checker).ok());
+        Some((Shaping::default(), output.unwrap_or_else(OutputSchema::any)))
     }
 
     /// What steps or fixed values give back: an object of the named outputs, each of its declared type.
     pub(super) fn composed(&mut self, outputs: &[OutputParameter]) -> Option<(Shaping, OutputSchema)> {
         let named = outputs.iter().all(|output| output.name.is_some());
         if outputs.is_empty() {
-            return Some((Shaping::default(), OutputSchema::any().ok()?));
+            return Some((Shaping::default(), OutputSchema::any()));
         }
         if !named {
             let shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+            let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             // The values are there already: a shape without a path takes them as they are.
             let shapes = if outputs.iter().any(|output| output.value.is_some()) { Vec::new() } else { shapes };
             return Some((Shaping { shapes }, output));
@@ -74,7 +74,7 @@ impl Compiler<'_> {
             properties.insert(name.value.clone(), without_constants(self.shape(output)));
         }
         let shapes = vec![Shape { kind: Kind::Object, properties, ..Shape::default() }];
-        let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+        let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
         Some((Shaping { shapes }, output))
     }
 
