@@ -56,17 +56,16 @@ pub struct Parts<'a> {
 /// Compiles all tools of a workspace. A tool with an error is left out; what else was found is in the diagnostics.
 pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
-    let mut compiler =
-        Compiler {
-            schemas,
-            checker: Checker::default(),
-            services,
-            variables,
-            joiner,
-            sources,
-            problems: Vec::new(),
-            called: BTreeSet::new(),
-        };
+    let mut compiler = Compiler {
+        schemas,
+        checker: Checker::default(),
+        services,
+        variables,
+        joiner,
+        sources,
+        problems: Vec::new(),
+        called: BTreeSet::new(),
+    };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     for (index, document) in workspace.documents.iter().enumerate() {
         compiled.push(compiler.document(index, document));

@@ -42,7 +42,8 @@ impl Compiler<'_> {
         }
         if !outputs.iter().all(is_whole) {
             let shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
+            let output =
+                OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             return Some((Shaping { shapes }, output));
         }
         let is_json = |target: &Target<'_>| {
@@ -63,7 +64,8 @@ impl Compiler<'_> {
         }
         if !named {
             let shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
+            let output =
+                OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             // The values are there already: a shape without a path takes them as they are.
             let shapes = if outputs.iter().any(|output| output.value.is_some()) { Vec::new() } else { shapes };
             return Some((Shaping { shapes }, output));
@@ -74,7 +76,8 @@ impl Compiler<'_> {
             properties.insert(name.value.clone(), without_constants(self.shape(output)));
         }
         let shapes = vec![Shape { kind: Kind::Object, properties, ..Shape::default() }];
-        let output = OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
+        let output =
+            OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
         Some((Shaping { shapes }, output))
     }
 
