@@ -52,15 +52,16 @@ impl Collected {
             let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
             let apart = names::told_apart(namespace.as_deref().unwrap_or("other"), own);
             let taken = std::mem::replace(&mut tool.name, apart);
-            let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
-            let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
-            problems.push(problem.with_secondary(place, "the first one"));
             if self.tools.contains_key(&tool.name) {
                 let message =
                     format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
-                problems.push(Diagnostic::error(Code::DuplicateTool, *span, message));
+                let problem = Diagnostic::error(Code::DuplicateTool, *span, message);
+                problems.push(problem.with_secondary(place, "the first one"));
                 return;
             }
+            let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
+            let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
+            problems.push(problem.with_secondary(place, "the first one"));
         } else if tool.name != *own {
             self.aliases.insert(own.clone(), tool.name.clone());
         }

@@ -62,10 +62,12 @@ impl Compiler<'_> {
             return Some((Shaping::default(), OutputSchema::any().ok()?));
         }
         if !named {
-            let shapes = self.shapes(outputs);
+            let mut shapes = self.shapes(outputs);
             let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
-            // The values are there already: a shape without a path takes them as they are.
-            let shapes = if outputs.iter().any(|output| output.value.is_some()) { Vec::new() } else { shapes };
+            // The values are there already: a shape without a path takes them in its type.
+            if outputs.iter().any(|output| output.value.is_some()) {
+                shapes = shapes.into_iter().map(|shape| Shape { mapping: None, ..without_constants(shape) }).collect();
+            }
             return Some((Shaping { shapes }, output));
         }
         let mut properties = IndexMap::new();

@@ -103,6 +103,15 @@ pub(super) fn resolve(
         documents.push(document);
     }
     let Resolver { imported, .. } = resolver;
+    for Draft { document, imports } in loaded.iter().map(|loaded| &loaded.draft) {
+        if document.standalone && imported.contains(&document.file) {
+            let message = "this file is imported itself, so its own imports are not followed";
+            let problems_of = |import: &Import| {
+                Diagnostic::note(Code::InvalidImport, import.from.span, message).with_help("import it where it is used")
+            };
+            problems.extend(imports.iter().map(problems_of));
+        }
+    }
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
         let message = "no loaded spec imports this file, and alone it offers nothing";
@@ -133,6 +142,9 @@ impl Resolver<'_> {
     ) -> Result<(), Box<Diagnostic>> {
         let Import { section, from, namespace, alias, span } = import;
         let fault = |message: String| Box::new(Diagnostic::error(Code::InvalidImport, from.span, message));
+        if from.value.contains("://") && !from.value.starts_with("file://") {
+            return Err(fault(format!("`{}` is on another host; only local files are imported", from.value)));
+        }
         let path = super::normalize(&importer.parent().unwrap_or(importer).join(from.value.trim_start_matches("file://")));
         if path == *importer {
             return Err(fault("a file cannot import from itself".to_owned()));
@@ -166,7 +178,8 @@ impl Resolver<'_> {
                 return Err(Box::new(problem.with_nearest(given, known.iter().copied())));
             }
         };
-        let name = |own: &Spanned<String>| alias.clone().unwrap_or_else(|| Spanned::new(own.value.clone(), *span));
+        let place = namespace.as_ref().map_or(*span, |namespace| namespace.span);
+        let name = |own: &Spanned<String>| alias.clone().unwrap_or_else(|| Spanned::new(own.value.clone(), place));
         let is_wanted = |own: &Spanned<String>| own.value == wanted;
         match section {
             Section::Binds => {
