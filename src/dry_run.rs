@@ -159,7 +159,10 @@ impl DryRun {
             Route::Remote => String::new(),
         };
         if !self.further.is_empty() {
-            notes.push_str(&format!("# the first of several; then, depending on its answer: {}\n", self.further.join(", ")));
+            notes.push_str(&format!(
+                "# the first of several; then, depending on its answer: {}\n",
+                self.further.join(", ")
+            ));
         }
         notes
     }

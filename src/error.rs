@@ -101,7 +101,9 @@ pub enum CallError {
         error: Box<CallError>,
     },
     /// The answer of a step is nothing that the steps after it can work with.
-    #[error("the backend's answer is {0}; tell the operator that the spec and the service do not fit, a retry will not help")]
+    #[error(
+        "the backend's answer is {0}; tell the operator that the spec and the service do not fit, a retry will not help"
+    )]
     Unusable(&'static str),
     /// The client gave the call up, or the server is leaving.
     #[error("the call was cancelled before the backend answered; it may or may not have been carried out")]

@@ -7,7 +7,11 @@
 
 #![no_main]
 
-use std::{fs, path::PathBuf, sync::LazyLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use keyglass::{
     clock::Clock,
@@ -17,34 +21,47 @@ use keyglass::{
     setup::{Purpose, Setup, setup},
 };
 use libfuzzer_sys::fuzz_target;
-use tempfile::TempDir;
 
 struct Harness {
-    _folder: TempDir,
     spec: PathBuf,
     schemas: PathBuf,
     settings: Settings,
 }
 
 static HARNESS: LazyLock<Harness> = LazyLock::new(|| {
-    // Memory where there is such a folder: a disk would wear and wait.
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
-    let spec = folder.path().join("spec.yaml");
-    fs::create_dir(folder.path().join("schemas")).expect("a folder");
-    let schemas = folder.path().join("schemas/self.json");
+    let folder = scratch();
+    fs::create_dir_all(folder.join("schemas")).expect("a folder");
+    let spec = folder.join("spec.yaml");
+    let schemas = folder.join("schemas/self.json");
     let options = Options {
         capabilities: vec![spec.clone()],
         backend: vec!["https://backend.invalid/base".to_owned()],
-        data_dir: Some(folder.path().join("data")),
+        data_dir: Some(folder.join("data")),
         ..Options::default()
     };
     let mut settings = options.settings().expect("settings");
     settings.schemas.clear(); // what is shipped is not under test, and would be parsed for each input
-    Harness { _folder: folder, spec, schemas, settings }
+    Harness { spec, schemas, settings }
 });
 
+/// A folder for this process, in memory where there is such a place: a disk takes longer for one file than the loader.
+///
+/// The fuzzer ends a process in ways that leave no time to tidy up, so the next one removes what is left.
+fn scratch() -> PathBuf {
+    const PREFIX: &str = "keyglass-fuzz-load-";
+    let memory = PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
+        let left = entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::to_owned);
+        if left.is_some_and(|process| Path::new("/proc").is_dir() && !Path::new("/proc").join(process).exists()) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+    parent.join(format!("{PREFIX}{}", std::process::id()))
+}
+
 fuzz_target!(|input: &[u8]| {
-    let Harness { spec, schemas, settings, .. } = &*HARNESS;
+    let Harness { spec, schemas, settings } = &*HARNESS;
     fs::write(spec, input).expect("written");
     fs::write(schemas, input).expect("written");
     let Setup { gateway, diagnostics, sources, .. } =

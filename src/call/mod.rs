@@ -160,11 +160,17 @@ impl Run<'_> {
         if let Ok(id) = http::HeaderValue::from_str(request_id) {
             request.headers_mut().insert(REQUEST_ID, id);
         }
-        let backend = self.environment.backends.of(operation.service.route).ok_or_else(|| {
-            CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
-        })?;
+        let backend =
+            self.environment.backends.of(operation.service.route).ok_or_else(|| {
+                CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
+            })?;
         let limits = self.limits(operation)?;
-        let response = credential::send(request, &endpoint.credential, backend, &limits).await?;
+        let response = credential::send(request, &endpoint.credential, backend, &limits).await;
+        let response = response.map_err(|error| match error {
+            // Of the call as a whole, however much of it was left for this request.
+            CallError::Timeout(_) => CallError::Timeout(self.environment.limits.timeout),
+            other => other,
+        })?;
         // After sending, since a token may have been issued on the way.
         let of_service = endpoint.secrets();
         let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();

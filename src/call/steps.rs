@@ -30,7 +30,9 @@ impl Run<'_> {
                     let request_id = format!("{}-{}", self.request_id, number + 1);
                     match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
                         Decoded::Json(answer) => shape::project(&operation.projection, answer),
-                        Decoded::Binary { .. } => return Err(failed(CallError::Unusable("bytes, which no step can use"))),
+                        Decoded::Binary { .. } => {
+                            return Err(failed(CallError::Unusable("bytes, which no step can use")));
+                        }
                     }
                 }
                 Step::Lookup(lookup) => lookup.find(&scope).map_err(failed)?,
@@ -147,7 +149,10 @@ mod tests {
         let one = lookup(&["name"], Fill::Literal(json!("1")));
         assert_eq!(find(&one, &answers).expect("found"), json!({"name": "a"}));
         let ids = Fill::Answer(JsonPath::parse("$.ids").expect("a path"));
-        assert_eq!(find(&lookup(&["name"], ids.clone()), &answers).expect("found"), json!([{"name": "b"}, {"name": "a"}]));
+        assert_eq!(
+            find(&lookup(&["name"], ids.clone()), &answers).expect("found"),
+            json!([{"name": "b"}, {"name": "a"}])
+        );
         let none = lookup(&[], Fill::Literal(json!("9")));
         assert_eq!(find(&none, &answers).expect("nothing"), Value::Null);
         let wrapped = json!({"crew": {"total": 1, "items": [{"id": 7}]}});

@@ -83,7 +83,8 @@ impl BodyTemplate {
             Self::None => None,
             Self::Json(fill) => {
                 let value = fill.value(scope)?.map(|value| whole_numbers(value.into_owned()));
-                let value = value.or_else(|| matches!(fill, Fill::Object(_)).then(|| Value::Object(Default::default())));
+                let value =
+                    value.or_else(|| matches!(fill, Fill::Object(_)).then(|| Value::Object(Default::default())));
                 value.map(|value| (Bytes::from(value.to_string()), "application/json".to_owned()))
             }
             Self::Text { media_type, fill, encoding } => {

@@ -55,7 +55,8 @@ impl Compiler<'_> {
                 crate::spec::yaml::Value::String(written) => match names.json_text(written) {
                     Ok(fill) => BodyTemplate::Json(fill),
                     Err(place) => {
-                        let message = format!("the body is no JSON once its placeholders are filled: it breaks at {place}");
+                        let message =
+                            format!("the body is no JSON once its placeholders are filled: it breaks at {place}");
                         self.problems.push(
                             Diagnostic::error(Code::InvalidValue, body.span, message)
                                 .with_help("for a body that is no JSON, write `body: {type: text, data: …}`"),
@@ -179,13 +180,20 @@ impl Compiler<'_> {
             None if whole.kind.is_none() && untyped => json!({"type": "object"}),
             None => self.declared_schema(whole).unwrap_or_else(|| json!({})),
         };
+        if is_always_empty(&schema) {
+            return BodyTemplate::Json(Fill::Object(Vec::new())); // nothing to ask a model for
+        }
         let fill = lowering.names.parameter(whole);
         let is_own = matches!(&fill, Fill::Argument(name) if *name == super::names::argument(&whole.name.value));
         let flat = flat_members(&schema, |name| lowering.arguments.has(name)).filter(|_| is_own);
         if let Some(members) = flat.filter(|_| !lowering.arguments.declared) {
             let slots = members.iter().map(|member| (member.name.clone(), member.fill())).collect();
             let body = of_members(slots, kind, document.as_ref());
-            lowering.arguments.list.extend(members.into_iter().map(|member| member.argument));
+            let files = matches!(body, BodyTemplate::Multipart(_));
+            lowering.arguments.list.extend(members.into_iter().map(|member| match member.argument {
+                file if files && is_bytes(&file.schema) => Argument { schema: in_base64(&file.schema), ..file },
+                other => other,
+            }));
             return body;
         }
         let stated = whole.required.as_ref().is_some_and(|required| required.value);
@@ -198,10 +206,8 @@ impl Compiler<'_> {
         };
         let binary = text.is_some_and(|media_type| !media_type.starts_with("text/") && !media_type.contains("xml"));
         let schema = match text {
-            Some(_) => {
-                let what = if binary { "The bytes to send, in base64." } else { "The text to send." };
-                described(json!({"type": "string"}), Some(description.unwrap_or(what)))
-            }
+            Some(_) if binary => in_base64(&described(json!({}), description)),
+            Some(_) => described(json!({"type": "string"}), Some(description.unwrap_or("The text to send."))),
             None => schema,
         };
         let Some(fill) = self.feed(fill, Some(schema), required, lowering) else { return BodyTemplate::None };
@@ -226,7 +232,9 @@ fn of_members(
     match kind {
         Some(ParametersAs::Form) => BodyTemplate::Form(slots),
         None if media_type.starts_with("application/x-www-form-urlencoded") => BodyTemplate::Form(slots),
-        Some(ParametersAs::Multipart) => BodyTemplate::Multipart(slots.into_iter().map(|slot| part(slot, None)).collect()),
+        Some(ParametersAs::Multipart) => {
+            BodyTemplate::Multipart(slots.into_iter().map(|slot| part(slot, None)).collect())
+        }
         None if media_type.starts_with("multipart/") => {
             let parts = slots.into_iter().map(|slot| {
                 let schema = member(&slot.0);
@@ -258,12 +266,34 @@ fn is_bytes(schema: &Value) -> bool {
     says("format", &["binary"]) || says("contentEncoding", &["base64", "binary"])
 }
 
+/// The schema of bytes that an argument holds in base64 (JSON Schema validation, section 8.3).
+fn in_base64(schema: &Value) -> Value {
+    let description = schema.get("description").and_then(Value::as_str).map(str::trim).unwrap_or("The bytes to send.");
+    let separator = if description.ends_with('.') { "" } else { "." };
+    json!({
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": format!("{description}{separator} In base64."),
+    })
+}
+
+/// Whether only the empty object fits a schema.
+fn is_always_empty(schema: &Value) -> bool {
+    let has = |keyword: &str| schema.get(keyword).and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    closed
+        && !has("properties")
+        && !has("patternProperties")
+        && ["oneOf", "anyOf", "allOf"].iter().all(|keyword| schema.get(keyword).is_none())
+}
+
 /// Whether a single parameter is the whole body: named so, or an object that the document knows as the body, or one whose
 /// name says it.
 fn is_whole(parameter: &InputParameter, document: Option<&openapi::Body>) -> bool {
     let name = parameter.name.value.as_str();
     let is_object = parameter.kind.as_ref().is_none_or(|kind| kind.value == "object" || kind.value == "array");
-    let is_member = document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
+    let is_member =
+        document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
     name == WHOLE || (is_object && !is_member && (document.is_some() || name.to_ascii_lowercase().ends_with(WHOLE)))
 }
 

@@ -50,15 +50,24 @@ impl Collected {
                 return;
             }
             let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
-            let apart = names::told_apart(namespace.as_deref().unwrap_or("other"), own);
-            let taken = std::mem::replace(&mut tool.name, apart);
-            if self.tools.contains_key(&tool.name) {
-                let message =
-                    format!("tools named `{taken}` and `{}` are there already; this one is left out", tool.name);
-                let problem = Diagnostic::error(Code::DuplicateTool, *span, message);
-                problems.push(problem.with_secondary(place, "the first one"));
+            let namespace = namespace.as_deref().unwrap_or("other");
+            let numbered = (2_usize..).map(|number| names::told_apart(namespace, &format!("{own}_{number}")));
+            let mut candidates = std::iter::once(names::told_apart(namespace, own)).chain(numbered);
+            let mut same_again = false;
+            let apart = candidates.find(|name| match self.tools.get(name) {
+                Some(known) => {
+                    same_again = does_same(known, &tool);
+                    same_again
+                }
+                None => true,
+            });
+            let apart = apart.unwrap_or_default();
+            if same_again {
+                let message = format!("`{own}` does the same as the tool `{apart}`; they are one");
+                problems.push(Diagnostic::note(Code::DuplicateTool, *span, message));
                 return;
             }
+            let taken = std::mem::replace(&mut tool.name, apart);
             let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
             let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
             problems.push(problem.with_secondary(place, "the first one"));
@@ -73,15 +82,19 @@ impl Collected {
 /// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
 /// parameters each of them offers, and what its texts say, makes no other operation of it.
 fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
-    // Who may use one may not be let in to the other.
-    if one.gate != other.gate {
+    // Who may use one may not be let in to the other, and what is made of an answer is a part of what a tool does.
+    if one.gate != other.gate || one.shaping != other.shaping {
         return false;
     }
     match (&one.plan, &other.plan) {
         (Plan::Call(one), Plan::Call(other)) => is_same_operation(one, other),
         (Plan::Steps(one_steps), Plan::Steps(other_steps)) => {
             let (one, other) = (one.plan.operations(), other.plan.operations());
-            let same = one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.request == other.request && is_same_operation(one, other));
+            let same = one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(&other)
+                    .all(|(one, other)| one.request == other.request && is_same_operation(one, other));
             same && one_steps.mappings == other_steps.mappings && one_steps.steps.keys().eq(other_steps.steps.keys())
         }
         (Plan::Mock(one), Plan::Mock(other)) => one == other,

@@ -13,6 +13,7 @@ use super::{
     Catalog, CompiledTool, InputSchema, OutputSchema, Service,
     collected::Collected,
     fill::Fill,
+    flow::WrittenSteps,
     gate::{gate_of, gate_of_rest},
     hints::{self, Hints},
     input::Argument,
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
-    schema::SchemaStore,
+    schema::{Checker, SchemaStore},
     spec::{
         self, Action, Aggregate, Consumes, Document, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool,
         Workspace, yaml::Node,
@@ -56,8 +57,16 @@ pub struct Parts<'a> {
 /// Compiles all tools of a workspace. A tool with an error is left out; what else was found is in the diagnostics.
 pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
-    let mut compiler =
-        Compiler { schemas, services, variables, joiner, sources, problems: Vec::new(), called: BTreeSet::new() };
+    let mut compiler = Compiler {
+        schemas,
+        checker: Checker::default(),
+        services,
+        variables,
+        joiner,
+        sources,
+        problems: Vec::new(),
+        called: BTreeSet::new(),
+    };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     for (index, document) in workspace.documents.iter().enumerate() {
         compiled.push(compiler.document(index, document));
@@ -82,6 +91,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
 /// What compiling works with. Operations are lowered in `wiring.rs`, flows in `flow.rs`, answers in `shaping.rs`.
 pub(super) struct Compiler<'a> {
     schemas: &'a mut SchemaStore,
+    pub(super) checker: Checker,
     services: &'a Services,
     pub(super) variables: &'a Variables,
     joiner: &'a mut Joiner,
@@ -106,6 +116,8 @@ pub(super) struct Scene<'a> {
     /// The namespaces of services that were left out for an error.
     left_out: &'a [Spanned<String>],
     aggregates: &'a [Aggregate],
+    /// Namespaces whose import failed.
+    missing: &'a [Spanned<String>],
     /// The gate before the server whose tools are compiled.
     gate: Option<GateId>,
     /// How often each operation was called so far, for operations that share a name.
@@ -114,11 +126,21 @@ pub(super) struct Scene<'a> {
 
 impl Compiler<'_> {
     fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
-        let Document { file: _, version: _, info: _, binds: _, consumes, left_out, aggregates, servers, standalone: _ } =
-            document;
+        let Document {
+            file: _,
+            version: _,
+            info: _,
+            binds: _,
+            consumes,
+            left_out,
+            aggregates,
+            servers,
+            missing,
+            standalone: _,
+        } = document;
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut scene = Scene { index, consumes, left_out, aggregates, gate: None, calls: BTreeMap::new() };
+        let mut scene = Scene { index, consumes, left_out, aggregates, missing, gate: None, calls: BTreeMap::new() };
         let mut tools = Vec::new();
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
@@ -232,13 +254,20 @@ impl Compiler<'_> {
         let Some(consumed) = found else {
             let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
             if let Some(left_out) = scene.left_out.iter().find(|left_out| left_out.value == namespace) {
-                let message = format!("the service `{namespace}` was left out for an error of its own, so this tool is");
+                let message = format!("the service `{namespace}` was left out for an error of its own, so this is");
                 let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
                 self.problems.push(problem.with_secondary(left_out.span, "the service"));
                 return None;
             }
+            if let Some(import) = scene.missing.iter().find(|missing| missing.value == namespace) {
+                let message = format!("the namespace `{namespace}` could not be imported, so this is left out");
+                let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
             let known: Vec<&str> = scene.consumes.iter().map(|consumed| consumed.namespace.value.as_str()).collect();
-            let message = format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
+            let message =
+                format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
             self.problems
                 .push(Diagnostic::error(Code::UnknownNamespace, *span, message).with_nearest(namespace, known));
             return None;
@@ -280,8 +309,18 @@ impl Compiler<'_> {
             scene.aggregates.iter().find(|aggregate| aggregate.namespace.value == namespace)
         });
         let Some((aggregate, (_, name))) = aggregate.zip(split) else {
+            let wanted = split.map(|(namespace, _)| namespace);
+            if let Some(import) = scene.missing.iter().find(|missing| Some(missing.value.as_str()) == wanted) {
+                let message = format!("the namespace `{}` could not be imported, so this is left out", import.value);
+                let problem = Diagnostic::error(Code::UnknownFlow, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
             let known = scene.aggregates.iter().map(|aggregate| aggregate.namespace.value.as_str());
-            let message = format!("unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}", list(known.clone()));
+            let message = format!(
+                "unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}",
+                list(known.clone())
+            );
             let given = split.map_or(value.as_str(), |(namespace, _)| namespace);
             self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(given, known));
             return None;
@@ -340,7 +379,10 @@ impl Compiler<'_> {
                 (Plan::Call(Box::new(operation)), self.hints(&stated, found))
             }
             Mode::Steps(steps) => {
-                let (steps, hints) = self.steps(steps, &done.mappings, &stated, names, &mut arguments, scene)?;
+                let (steps, hints) = {
+                    let written = WrittenSteps { steps, mappings: &done.mappings, stated: &stated };
+                    self.steps(written, names, &mut arguments, scene)?
+                };
                 (Plan::Steps(steps), hints)
             }
             Mode::Mock => (Plan::Mock(self.mock(outputs, &names, &mut arguments)), hints::of_fixed_values(&stated)),
@@ -424,7 +466,7 @@ impl Compiler<'_> {
     fn finish(&mut self, draft: Draft<'_>, shaped: (Shaping, OutputSchema), before: usize) -> Option<CompiledTool> {
         let Draft { tool, arguments, plan, hints, description, gate } = draft;
         let Tool { name, title, .. } = tool;
-        let input = match InputSchema::new(&arguments.list) {
+        let input = match InputSchema::new(arguments.list, &mut self.checker) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
@@ -514,7 +556,12 @@ impl Compiler<'_> {
         let Document { file, consumes, servers, .. } = document;
         let failed = consumes.iter().any(|consumes| !consumes.left_out.is_empty())
             || servers.iter().any(|server| !server.left_out.is_empty() || !server.tools.is_empty());
-        if tools == 0 && !offers && !failed && !document.standalone && consumes.iter().all(|one| one.operations.is_empty()) {
+        if tools == 0
+            && !offers
+            && !failed
+            && !document.standalone
+            && consumes.iter().all(|one| one.operations.is_empty())
+        {
             let message = "this spec has no operation and no tool; nothing is offered";
             self.problems.push(Diagnostic::warning(Code::NoTools, Span::start_of(*file), message).with_source_hidden());
         }

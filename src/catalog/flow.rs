@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::{
-    compile::{Compiler, Scene, list},
+    compile::{Compiler, Scene, Target, list},
     fill::Fill,
     hints::{self, Hints},
     input::Argument,
@@ -18,24 +18,33 @@ use crate::{
     spec::{self, Mapping, OutputParameter, Spanned, StepKind},
 };
 
+/// Steps as they are written.
+#[derive(Clone, Copy)]
+pub(super) struct WrittenSteps<'a, 's> {
+    pub(super) steps: &'a [spec::Step],
+    pub(super) mappings: &'a [Mapping],
+    /// The hints of the tool they are for.
+    pub(super) stated: &'s spec::Hints,
+}
+
 impl Compiler<'_> {
     /// The steps of a tool or flow, and what a client may assume about all of them together.
     pub(super) fn steps<'a: 'n, 'n>(
         &mut self,
-        steps: &'a [spec::Step],
-        mappings: &'a [Mapping],
-        stated: &spec::Hints,
+        written: WrittenSteps<'a, '_>,
         mut names: Names<'n>,
         arguments: &mut Arguments,
         scene: &mut Scene<'a>,
     ) -> Option<(Steps, Hints)> {
+        let WrittenSteps { steps, mappings, stated } = written;
         let mut compiled = IndexMap::new();
         let mut hints: Option<Hints> = None;
         let mut sound = true;
         for step in steps {
-            match self.step(step, stated, &names, arguments, scene) {
-                Some((step_hints, lowered)) => {
-                    hints = match (hints, step_hints) {
+            match self.step(step, &names, arguments, scene) {
+                Some((target, lowered)) => {
+                    let of_step = target.map(|target| self.hints(stated, target));
+                    hints = match (hints, of_step) {
                         (Some(known), Some(more)) => Some(known.careful(more)),
                         (known, more) => known.or(more),
                     };
@@ -56,24 +65,26 @@ impl Compiler<'_> {
     fn step<'a: 'n, 'n>(
         &mut self,
         step: &'a spec::Step,
-        stated: &spec::Hints,
         names: &Names<'n>,
         arguments: &mut Arguments,
         scene: &mut Scene<'a>,
-    ) -> Option<(Option<Hints>, Step)> {
+    ) -> Option<(Option<Target<'a>>, Step)> {
         match &step.kind {
             StepKind::Call { call, with } => {
                 let target = self.target(scene, call)?;
                 let mut names: Names<'n> = names.clone();
                 self.with(with, &[], &mut names, target);
                 let operation = self.operation(target, names, arguments)?;
-                Some((Some(self.hints(stated, target)), Step::Call(Box::new(operation))))
+                Some((Some(target), Step::Call(Box::new(operation))))
             }
             StepKind::Lookup { index, matched, value, outputs } => {
                 let known = names.steps.iter().any(|step| index.value.split(['.', '[']).next() == Some(step));
                 if !known {
-                    let message =
-                        format!("`index` must name an earlier step, found `{}`; there are {}", index.value, list(names.steps.iter().copied()));
+                    let message = format!(
+                        "`index` must name an earlier step, found `{}`; there are {}",
+                        index.value,
+                        list(names.steps.iter().copied())
+                    );
                     let problem = Diagnostic::error(Code::UnknownStep, index.span, message);
                     self.problems.push(problem.with_nearest(&index.value, names.steps.iter().copied()));
                     return None;
@@ -81,9 +92,10 @@ impl Compiler<'_> {
                 let index = self.path(&format!("$.{}", index.value), index)?;
                 let matched = self.path(&format!("$.{}", matched.value.trim_start_matches("$.")), matched)?;
                 let value = self.answer_or_text(value, names, arguments)?;
-                let outputs = outputs.iter().filter_map(|output: &OutputParameter| Some(output.name.as_ref()?.value.clone()));
+                let outputs =
+                    outputs.iter().filter_map(|output: &OutputParameter| Some(output.name.as_ref()?.value.clone()));
                 let lookup = Lookup { index: Fill::Answer(index), matched, value, outputs: outputs.collect() };
-                Some((None, Step::Lookup(lookup)))
+                Some((None, Step::Lookup(Box::new(lookup))))
             }
         }
     }
@@ -100,12 +112,7 @@ impl Compiler<'_> {
     }
 
     /// `$.STEP.FIELD`, or a text with placeholders, whose arguments are added where the tool declares none itself.
-    fn answer_or_text(
-        &mut self,
-        text: &Spanned<String>,
-        names: &Names<'_>,
-        arguments: &mut Arguments,
-    ) -> Option<Fill> {
+    fn answer_or_text(&mut self, text: &Spanned<String>, names: &Names<'_>, arguments: &mut Arguments) -> Option<Fill> {
         let written = text.value.trim();
         if !written.starts_with('$') {
             let fill = names.value(written);
@@ -129,9 +136,10 @@ impl Compiler<'_> {
         let first = |step: &&str| {
             let rest = written.strip_prefix("$.").and_then(|rest| rest.strip_prefix(*step));
             let bracket = written.strip_prefix("$['").and_then(|rest| rest.strip_prefix(*step));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) || bracket.is_some_and(|rest| rest.starts_with("']"))
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                || bracket.is_some_and(|rest| rest.starts_with("']"))
         };
-        if !names.steps.iter().any(|step| first(&step)) && written != "$" && written != "$." {
+        if !names.steps.iter().any(first) && written != "$" && written != "$." {
             let message = format!("`{written}` names no step before; there are {}", list(names.steps.iter().copied()));
             let given = written.trim_start_matches("$.").split(['.', '[']).next().unwrap_or_default();
             let problem = Diagnostic::error(Code::UnknownStep, text.span, message);

@@ -3,6 +3,8 @@
 //! The listed schema is the plainest form that every client takes; the check uses the full one. Messages are for a
 //! model: they name the argument, what was wrong and what would be right, and never repeat a secret argument.
 
+use std::sync::OnceLock;
+
 use jsonschema::Validator;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -10,30 +12,16 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
+    listed::{cut_descriptions, drop_unknown_format},
     secrets::{collect_secrets, marks_any_secret, marks_secret, members, replace_secrets},
 };
-use crate::error::{ArgumentProblem, CallError};
+use crate::{
+    error::{ArgumentProblem, CallError},
+    schema::{Checker, parts},
+};
 
 /// How many problems one error names.
 const MAX_PROBLEMS: usize = 8;
-/// The formats of JSON Schema 2020-12 (validation, section 7.3) that clients know.
-pub(super) const FORMATS: [&str; 15] = [
-    "date-time",
-    "date",
-    "time",
-    "duration",
-    "email",
-    "idn-email",
-    "hostname",
-    "idn-hostname",
-    "ipv4",
-    "ipv6",
-    "uri",
-    "uri-reference",
-    "uuid",
-    "json-pointer",
-    "regex",
-];
 
 /// One argument of a tool.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,68 +37,91 @@ pub struct Argument {
 /// The arguments of a tool.
 #[derive(Debug)]
 pub struct InputSchema {
-    listed: JsonObject,
-    full: Value,
-    validator: Validator,
+    /// The full schema, as JSON: as a tree it takes ten times the memory, and most tools are never called.
+    text: Box<str>,
+    len: usize,
     has_secrets: bool,
+    /// What a check needs, made for the first one.
+    ready: OnceLock<Box<Ready>>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    full: Value,
+    validator: Result<Validator, String>,
 }
 
 impl InputSchema {
     /// Builds the schema of a tool's arguments. Error: why an argument's schema is not valid.
-    pub fn new(arguments: &[Argument]) -> Result<Self, String> {
-        let required: Vec<&str> =
-            arguments.iter().filter(|argument| argument.required).map(|argument| argument.name.as_str()).collect();
-        let schema = |listed: bool| {
-            let properties: JsonObject = arguments
-                .iter()
-                .map(|argument| {
-                    let schema = argument.schema.clone();
-                    (argument.name.clone(), if listed { simplify(schema) } else { schema })
-                })
-                .collect();
-            let mut root = JsonObject::new();
-            root.insert("type".to_owned(), json!("object"));
-            root.insert("properties".to_owned(), Value::Object(properties));
-            if !required.is_empty() {
-                root.insert("required".to_owned(), json!(required));
-            }
-            root.insert("additionalProperties".to_owned(), json!(false));
-            root
-        };
-        let full = Value::Object(schema(false));
-        let validator = super::validator_options()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(true)
-            .build(&full)
+    pub fn new(arguments: Vec<Argument>, checker: &mut Checker) -> Result<Self, String> {
+        let required = arguments.iter().filter(|argument| argument.required).map(|argument| json!(argument.name));
+        let required: Vec<Value> = required.collect();
+        let len = arguments.len();
+        let properties: JsonObject =
+            arguments.into_iter().map(|Argument { name, schema, required: _ }| (name, schema)).collect();
+        let mut root = JsonObject::new();
+        root.insert("type".to_owned(), json!("object"));
+        root.insert("properties".to_owned(), Value::Object(properties));
+        if !required.is_empty() {
+            root.insert("required".to_owned(), Value::Array(required));
+        }
+        root.insert("additionalProperties".to_owned(), json!(false));
+        let mut full = Value::Object(root);
+        cut_descriptions(&mut full);
+        checker
+            .check(&full)
             .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
         let has_secrets = marks_any_secret(&full);
-        Ok(Self { listed: schema(true), full, validator, has_secrets })
+        Ok(Self { text: full.to_string().into(), len, has_secrets, ready: OnceLock::new() })
     }
 
     /// How many arguments there are.
     pub fn len(&self) -> usize {
-        self.listed.get("properties").and_then(Value::as_object).map_or(0, serde_json::Map::len)
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
-    /// The schema as clients see it: an object schema without references.
-    pub fn listed(&self) -> &JsonObject {
-        &self.listed
+    /// The schema as clients see it: an object schema without references. Made anew each time.
+    pub fn listed(&self) -> JsonObject {
+        let mut root: JsonObject = serde_json::from_str(&self.text).unwrap_or_default();
+        if let Some(Value::Object(arguments)) = root.get_mut("properties") {
+            arguments.values_mut().for_each(|argument| parts::visit(argument, &mut simplify));
+        }
+        root
+    }
+
+    /// Whether clients see the same schema.
+    pub fn is_listed_as(&self, other: &Self) -> bool {
+        self.text == other.text || self.listed() == other.listed()
+    }
+
+    fn ready(&self) -> &Ready {
+        self.ready.get_or_init(|| {
+            let full = serde_json::from_str(&self.text).unwrap_or_default();
+            let validator = crate::schema::validator_options()
+                .should_validate_formats(true)
+                .should_ignore_unknown_formats(true)
+                .build(&full)
+                .map_err(|error| error.masked().to_string());
+            Box::new(Ready { full, validator })
+        })
     }
 
     /// Checks arguments, a JSON object. Error: [`CallError::Arguments`] with every problem, at most eight; with the
     /// first one alone where the arguments are large, since the library collects all of them at once.
     pub fn check(&self, arguments: &Value) -> Result<(), CallError> {
-        let Err(first) = self.validator.validate(arguments) else { return Ok(()) };
+        let Ready { full, validator } = self.ready();
+        let validator = validator.as_ref().map_err(|reason| CallError::Internal(format!("input schema: {reason}")))?;
+        let Err(first) = validator.validate(arguments) else { return Ok(()) };
         let mut problems: Vec<ArgumentProblem> = Vec::new();
         if is_small(arguments, &mut 0) {
-            problems.extend(self.validator.iter_errors(arguments).flat_map(|error| explain(&self.full, &error)));
+            problems.extend(validator.iter_errors(arguments).flat_map(|error| explain(full, &error)));
         } else {
-            problems.extend(explain(&self.full, &first));
+            problems.extend(explain(full, &first));
         }
         problems.truncate(MAX_PROBLEMS);
         Err(CallError::Arguments(problems))
@@ -122,14 +133,15 @@ impl InputSchema {
         if !self.has_secrets {
             return found; // most tools: nothing is walked on each call
         }
+        let full = &self.ready().full;
         for (name, value) in arguments {
-            collect_secrets(&members(&self.full, name), value, false, &mut found);
+            collect_secrets(&members(full, name), value, false, &mut found);
         }
         // A value that also stands in an open argument is no secret, and masking it would garble the answer.
         let open = |secret: &SecretString| {
             arguments.iter().any(|(name, value)| {
                 value.as_str() == Some(secret.expose_secret())
-                    && !members(&self.full, name).iter().any(|schema| marks_secret(schema))
+                    && !members(full, name).iter().any(|schema| marks_secret(schema))
             })
         };
         found.retain(|secret| !open(secret));
@@ -138,8 +150,9 @@ impl InputSchema {
 
     /// The arguments with a text in the place of every secret value.
     pub fn replace_secrets(&self, arguments: &JsonObject, stand_in: &str) -> JsonObject {
+        let full = &self.ready().full;
         let replaced = |(name, value): (&String, &Value)| {
-            (name.clone(), replace_secrets(&members(&self.full, name), value, false, stand_in))
+            (name.clone(), replace_secrets(&members(full, name), value, false, stand_in))
         };
         arguments.iter().map(replaced).collect()
     }
@@ -159,8 +172,7 @@ fn is_small(value: &Value, counted: &mut usize) -> bool {
 
 /// The plainest form of a schema, for clients that refuse what they do not know: a single `type` (null may be sent, but
 /// leaving the argument out says the same), formats of the standard alone, no closed objects below the root.
-fn simplify(schema: Value) -> Value {
-    let Value::Object(mut schema) = schema else { return schema };
+fn simplify(schema: &mut JsonObject) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
         if let [only] = types.as_slice() {
@@ -171,33 +183,14 @@ fn simplify(schema: Value) -> Value {
     if let Some(Value::Array(options)) = schema.get_mut("enum") {
         options.retain(|option| !option.is_null());
     }
-    let format = schema.get("format").and_then(Value::as_str);
-    if format.is_some_and(|format| !FORMATS.contains(&format)) {
-        schema.shift_remove("format");
-    }
+    drop_unknown_format(schema);
     schema.shift_remove("writeOnly");
     if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
         schema.shift_remove("additionalProperties");
     }
-    if schema.get("type") == Some(&json!("array")) && !schema.contains_key("items") {
+    if schema.get("type").is_some_and(|kind| kind == "array") && !schema.contains_key("items") {
         schema.insert("items".to_owned(), json!({}));
     }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for property in properties.values_mut() {
-            *property = simplify(property.take());
-        }
-    }
-    for keyword in ["items", "additionalProperties"] {
-        if let Some(inner @ Value::Object(_)) = schema.get_mut(keyword) {
-            *inner = simplify(inner.take());
-        }
-    }
-    for keyword in ["anyOf", "oneOf", "allOf"] {
-        if let Some(Value::Array(options)) = schema.get_mut(keyword) {
-            options.iter_mut().for_each(|option| *option = simplify(option.take()));
-        }
-    }
-    Value::Object(schema)
 }
 
 #[cfg(test)]
@@ -208,8 +201,12 @@ mod tests {
         Argument { name: name.to_owned(), schema, required }
     }
 
+    fn built(arguments: Vec<Argument>) -> InputSchema {
+        InputSchema::new(arguments, &mut Checker::default()).expect("valid")
+    }
+
     fn schema() -> InputSchema {
-        InputSchema::new(&[
+        built(vec![
             argument("name", true, json!({"type": "string", "minLength": 1, "description": "The name."})),
             argument("value", true, json!({"type": "string", "writeOnly": true, "maxLength": 20})),
             argument("limit", false, json!({"type": ["integer", "null"], "minimum": 1, "format": "int32"})),
@@ -221,7 +218,6 @@ mod tests {
                     "token": {"type": "string", "format": "password"}}}}),
             ),
         ])
-        .expect("valid")
     }
 
     fn problems(arguments: Value) -> String {
@@ -231,7 +227,7 @@ mod tests {
     #[test]
     fn the_listed_schema_is_plain() {
         assert_eq!(
-            Value::Object(schema().listed().clone()),
+            Value::Object(schema().listed()),
             json!({"type": "object", "properties": {
                 "name": {"type": "string", "minLength": 1, "description": "The name."},
                 "value": {"type": "string", "maxLength": 20},
@@ -240,6 +236,13 @@ mod tests {
                     "level": {"enum": ["READ", "WRITE"]}, "token": {"type": "string"}}}}},
                 "required": ["name", "value"], "additionalProperties": false})
         );
+    }
+
+    #[test]
+    fn limits_survive_being_kept_as_text() {
+        let number = json!({"type": "number", "minimum": f64::MIN, "maximum": f64::MAX, "multipleOf": 5e-324, "enum": [0.1, 1e300, u64::MAX]});
+        let listed = built(vec![argument("number", false, number.clone())]).listed();
+        assert_eq!(listed["properties"]["number"], number);
     }
 
     #[test]
@@ -309,8 +312,7 @@ mod tests {
         let password = json!({"anyOf": [{"type": "string", "format": "password", "maxLength": 5}, {"type": "null"}]});
         let tokens =
             json!({"type": "object", "additionalProperties": {"type": "string", "writeOnly": true, "maxLength": 3}});
-        let schema = InputSchema::new(&[argument("password", false, password), argument("tokens", false, tokens)]);
-        let schema = schema.expect("valid");
+        let schema = built(vec![argument("password", false, password), argument("tokens", false, tokens)]);
         let Value::Object(arguments) = json!({"password": "canary-one", "tokens": {"a": "canary-two"}}) else {
             panic!("an object")
         };

@@ -3,9 +3,9 @@
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
 pub mod body;
-pub mod compile;
 mod body_wiring;
 mod collected;
+pub mod compile;
 mod explain;
 pub mod fill;
 mod flow;
@@ -13,6 +13,7 @@ pub mod gate;
 pub mod hints;
 pub mod input;
 pub mod join;
+mod listed;
 pub mod names;
 pub mod output;
 pub mod path;
@@ -30,12 +31,12 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use self::plan::{Plan, Shaping};
 pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
     service::Service,
 };
-use self::plan::{Plan, Shaping};
-use crate::{access::GateId, schema::validator_options};
+use crate::access::GateId;
 
 /// A JSON object whose members keep their order.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
@@ -69,6 +70,18 @@ pub struct CompiledTool {
     pub shaping: Shaping,
     /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
+}
+
+impl CompiledTool {
+    /// Whether clients see the same tool.
+    pub fn is_listed_as(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.title == other.title
+            && self.description == other.description
+            && self.hints == other.hints
+            && self.input.is_listed_as(&other.input)
+            && self.output.is_listed_as(&other.output)
+    }
 }
 
 impl Catalog {

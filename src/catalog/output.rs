@@ -3,22 +3,31 @@
 //! MCP binds a server to its `outputSchema`, and clients refuse a whole call over one deviation, so the listed schema
 //! accepts what backends honestly send: members nobody promised, nothing at all (204), and null where it is admitted.
 
+use std::sync::OnceLock;
+
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::{JsonObject, input::FORMATS};
+use super::{
+    JsonObject,
+    listed::{cut_descriptions, drop_unknown_format},
+};
+use crate::schema::{Checker, parts};
 
 /// The result of a tool.
 #[derive(Debug)]
 pub struct OutputSchema {
-    listed: JsonObject,
-    validator: Validator,
+    /// The schema as clients see it, as JSON: as a tree it takes ten times the memory. `None` for any object.
+    text: Option<Box<str>>,
+    /// Made for the first result.
+    validator: OnceLock<Option<Box<Validator>>>,
 }
 
 impl OutputSchema {
     /// Builds the schema of a result from that of an answer. Error: why it is not a valid schema.
-    pub fn new(answer: Value) -> Result<Self, String> {
-        let mut listed = match open(answer) {
+    pub fn new(mut answer: Value, checker: &mut Checker) -> Result<Self, String> {
+        parts::visit(&mut answer, &mut open);
+        let mut listed = match answer {
             Value::Object(mut schema) if is_object_schema(&schema) => {
                 schema.insert("type".to_owned(), json!("object")); // null comes back as an empty object
                 schema
@@ -38,30 +47,40 @@ impl OutputSchema {
         {
             listed.shift_remove(keyword);
         }
-        let validator = super::validator_options()
-            .should_validate_formats(false)
-            .build(&Value::Object(listed.clone()))
-            .map_err(|error| error.masked().to_string())?;
-        Ok(Self { listed, validator })
+        let mut listed = Value::Object(listed);
+        cut_descriptions(&mut listed);
+        checker.check(&listed).map_err(|error| error.masked().to_string())?;
+        Ok(Self { text: Some(listed.to_string().into()), validator: OnceLock::new() })
     }
 
     /// The schema of a result of which nothing is known: any object.
-    pub fn any() -> Result<Self, String> {
-        let listed = JsonObject::from_iter([("type".to_owned(), json!("object"))]);
-        let validator = super::validator_options().build(&Value::Object(listed.clone()));
-        let validator = validator.map_err(|error| error.masked().to_string())?;
-        Ok(Self { listed, validator })
+    pub fn any() -> Self {
+        Self { text: None, validator: OnceLock::new() }
     }
 
-    /// The schema as clients see it: an object schema without references.
-    pub fn listed(&self) -> &JsonObject {
-        &self.listed
+    /// The schema as clients see it: an object schema without references. Made anew each time.
+    pub fn listed(&self) -> JsonObject {
+        match &self.text {
+            Some(text) => serde_json::from_str(text).unwrap_or_default(),
+            None => JsonObject::from_iter([("type".to_owned(), json!("object"))]),
+        }
+    }
+
+    /// Whether clients see the same schema.
+    pub fn is_listed_as(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// The first place where a result deviates from the schema, and how; no value of it is repeated.
     pub fn deviation(&self, result: &JsonObject) -> Option<String> {
+        self.text.as_ref()?;
+        let build = || {
+            let options = crate::schema::validator_options().should_validate_formats(false);
+            options.build(&Value::Object(self.listed())).map(Box::new).ok()
+        };
+        let validator = self.validator.get_or_init(build).as_ref()?;
         let instance = Value::Object(result.clone());
-        let error = self.validator.validate(&instance).err()?;
+        let error = validator.validate(&instance).err()?;
         Some(format!("`{}` {}", error.instance_path().as_str(), error.masked()))
     }
 }
@@ -96,31 +115,13 @@ fn is_array_schema(schema: &Value) -> bool {
 }
 
 /// Drops what would make an honest answer invalid: closed objects, formats of other vocabularies.
-fn open(schema: Value) -> Value {
-    let Value::Object(mut schema) = schema else { return schema };
-    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-        schema.shift_remove("additionalProperties");
-    }
-    if schema.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
-        schema.shift_remove("unevaluatedProperties");
-    }
-    if schema.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format)) {
-        schema.shift_remove("format");
-    }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.values_mut().for_each(|property| *property = open(property.take()));
-    }
-    for keyword in ["items", "additionalProperties"] {
-        if let Some(inner @ Value::Object(_)) = schema.get_mut(keyword) {
-            *inner = open(inner.take());
+fn open(schema: &mut JsonObject) {
+    for keyword in ["additionalProperties", "unevaluatedProperties"] {
+        if schema.get(keyword) == Some(&Value::Bool(false)) {
+            schema.shift_remove(keyword);
         }
     }
-    for keyword in ["anyOf", "oneOf", "allOf"] {
-        if let Some(Value::Array(options)) = schema.get_mut(keyword) {
-            options.iter_mut().for_each(|option| *option = open(option.take()));
-        }
-    }
-    Value::Object(schema)
+    drop_unknown_format(schema);
 }
 
 #[cfg(test)]
@@ -131,17 +132,20 @@ mod tests {
         as_object(value)
     }
 
+    fn built(answer: Value) -> OutputSchema {
+        OutputSchema::new(answer, &mut Checker::default()).expect("valid")
+    }
+
     #[test]
     fn an_object_schema_is_opened() {
-        let schema = OutputSchema::new(json!({
+        let schema = built(json!({
             "type": "object", "additionalProperties": false, "required": ["id"],
             "properties": {
                 "id": {"type": "string"},
                 "at": {"type": ["integer", "null"], "format": "int64"},
-                "in": {"type": "object", "additionalProperties": false, "required": ["x"]}}}))
-        .expect("valid");
+                "in": {"type": "object", "additionalProperties": false, "required": ["x"]}}}));
         assert_eq!(
-            Value::Object(schema.listed().clone()),
+            Value::Object(schema.listed()),
             json!({"type": "object", "properties": {
                 "id": {"type": "string"}, "at": {"type": ["integer", "null"]}, "in": {"type": "object", "required": ["x"]}}})
         );
@@ -157,7 +161,7 @@ mod tests {
             json!({"type": ["object", "null"], "properties": {"id": {"type": "integer"}}}),
             json!({"properties": {"id": {"type": "integer"}}}),
         ] {
-            let schema = OutputSchema::new(kind).expect("valid");
+            let schema = built(kind);
             assert_eq!(schema.listed()["type"], "object");
             assert!(schema.deviation(&object(json!({"id": "7"}))).is_some());
             assert_eq!(schema.deviation(&object(json!({}))), None);
@@ -166,10 +170,10 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_wrapped() {
-        let list = OutputSchema::new(json!({"type": "array", "items": {"type": "integer"}})).expect("valid");
+        let list = built(json!({"type": "array", "items": {"type": "integer"}}));
         assert_eq!(list.deviation(&object(json!([1, 2]))), None);
         assert!(list.deviation(&object(json!(["x"]))).is_some());
-        let text = OutputSchema::new(json!({"type": "string"})).expect("valid");
+        let text = built(json!({"type": "string"}));
         assert_eq!(text.deviation(&object(json!("x"))), None);
         assert_eq!(Value::Object(object(json!("x"))), json!({"result": "x"}));
     }

@@ -11,15 +11,8 @@ use crate::error::{ArgumentProblem, CallError};
 /// All but the unreserved characters of RFC 3986, section 2.3.
 pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What a URL cannot have in its path as it stands; the rest is left as its author wrote it.
-const LITERAL: &AsciiSet = &percent_encoding::CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'`')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'|');
+const LITERAL: &AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'^').add(b'|');
 
 /// A path with placeholders, cut at its slashes.
 #[derive(Clone, Debug, PartialEq)]

@@ -54,7 +54,7 @@ pub enum Step {
     /// Calls an operation.
     Call(Box<CompiledOperation>),
     /// Finds entries in the answer of an earlier step.
-    Lookup(Lookup),
+    Lookup(Box<Lookup>),
 }
 
 /// A look-up in a list.

@@ -89,7 +89,8 @@ impl RequestTemplate {
             url.push_str(&query.join("&"));
         }
         if url.len() > MAX_URL_BYTES {
-            let message = format!("the arguments together make a URL of more than {MAX_URL_BYTES} bytes; send shorter values");
+            let message =
+                format!("the arguments together make a URL of more than {MAX_URL_BYTES} bytes; send shorter values");
             problems.push(ArgumentProblem { argument: String::new(), message });
         }
         let mut request = Request::builder().method(&self.method).uri(&url);
@@ -263,10 +264,8 @@ mod tests {
     fn stated_headers_win_over_our_own() {
         let mut template = template();
         let literal = |text: &str| Fill::Literal(json!(text));
-        template.headers = vec![
-            (header::ACCEPT, literal("text/csv")),
-            (header::CONTENT_TYPE, literal("application/vnd.api+json")),
-        ];
+        template.headers =
+            vec![(header::ACCEPT, literal("text/csv")), (header::CONTENT_TYPE, literal("application/vnd.api+json"))];
         let request = bind_with(&template, json!({"name": "a", "part": "b"})).expect("bound");
         assert_eq!(request.headers()["accept"], "text/csv");
         assert_eq!(request.headers()["content-type"], "application/vnd.api+json");

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{
-    fill::Fill,
-    names,
-};
+use super::{fill::Fill, names};
 use crate::{
     jsonpath::JsonPath,
     spec::{
@@ -297,7 +294,10 @@ mod tests {
         ]);
         assert_eq!(names.json_text(text), Ok(expected));
         assert_eq!(names.json_text("{{body}}"), Ok(argument("body")));
-        assert_eq!(names.json_text("{\"a\": \"plain\"}"), Ok(Fill::Object(vec![("a".to_owned(), Fill::Literal(json!("plain")))])));
+        assert_eq!(
+            names.json_text("{\"a\": \"plain\"}"),
+            Ok(Fill::Object(vec![("a".to_owned(), Fill::Literal(json!("plain")))]))
+        );
         names.json_text("{\"a\": {{a}").expect_err("no JSON");
     }
 }

@@ -31,7 +31,7 @@ impl Compiler<'_> {
         if let Some(reference) = outputs.iter().chain(of_operation).find_map(|output| output.schema.as_ref()) {
             let schema = self.resolve(reference)?;
             let shapes = if outputs.iter().all(is_whole) { Vec::new() } else { self.shapes(outputs) };
-            return match OutputSchema::new(schema) {
+            return match OutputSchema::new(schema, &mut self.checker) {
                 Ok(output) => Some((Shaping { shapes }, output)),
                 Err(reason) => {
                     let message = format!("the schema `{}` is not valid: {reason}", reference.value);
@@ -42,7 +42,8 @@ impl Compiler<'_> {
         }
         if !outputs.iter().all(is_whole) {
             let shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+            let output =
+                OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             return Some((Shaping { shapes }, output));
         }
         let is_json = |target: &Target<'_>| {
@@ -51,19 +52,20 @@ impl Compiler<'_> {
         };
         let joined = target.filter(is_json).and_then(|target| self.join(target));
         let answer = joined.and_then(|joined| joined.answer).and_then(|answer| answer.schema);
-        let output = answer.and_then(|schema| OutputSchema::new(schema).ok());
-        Some((Shaping::default(), output.or_else(|| OutputSchema::any().ok())?))
+        let output = answer.and_then(|schema| OutputSchema::new(schema, &mut self.checker).ok());
+        Some((Shaping::default(), output.unwrap_or_else(OutputSchema::any)))
     }
 
     /// What steps or fixed values give back: an object of the named outputs, each of its declared type.
     pub(super) fn composed(&mut self, outputs: &[OutputParameter]) -> Option<(Shaping, OutputSchema)> {
         let named = outputs.iter().all(|output| output.name.is_some());
         if outputs.is_empty() {
-            return Some((Shaping::default(), OutputSchema::any().ok()?));
+            return Some((Shaping::default(), OutputSchema::any()));
         }
         if !named {
             let mut shapes = self.shapes(outputs);
-            let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+            let schema = shape::schema(&shapes);
+            let output = OutputSchema::new(schema, &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
             // The values are there already: a shape without a path takes them in its type.
             if outputs.iter().any(|output| output.value.is_some()) {
                 shapes = shapes.into_iter().map(|shape| Shape { mapping: None, ..without_constants(shape) }).collect();
@@ -76,7 +78,8 @@ impl Compiler<'_> {
             properties.insert(name.value.clone(), without_constants(self.shape(output)));
         }
         let shapes = vec![Shape { kind: Kind::Object, properties, ..Shape::default() }];
-        let output = OutputSchema::new(shape::schema(&shapes)).or_else(|_| OutputSchema::any()).ok()?;
+        let output =
+            OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
         Some((Shaping { shapes }, output))
     }
 
@@ -164,7 +167,8 @@ fn without_constants(shape: Shape) -> Shape {
 }
 
 fn mock_object(outputs: &[OutputParameter], names: &Names<'_>) -> Fill {
-    let members = outputs.iter().filter_map(|output| Some((output.name.as_ref()?.value.clone(), mock_value(output, names))));
+    let members =
+        outputs.iter().filter_map(|output| Some((output.name.as_ref()?.value.clone(), mock_value(output, names))));
     Fill::Object(members.collect())
 }
 
@@ -192,7 +196,8 @@ fn constant(value: &Spanned<String>, kind: Kind) -> Value {
 
 /// Whether an output is the answer as it is (`type: object` and `$` or `$.`, without members).
 fn is_whole(output: &OutputParameter) -> bool {
-    let whole = |path: &Option<Spanned<String>>| path.as_ref().is_none_or(|path| matches!(path.value.trim(), "$" | "$."));
+    let whole =
+        |path: &Option<Spanned<String>>| path.as_ref().is_none_or(|path| matches!(path.value.trim(), "$" | "$."));
     let object = output.kind.as_ref().is_none_or(|kind| kind.value == "object");
     let plain = output.properties.is_empty() && output.items.is_none();
     let array = output.kind.as_ref().is_some_and(|kind| kind.value == "array") && output.mapping.is_some();

@@ -116,7 +116,8 @@ impl Compiler<'_> {
             if name == GENERATOR_ARTEFACT && !known.contains(&name) {
                 continue;
             }
-            let in_templates = || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
+            let in_templates =
+                || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
             if !known.contains(&name) && !in_templates() {
                 let message = format!("the operation has no parameter `{name}`");
                 let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
@@ -207,7 +208,8 @@ impl Compiler<'_> {
         let mut lowering = Lowering { target, names, arguments, joined };
         self.path_parameters(&mut request.path, &mut lowering, &parameters);
         for (name, value) in written.query {
-            let fill = lowering.names.text(&value.replace("{{", "{").replace("}}", "}").replace('{', "{{").replace('}', "}}"));
+            let fill =
+                lowering.names.text(&value.replace("{{", "{").replace("}}", "}").replace('{', "{{").replace('}', "}}"));
             let fill = self.feed(fill, None, false, &mut lowering);
             request.query.extend(fill.map(|fill| QuerySlot { name: name.to_owned(), style: QueryStyle::Repeat, fill }));
         }
@@ -280,10 +282,8 @@ impl Compiler<'_> {
         let span = lowering.target.operation.path.span;
         for parameter in parameters.iter().filter(|parameter| parameter.place() == Some(Location::Path)) {
             if !placeholders.contains(&parameter.name.value) {
-                let message = format!(
-                    "path parameter `{}` does not occur in the path; it is not sent",
-                    parameter.name.value
-                );
+                let message =
+                    format!("path parameter `{}` does not occur in the path; it is not sent", parameter.name.value);
                 let problem = Diagnostic::warning(Code::UnusedPathParameter, parameter.name.span, message);
                 self.problems.push(problem.with_secondary(span, "the path"));
             }
@@ -340,7 +340,9 @@ impl Compiler<'_> {
         let operation = &lowering.target.operation.name.value;
         let message = match undeclared.as_slice() {
             [] => return,
-            [one] => format!("path parameter `{one}` of `{operation}` is not declared; it is taken as a required string"),
+            [one] => {
+                format!("path parameter `{one}` of `{operation}` is not declared; it is taken as a required string")
+            }
             [most @ .., last] => format!(
                 "path parameters {} and `{last}` of `{operation}` are not declared; they are taken as required strings",
                 list(most.iter().map(String::as_str))
@@ -350,7 +352,12 @@ impl Compiler<'_> {
     }
 
     /// A parameter outside path and body.
-    fn parameter(&mut self, parameter: &InputParameter, request: &mut RequestTemplate, lowering: &mut Lowering<'_, '_>) {
+    fn parameter(
+        &mut self,
+        parameter: &InputParameter,
+        request: &mut RequestTemplate,
+        lowering: &mut Lowering<'_, '_>,
+    ) {
         let name = parameter.name.value.as_str();
         let Some(place) = parameter.place() else {
             let in_path = request.path.placeholders().any(|placeholder| placeholder == name);
@@ -418,7 +425,8 @@ impl Compiler<'_> {
                 let place = parameter.place().map_or("", Location::as_str);
                 let other = lowering.arguments.free(&format!("{name}_{place}"));
                 let written = &parameter.name.value;
-                let message = format!("`{name}` is an argument already; `{written}` in the {place} is the argument `{other}`");
+                let message =
+                    format!("`{name}` is an argument already; `{written}` in the {place} is the argument `{other}`");
                 self.problems.push(Diagnostic::note(Code::RenamedArgument, parameter.name.span, message));
                 *name = other;
             }
@@ -534,10 +542,11 @@ impl Compiler<'_> {
                 Some((_, "any")) => json!({}),
                 Some((kind, other)) => {
                     let known = ["string", "integer", "number", "boolean", "array", "object"];
-                    let message = format!("unknown type `{other}`; expected {}", list(known.into_iter()));
-                    let problem = Diagnostic::error(Code::InvalidValue, kind.span, message);
+                    let message =
+                        format!("unknown type `{other}`, any value is taken; expected {}", list(known.into_iter()));
+                    let problem = Diagnostic::warning(Code::InvalidValue, kind.span, message);
                     self.problems.push(problem.with_nearest(other, known));
-                    return None;
+                    json!({})
                 }
             },
         };

@@ -107,7 +107,8 @@ fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
 
 /// A text as the argument's type says; what does not read as that type stays text, and the check will name it.
 fn value(tool: &CompiledTool, name: &str, text: &str) -> Value {
-    let schema = tool.input.listed().get("properties").and_then(|properties| properties.get(name));
+    let listed = tool.input.listed();
+    let schema = listed.get("properties").and_then(|properties| properties.get(name));
     let kind = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
     match kind {
         Some("string") | None => Value::from(text),

@@ -47,7 +47,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
     let mut rows = vec![["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"].map(str::to_owned)];
     for tool in tools {
-        let arguments = arguments_of(tool).map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
+        let arguments = arguments_of(tool).into_iter().map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
         let arguments: Vec<String> = arguments.collect();
         rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.plan.summary()]);
     }
@@ -74,6 +74,7 @@ fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
     let mut text = "| Tool | Arguments | Effect | What it does |\n|---|---|---|---|\n".to_owned();
     for tool in tools {
         let arguments: Vec<String> = arguments_of(tool)
+            .into_iter()
             .map(|(name, required)| if required { format!("**`{name}`**") } else { format!("`{name}`") })
             .collect();
         let description = tool.description.replace('|', "\\|");
@@ -83,12 +84,12 @@ fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
     text
 }
 
-fn arguments_of(tool: &CompiledTool) -> impl Iterator<Item = (&str, bool)> {
+fn arguments_of(tool: &CompiledTool) -> Vec<(String, bool)> {
     let schema = tool.input.listed();
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|required| required.iter().any(|other| other == name));
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.map(move |(name, _)| (name.as_str(), required.contains(&name.as_str())))
+    properties.map(|(name, _)| (name.clone(), is_required(name))).collect()
 }
 
 fn effect(hints: Hints) -> &'static str {

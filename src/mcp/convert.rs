@@ -28,10 +28,10 @@ pub(super) fn listing(tool: &CompiledTool) -> Tool {
         .destructive(tool.hints.destructive)
         .idempotent(tool.hints.idempotent)
         .open_world(tool.hints.open_world);
-    Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed().clone()))
+    Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed()))
         .with_title(&tool.title)
         .with_annotations(annotations)
-        .with_raw_output_schema(Arc::new(tool.output.listed().clone()))
+        .with_raw_output_schema(Arc::new(tool.output.listed()))
 }
 
 /// The outcome of a call as a tool result. A failure is a tool error that the model can act on, never a protocol error

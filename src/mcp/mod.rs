@@ -23,7 +23,6 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use indexmap::IndexMap;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -41,6 +40,7 @@ pub use self::convert::ERROR_META_KEY;
 use crate::{
     access::{Access, Doors},
     call::{self, CallContext},
+    catalog::CompiledTool,
     error::CallError,
     gateway::Gateway,
     nearest::nearest,
@@ -80,7 +80,8 @@ enum Door {
 
 #[derive(Debug)]
 struct Shared {
-    served: RwLock<Arc<Served>>,
+    /// Replaced as a whole.
+    served: RwLock<Arc<Gateway>>,
     /// What the guard of a transport looks at; replaced before what is served.
     doors: Doors,
     audience: Audience,
@@ -88,29 +89,12 @@ struct Shared {
     info_json: Option<Value>,
 }
 
-/// What is served, until it is replaced as a whole.
-#[derive(Debug)]
-struct Served {
-    gateway: Arc<Gateway>,
-    listing: IndexMap<String, Tool>,
-}
-
-impl Served {
-    fn new(gateway: Arc<Gateway>) -> Self {
-        let listing = gateway.tools().map(|tool| (tool.name.clone(), convert::listing(tool))).collect();
-        Self { gateway, listing }
-    }
-
-    fn allows(&self, access: &Access, name: &str) -> bool {
-        self.gateway.tool(name).is_some_and(|tool| access.allows(tool.gate))
-    }
-}
 
 impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let doors = Doors::new(gateway.gates.clone(), gateway.gated());
-        let served = RwLock::new(Arc::new(Served::new(gateway)));
+        let served = RwLock::new(gateway);
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
         Self {
@@ -127,17 +111,18 @@ impl McpServer {
     pub fn replace(&self, gateway: Arc<Gateway>) {
         // First: a caller let in by the old gates finds no tool behind a new one.
         self.shared.doors.replace(gateway.gates.clone(), gateway.gated());
-        let new = Arc::new(Served::new(gateway));
         let old = {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *served, new.clone())
+            std::mem::replace(&mut *served, gateway.clone())
         };
-        if !old.listing.iter().eq(&new.listing) {
+        let same = old.catalog.len() == gateway.catalog.len()
+            && old.tools().zip(gateway.tools()).all(|(old, new)| old.is_listed_as(new));
+        if !same {
             self.shared.audience.tell();
         }
     }
 
-    fn served(&self) -> Arc<Served> {
+    fn served(&self) -> Arc<Gateway> {
         self.shared.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -175,9 +160,9 @@ impl McpServer {
 
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
-        let served = self.served();
-        let allowed = |name: &&str| served.allows(access, name);
-        let message = match nearest(name, served.listing.keys().map(String::as_str).filter(allowed)) {
+        let gateway = self.served();
+        let allowed = gateway.tools().filter(|tool| access.allows(tool.gate)).map(|tool| tool.name.as_str());
+        let message = match nearest(name, allowed) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
@@ -189,7 +174,7 @@ impl McpServer {
     fn info_for(&self, access: &Access) -> ServerConfig {
         let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(self.shared.info.clone());
-        match self.served().gateway.instructions_for(access) {
+        match self.served().instructions_for(access) {
             instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
         }
@@ -230,19 +215,19 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let access = self.access(&context);
-        let served = self.served();
-        let listing: Vec<&Tool> = served.listing.values().filter(|tool| served.allows(&access, &tool.name)).collect();
+        let gateway = self.served();
+        let allowed: Vec<&CompiledTool> = gateway.tools().filter(|tool| access.allows(tool.gate)).collect();
         let start = match request.and_then(|request| request.cursor) {
             None => 0,
-            Some(cursor) => page_start(&cursor, listing.len()).ok_or_else(|| {
+            Some(cursor) => page_start(&cursor, allowed.len()).ok_or_else(|| {
                 ErrorData::invalid_params("unknown `cursor`; take the `nextCursor` of the page before", None)
             })?,
         };
         let end = start.saturating_add(PAGE);
         let mut page = ListToolsResult::with_all_items(
-            listing.iter().skip(start).take(PAGE).map(|tool| (*tool).clone()).collect(),
+            allowed.iter().skip(start).take(PAGE).map(|tool| convert::listing(tool)).collect(),
         );
-        page.next_cursor = (end < listing.len()).then(|| page_cursor(end));
+        page.next_cursor = (end < allowed.len()).then(|| page_cursor(end));
         if is_modern(&context) {
             // Private, because whoever lists tools may have needed a token for it.
             page = page.with_ttl_ms(LISTING_TTL_MS).with_cache_scope(CacheScope::Private);
@@ -253,7 +238,7 @@ impl ServerHandler for McpServer {
 
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.served().listing.get(name).cloned()
+        self.served().tool(name).filter(|tool| tool.name == name).map(convert::listing)
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
@@ -293,7 +278,7 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let access = self.access(&context);
-        let gateway = self.served().gateway.clone();
+        let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
         let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
         let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };

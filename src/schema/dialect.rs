@@ -95,12 +95,11 @@ pub(crate) fn clean(schema: &mut Map<String, Value>) {
 }
 
 fn clean_type(schema: &mut Map<String, Value>) {
-    let known = |kind: &Value| kind.as_str().is_some_and(|kind| TYPES.contains(&kind));
     match schema.get_mut("type") {
         Some(Value::Array(kinds)) => {
             let mut seen: Vec<Value> = Vec::new();
             kinds.retain(|kind| {
-                known(kind) && !seen.contains(kind) && {
+                is_type(kind) && !seen.contains(kind) && {
                     seen.push(kind.clone());
                     true
                 }
@@ -113,15 +112,34 @@ fn clean_type(schema: &mut Map<String, Value>) {
             *kind = "string".to_owned();
             schema.insert("format".to_owned(), Value::from("binary"));
         }
-        Some(kind) if !known(kind) => {
+        Some(kind) if !is_type(kind) => {
             schema.shift_remove("type");
         }
         _ => {}
     }
 }
 
-/// Whether a keyword can have this value at all.
-fn is_possible(keyword: &str, value: &Value) -> bool {
+/// The keywords whose value is one schema.
+pub(super) const HOLDS_SCHEMA: [&str; 10] = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "items",
+    "contains",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+
+/// Whether a value is the name of a type.
+pub(super) fn is_type(kind: &Value) -> bool {
+    kind.as_str().is_some_and(|kind| TYPES.contains(&kind))
+}
+
+/// Whether a keyword can have this value at all, as far as can be told without looking into the schemas inside it.
+pub(super) fn is_possible(keyword: &str, value: &Value) -> bool {
     let is_schema = |value: &Value| value.is_object() || value.is_boolean();
     match keyword {
         "multipleOf" => value.as_f64().is_some_and(|number| number > 0.0),
@@ -136,16 +154,7 @@ fn is_possible(keyword: &str, value: &Value) -> bool {
         "allOf" | "anyOf" | "oneOf" | "prefixItems" => {
             value.as_array().is_some_and(|schemas| !schemas.is_empty() && schemas.iter().all(is_schema))
         }
-        "not"
-        | "if"
-        | "then"
-        | "else"
-        | "items"
-        | "contains"
-        | "additionalProperties"
-        | "propertyNames"
-        | "unevaluatedItems"
-        | "unevaluatedProperties" => is_schema(value),
+        keyword if HOLDS_SCHEMA.contains(&keyword) => is_schema(value),
         "properties" | "dependentSchemas" => value.as_object().is_some_and(|schemas| schemas.values().all(is_schema)),
         "patternProperties" => value
             .as_object()
@@ -158,7 +167,7 @@ fn is_possible(keyword: &str, value: &Value) -> bool {
 }
 
 /// Whether a pattern can be checked here: published ones are written for many engines.
-fn is_pattern(pattern: &str) -> bool {
+pub(super) fn is_pattern(pattern: &str) -> bool {
     super::validator_options().build(&serde_json::json!({ "pattern": pattern })).is_ok()
 }
 

@@ -301,14 +301,14 @@ impl<'a> Inliner<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
 
     /// Anything that a published schema may hold where a schema should be.
-    fn junk() -> impl Strategy<Value = Value> {
+    pub(in super::super) fn junk() -> impl Strategy<Value = Value> {
         let words = prop_oneof![
             Just(json!("string")),
             Just(json!("object")),

@@ -5,6 +5,8 @@
 
 pub(crate) mod dialect;
 pub(crate) mod inline;
+pub(crate) mod parts;
+mod validity;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +16,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
+pub use self::validity::Checker;
 use self::{
     dialect::Dialect,
     inline::{Inliner, Problem, Target},

@@ -5,8 +5,8 @@ use url::Url;
 
 use crate::{
     base_url::{base_url, is_loopback, shown},
-    spec::template::{Piece, pieces},
     diagnostic::{Code, Diagnostic},
+    spec::template::{Piece, pieces},
     spec::{Consumes, Spanned},
     variables::{Secrets, Variables},
 };

@@ -8,13 +8,13 @@ use url::Url;
 
 use crate::{
     base_url::shown,
-    spec::template::{self, Piece},
     credential::{
         Credential, Digest, Key, OAuth2, Secret, Slot, User,
         oauth2::{Client, TokenEndpoint, is_safe},
         shell_quoted,
     },
     diagnostic::{Code, Diagnostic, Span},
+    spec::template::{self, Piece},
     spec::{self, ApiKey, Authentication, AuthenticationKind, Placement, Spanned},
     variables::{Secrets, Variables, names_secret},
 };

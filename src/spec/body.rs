@@ -127,9 +127,7 @@ fn read_parts(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Part>> 
             return None;
         }
         let parts = read_values(node, "`data` of a multipart form", problems).into_iter();
-        return Some(
-            parts.map(|(name, value)| Part { name, value, filename: None, content_type: None }).collect(),
-        );
+        return Some(parts.map(|(name, value)| Part { name, value, filename: None, content_type: None }).collect());
     };
     let parts = items.iter().filter_map(|item| {
         let mut fields = Fields::of(item, "a part", problems)?;

@@ -213,8 +213,15 @@ fn read_operation(
 
 /// A size in bytes, as in `5MiB` (language schema, BinarySize).
 pub(super) fn read_size(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<usize> {
-    const UNITS: [(&str, usize); 7] =
-        [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    const UNITS: [(&str, usize); 7] = [
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("KB", 1_000),
+        ("B", 1),
+    ];
     let text = fields.text(&["maxBinarySize"], problems)?;
     let (number, unit) = UNITS
         .iter()

@@ -30,6 +30,8 @@ pub struct Document {
     pub aggregates: Vec<Aggregate>,
     /// The MCP servers it describes.
     pub servers: Vec<McpServer>,
+    /// Namespaces that were to be imported and could not be: what calls them was not wrong in that.
+    pub missing: Vec<Spanned<String>>,
     /// Whether it is no capability, but one section for others to import.
     pub standalone: bool,
 }
@@ -79,6 +81,7 @@ pub(super) fn read(file: FileId, root: &Node, found: Found, problems: &mut Vec<D
             left_out: Vec::new(),
             aggregates: Vec::new(),
             servers: Vec::new(),
+            missing: Vec::new(),
             standalone: false,
         },
         imports: Vec::new(),

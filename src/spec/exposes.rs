@@ -156,16 +156,7 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     let prompts = prompts.iter().filter_map(|prompt| read_prompt(prompt, problems)).collect();
     fields.skip(&["ttlMs", "cacheScope", "maxBinarySize"]);
     fields.finish(problems);
-    Some(McpServer {
-        namespace,
-        imported_as: None,
-        description,
-        authentication,
-        tools,
-        resources,
-        prompts,
-        left_out,
-    })
+    Some(McpServer { namespace, imported_as: None, description, authentication, tools, resources, prompts, left_out })
 }
 
 fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {

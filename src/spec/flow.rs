@@ -114,7 +114,10 @@ pub(super) fn read_action(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic
     let reference = fields.text(&["ref"], problems);
     let has_steps = fields.node(&["steps"]).is_some();
     let steps = fields.named(&["steps"], problems);
-    if let Some(node) = fields.node(&["steps"]).filter(|node| steps.is_empty() && matches!(node.value, Value::Sequence(_) | Value::Mapping(_))) {
+    if let Some(node) = fields
+        .node(&["steps"])
+        .filter(|node| steps.is_empty() && matches!(node.value, Value::Sequence(_) | Value::Mapping(_)))
+    {
         problems.push(Diagnostic::error(Code::MissingField, node.span, "`steps` needs at least one step"));
     }
     let steps = read_steps(steps, problems);

@@ -3,7 +3,7 @@
 //! Must not know what the sections are for. An import inside the imported file is not followed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -91,30 +91,46 @@ pub(super) fn resolve(
     sources: &mut SourceMap,
     problems: &mut Vec<Diagnostic>,
 ) -> Workspace {
-    let mut resolver = Resolver { loaded: &loaded, roots, others: Vec::new(), imported: BTreeSet::new() };
+    let paths = if loaded.iter().any(|loaded| !loaded.draft.imports.is_empty()) {
+        loaded.iter().enumerate().map(|(index, loaded)| (real_path(&loaded.path), index)).collect()
+    } else {
+        BTreeMap::new()
+    };
+    let mut resolver =
+        Resolver { loaded: &loaded, paths, roots, others: Vec::new(), imported: BTreeSet::new(), sources, problems };
     let mut documents = Vec::new();
     for Loaded { path, draft } in &loaded {
         let mut document = draft.document.clone();
         for import in &draft.imports {
-            if let Err(problem) = resolver.import(import, path, &mut document, sources, problems) {
-                problems.push(*problem);
+            if let Err(problem) = resolver.import(import, path, &mut document) {
+                resolver.problems.push(*problem);
+                document.missing.extend(import.alias.clone().or_else(|| import.namespace.clone()));
             }
         }
         documents.push(document);
     }
-    let Resolver { imported, .. } = resolver;
+    let Resolver { imported, problems, .. } = resolver;
     for Draft { document, imports } in loaded.iter().map(|loaded| &loaded.draft) {
         if document.standalone && imported.contains(&document.file) {
             let message = "this file is imported itself, so its own imports are not followed";
-            let problems_of = |import: &Import| {
+            let note = |import: &Import| {
                 Diagnostic::note(Code::InvalidImport, import.from.span, message).with_help("import it where it is used")
             };
-            problems.extend(imports.iter().map(problems_of));
+            problems.extend(imports.iter().map(note));
         }
     }
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
-        let message = "no loaded spec imports this file, and alone it offers nothing";
+        let names =
+            document.servers.iter().flat_map(|server| &server.tools).map(|tool| format!("`{}`", tool.name.value));
+        let names: Vec<String> = names.collect();
+        let message = match names.as_slice() {
+            [] => "no loaded spec imports this file, and alone it offers nothing".to_owned(),
+            names => format!(
+                "no loaded spec imports this file, so what its tools call is not known: {} are not offered",
+                names.join(", ")
+            ),
+        };
         problems.push(Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden());
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
@@ -124,32 +140,30 @@ pub(super) fn resolve(
 
 struct Resolver<'a> {
     loaded: &'a [Loaded],
+    /// Where each of them is, whatever name it was read by.
+    paths: BTreeMap<PathBuf, usize>,
     /// The folders that were named: everything in them may be imported.
     roots: &'a [PathBuf],
     /// Files that are read for an import alone; `None` where they cannot be.
     others: Vec<(PathBuf, Option<Document>)>,
     imported: BTreeSet<FileId>,
+    sources: &'a mut SourceMap,
+    problems: &'a mut Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
-    fn import(
-        &mut self,
-        import: &Import,
-        importer: &Path,
-        document: &mut Document,
-        sources: &mut SourceMap,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Result<(), Box<Diagnostic>> {
+    fn import(&mut self, import: &Import, importer: &Path, document: &mut Document) -> Result<(), Box<Diagnostic>> {
         let Import { section, from, namespace, alias, span } = import;
         let fault = |message: String| Box::new(Diagnostic::error(Code::InvalidImport, from.span, message));
         if from.value.contains("://") && !from.value.starts_with("file://") {
             return Err(fault(format!("`{}` is on another host; only local files are imported", from.value)));
         }
-        let path = super::normalize(&importer.parent().unwrap_or(importer).join(from.value.trim_start_matches("file://")));
+        let path =
+            super::normalize(&importer.parent().unwrap_or(importer).join(from.value.trim_start_matches("file://")));
         if path == *importer {
             return Err(fault("a file cannot import from itself".to_owned()));
         }
-        let source = self.document(&path, importer, from, sources, problems)?;
+        let source = self.document(&path, importer, from)?;
         let known: Vec<&str> = match section {
             Section::Binds => source.binds.iter().map(|bind| bind.namespace.value.as_str()).collect(),
             Section::Consumes => source.consumes.iter().map(|consumes| consumes.namespace.value.as_str()).collect(),
@@ -223,17 +237,9 @@ impl Resolver<'_> {
     }
 
     /// The document at a path: a loaded one, else one that is read for this import.
-    fn document(
-        &mut self,
-        path: &Path,
-        importer: &Path,
-        from: &Spanned<String>,
-        sources: &mut SourceMap,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Result<&Document, Box<Diagnostic>> {
+    fn document(&mut self, path: &Path, importer: &Path, from: &Spanned<String>) -> Result<&Document, Box<Diagnostic>> {
         let fault = |message: String| Box::new(Diagnostic::error(Code::InvalidImport, from.span, message));
-        let same = |known: &Path| known == path || (known.exists() && same_file(known, path));
-        if let Some(loaded) = self.loaded.iter().find(|loaded| same(&loaded.path)) {
+        if let Some(loaded) = self.paths.get(&real_path(path)).and_then(|index| self.loaded.get(*index)) {
             return Ok(&loaded.draft.document);
         }
         if !self.others.iter().any(|(known, _)| known == path) {
@@ -241,11 +247,11 @@ impl Resolver<'_> {
             let text = super::read_text(path, super::yaml::MAX_FILE_BYTES)
                 .map_err(|error| fault(format!("`{}` {}", from.value, super::cannot_read(&error))))?;
             let name = path.display().to_string();
-            let before = problems.len();
-            let draft = super::read_document(&name, &text, Found::ByName, sources, problems);
+            let before = self.problems.len();
+            let draft = super::read_document(&name, &text, Found::ByName, self.sources, self.problems);
             // A text that is no capability spec is nobody's concern.
             if draft.is_none() {
-                for problem in problems.iter_mut().skip(before) {
+                for problem in self.problems.iter_mut().skip(before) {
                     problem.source = crate::diagnostic::Source::Hidden;
                 }
             }
@@ -265,7 +271,9 @@ impl Resolver<'_> {
             return Err(format!("`{shown}` is no YAML file; its name must end in `.yaml` or `.yml`"));
         }
         let Ok(path) = path.canonicalize() else { return Err(format!("no such file `{shown}`")) };
-        let folder = importer.parent().and_then(|folder| if folder.as_os_str().is_empty() { Path::new(".").canonicalize() } else { folder.canonicalize() }.ok());
+        let folder = importer.parent().and_then(|folder| {
+            if folder.as_os_str().is_empty() { Path::new(".").canonicalize() } else { folder.canonicalize() }.ok()
+        });
         let near = folder.as_deref().and_then(Path::parent).or(folder.as_deref());
         let roots = self.roots.iter().filter_map(|root| root.canonicalize().ok());
         // The root of the file system is everybody's.
@@ -297,9 +305,7 @@ fn missing_binds(source: &Document, own: &[super::Bind]) -> Vec<super::Bind> {
     source.binds.iter().filter(|bind| !is_known(bind)).cloned().collect()
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
+/// The path without symbolic links; shipped files have none.
+fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -11,6 +11,8 @@ use crate::diagnostic::{Code, Diagnostic, Span};
 /// Headers that carry credentials.
 const CREDENTIAL_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-auth-token"];
+/// A parameter that some generator leaves behind; it is dropped, and noted elsewhere.
+const GENERATOR_ARTEFACT: &str = "_";
 /// How many parameters one note names.
 const MAX_NAMED: usize = 5;
 
@@ -90,8 +92,13 @@ fn undescribed(of: &str, parameters: &[InputParameter], seen: &mut HashSet<Span>
     // A schema describes its parameter itself; a fixed value, a variable and what a generator left behind are no arguments.
     let is_bare = |parameter: &&InputParameter| {
         let text = parameter.description.as_ref().map_or("", |text| text.value.trim());
-        let is_argument = parameter.place() != Some(Location::Environment) && parameter.name.value != "_";
-        text.is_empty() && parameter.schema.is_none() && parameter.value.is_none() && is_argument
+        // The official dialect describes parameters where tools declare them; there those of operations have no type.
+        let is_argument = parameter.location.is_none() || parameter.kind.is_some();
+        text.is_empty()
+            && is_argument
+            && parameter.schema.is_none()
+            && parameter.value.is_none()
+            && parameter.name.value != GENERATOR_ARTEFACT
     };
     let bare: Vec<&InputParameter> =
         parameters.iter().filter(is_bare).filter(|parameter| seen.insert(parameter.name.span)).collect();
@@ -194,7 +201,7 @@ mod tests {
             (parameter("Authorization, in: header, value: Bearer 1"), vec!["literal-secret"]),
             (parameter("Authorization, in: header, value: '{{KEY}}'"), vec![]),
             (parameter("X-Version, in: header, value: '2'"), vec![]),
-            (parameter("q, in: query"), vec!["undescribed-parameter"]),
+            (parameter("q, in: query, type: string"), vec!["undescribed-parameter"]),
             (parameter("q, in: query, schema: 'a.json'"), vec![]),
             (parameter("q, in: query, description: The words."), vec![]),
         ] {

@@ -46,14 +46,8 @@ pub enum Location {
     Environment,
 }
 
-const LOCATIONS: [Location; 6] = [
-    Location::Path,
-    Location::Query,
-    Location::Header,
-    Location::Body,
-    Location::Cookie,
-    Location::Environment,
-];
+const LOCATIONS: [Location; 6] =
+    [Location::Path, Location::Query, Location::Header, Location::Body, Location::Cookie, Location::Environment];
 
 /// Keywords that may stand beside `type` (JSON Schema validation, section 6).
 const KEYWORDS: [&str; 15] = [

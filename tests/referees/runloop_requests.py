@@ -85,6 +85,8 @@ def value(schema: object, name: str, everything: bool, depth: int = 0) -> object
         return max(schema.get("minimum", 1.5), schema.get("exclusiveMinimum", 0) + 0.5)
     if kind == "boolean":
         return everything
+    if schema.get("contentEncoding") == "base64":
+        return "aGVsbG8="
     text = FORMATS.get(schema.get("format"), name if depth else f"{name} é/&=?1")
     text = text.ljust(schema.get("minLength", 0), "x")
     return text[: schema.get("maxLength", len(text))]
