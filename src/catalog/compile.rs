@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     names,
     plan::{Plan, Shaping},
     resolve::Names,
-    wiring::Arguments,
+    wiring::{Arguments, parameters},
 };
 use crate::{
     access::GateId,
@@ -28,7 +29,7 @@ use crate::{
     schema::{Checker, SchemaStore},
     spec::{
         self, Action, Aggregate, Consumes, Document, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool,
-        Workspace,
+        Workspace, yaml::Node,
     },
     variables::Variables,
 };
@@ -112,6 +113,8 @@ pub(super) struct Target<'a> {
 pub(super) struct Scene<'a> {
     pub(super) index: usize,
     consumes: Vec<&'a Consumes>,
+    /// The namespaces of services that were left out for an error.
+    left_out: &'a [Spanned<String>],
     aggregates: &'a [Aggregate],
     /// Namespaces whose import failed.
     missing: &'a [Spanned<String>],
@@ -123,11 +126,21 @@ pub(super) struct Scene<'a> {
 
 impl Compiler<'_> {
     fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
-        let Document { file: _, version: _, info: _, binds: _, consumes, aggregates, servers, missing, standalone: _ } =
-            document;
+        let Document {
+            file: _,
+            version: _,
+            info: _,
+            binds: _,
+            consumes,
+            left_out,
+            aggregates,
+            servers,
+            missing,
+            standalone: _,
+        } = document;
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut scene = Scene { index, consumes, aggregates, missing, gate: None, calls: BTreeMap::new() };
+        let mut scene = Scene { index, consumes, left_out, aggregates, missing, gate: None, calls: BTreeMap::new() };
         let mut tools = Vec::new();
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
@@ -240,6 +253,12 @@ impl Compiler<'_> {
         let found = scene.consumes.iter().filter(fits).max_by_key(|consumed| consumed.namespace.value.len()).copied();
         let Some(consumed) = found else {
             let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
+            if let Some(left_out) = scene.left_out.iter().find(|left_out| left_out.value == namespace) {
+                let message = format!("the service `{namespace}` was left out for an error of its own, so this is");
+                let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
+                self.problems.push(problem.with_secondary(left_out.span, "the service"));
+                return None;
+            }
             if let Some(import) = scene.missing.iter().find(|missing| missing.value == namespace) {
                 let message = format!("the namespace `{namespace}` could not be imported, so this is left out");
                 let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
@@ -348,6 +367,7 @@ impl Compiler<'_> {
             done = &flow.action;
             from_flow = Some(flow);
         }
+        let fed: BTreeSet<String> = names.inputs.keys().cloned().collect();
         let mut arguments = self.declared(inputs, &names)?;
         let mut target = None;
         let (plan, hints) = match &done.mode {
@@ -372,7 +392,10 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        self.check_unused(inputs, &plan);
+        if let Some(flow) = from_flow {
+            self.check_fed(&action.with, flow, target);
+        }
+        self.check_unused(inputs, &fed, &plan);
         let description = self.description(tool, target, from_flow);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
@@ -383,7 +406,8 @@ impl Compiler<'_> {
 
     /// The arguments that a tool declares itself.
     fn declared(&mut self, parameters: &[InputParameter], names: &Names<'_>) -> Option<Arguments> {
-        let mut arguments = Arguments { declared: !parameters.is_empty(), list: Vec::new() };
+        let place = parameters.first().map(|first| first.name.span);
+        let mut arguments = Arguments { declared: !parameters.is_empty(), place, list: Vec::new() };
         for parameter in parameters {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.declared_schema(parameter)?;
@@ -401,11 +425,32 @@ impl Compiler<'_> {
         Some(arguments)
     }
 
-    fn check_unused(&mut self, inputs: &[InputParameter], plan: &Plan) {
+    /// Reports what a tool feeds that its flow does not have.
+    fn check_fed(&mut self, with: &[(Spanned<String>, Node)], flow: &Flow, target: Option<Target<'_>>) {
+        let own = flow.input_parameters.iter().map(|parameter| parameter.name.value.as_str());
+        let called = target.into_iter().flat_map(parameters).map(|parameter| parameter.name.value.as_str());
+        let known: BTreeSet<&str> = own.chain(called).collect();
+        if known.is_empty() && target.is_none() {
+            return; // the steps may name anything
+        }
+        for (parameter, _) in with {
+            let Spanned { value, span } = parameter;
+            let in_path = target.is_some_and(|target| target.operation.path.value.contains(&format!("{{{value}}}")));
+            if !known.contains(value.as_str()) && !in_path {
+                let message = format!("the flow `{}` has no parameter `{value}`", flow.name.value);
+                let problem = Diagnostic::warning(Code::UnknownField, *span, message);
+                self.problems.push(problem.with_nearest(value, known.iter().copied()));
+            }
+        }
+    }
+
+    /// Reports arguments that a tool declares and nothing uses; what a tool feeds of its flow's is none of its own.
+    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) {
         let used = plan.arguments();
         for declared in inputs {
             let Spanned { value, span } = &declared.name;
-            if !used.contains(names::argument(value).as_str()) {
+            let name = names::argument(value);
+            if !fed.contains(&name) && !used.contains(name.as_str()) {
                 let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
                 let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
                 self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
@@ -420,12 +465,12 @@ impl Compiler<'_> {
 
     fn finish(&mut self, draft: Draft<'_>, shaped: (Shaping, OutputSchema), before: usize) -> Option<CompiledTool> {
         let Draft { tool, arguments, plan, hints, description, gate } = draft;
-        let Tool { name, title, span, .. } = tool;
+        let Tool { name, title, .. } = tool;
         let input = match InputSchema::new(arguments.list, &mut self.checker) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
-                self.problems.push(Diagnostic::error(Code::InvalidSchema, *span, message));
+                self.problems.push(Diagnostic::error(Code::InvalidSchema, name.span, message));
                 return None;
             }
         };
@@ -571,6 +616,7 @@ impl Plan {
 }
 
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.take(20).map(|name| format!("`{name}`")).collect();
+    let names: IndexSet<&str> = names.collect();
+    let names: Vec<String> = names.into_iter().take(20).map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

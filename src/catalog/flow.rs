@@ -1,11 +1,13 @@
 //! Lowering steps, look-ups and mappings: every reference to an earlier answer resolved. A continuation of `compile.rs`.
 
 use indexmap::IndexMap;
+use serde_json::json;
 
 use super::{
     compile::{Compiler, Scene, Target, list},
     fill::Fill,
     hints::{self, Hints},
+    input::Argument,
     plan::{Lookup, Step, Steps},
     resolve::Names,
     wiring::Arguments,
@@ -52,7 +54,7 @@ impl Compiler<'_> {
             }
             names.steps.push(&step.name.value);
         }
-        let mappings: Vec<_> = mappings.iter().filter_map(|mapping| self.mapping(mapping, &names)).collect();
+        let mappings: Vec<_> = mappings.iter().filter_map(|mapping| self.mapping(mapping, &names, arguments)).collect();
         if steps.is_empty() {
             sound = false;
         }
@@ -89,7 +91,7 @@ impl Compiler<'_> {
                 }
                 let index = self.path(&format!("$.{}", index.value), index)?;
                 let matched = self.path(&format!("$.{}", matched.value.trim_start_matches("$.")), matched)?;
-                let value = self.answer_or_text(value, names)?;
+                let value = self.answer_or_text(value, names, arguments)?;
                 let outputs =
                     outputs.iter().filter_map(|output: &OutputParameter| Some(output.name.as_ref()?.value.clone()));
                 let lookup = Lookup { index: Fill::Answer(index), matched, value, outputs: outputs.collect() };
@@ -98,17 +100,37 @@ impl Compiler<'_> {
         }
     }
 
-    fn mapping(&mut self, mapping: &Mapping, names: &Names<'_>) -> Option<(Vec<String>, Fill)> {
+    fn mapping(
+        &mut self,
+        mapping: &Mapping,
+        names: &Names<'_>,
+        arguments: &mut Arguments,
+    ) -> Option<(Vec<String>, Fill)> {
         let target = mapping.target.value.trim_start_matches("$.");
         let target: Vec<String> = target.split('.').map(str::to_owned).collect();
-        Some((target, self.answer_or_text(&mapping.value, names)?))
+        Some((target, self.answer_or_text(&mapping.value, names, arguments)?))
     }
 
-    /// `$.STEP.FIELD`, or a text with placeholders.
-    fn answer_or_text(&mut self, text: &Spanned<String>, names: &Names<'_>) -> Option<Fill> {
+    /// `$.STEP.FIELD`, or a text with placeholders, whose arguments are added where the tool declares none itself.
+    fn answer_or_text(&mut self, text: &Spanned<String>, names: &Names<'_>, arguments: &mut Arguments) -> Option<Fill> {
         let written = text.value.trim();
         if !written.starts_with('$') {
-            return Some(names.value(written));
+            let fill = names.value(written);
+            for name in fill.arguments() {
+                if arguments.has(name) {
+                    continue;
+                }
+                if arguments.declared {
+                    let message = format!("`{written}` is fed from `{name}`, which the tool does not declare");
+                    let known = arguments.list.iter().map(|argument| argument.name.as_str());
+                    let problem = Diagnostic::warning(Code::UnusedArgument, text.span, message);
+                    self.problems.push(problem.with_nearest(name, known));
+                } else {
+                    let schema = json!({"type": "string"});
+                    arguments.list.push(Argument { name: name.to_owned(), schema, required: true });
+                }
+            }
+            return Some(fill);
         }
         let path = self.path(written, text)?;
         let first = |step: &&str| {
@@ -132,8 +154,7 @@ impl Compiler<'_> {
         match JsonPath::parse(written) {
             Ok(path) => Some(path),
             Err(problem) => {
-                let message = format!("`{}` is no JSONPath: {problem}", place.value);
-                self.problems.push(Diagnostic::error(Code::InvalidJsonPath, place.span, message));
+                self.problems.push(Diagnostic::error(Code::InvalidJsonPath, place.span, problem.to_string()));
                 None
             }
         }

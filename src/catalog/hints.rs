@@ -71,7 +71,10 @@ pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, pr
         open_world: open_world.as_ref().is_none_or(|flag| flag.value),
     };
     let contradiction = |flag: &spec::Spanned<bool>, name: &str, taken: bool| {
-        let message = format!("`{name}: {}` contradicts `{method} {path}`; it is taken as `{taken}`", flag.value);
+        let message = format!(
+            "`{name}: {}` contradicts the operation `{operation}` (`{method} {path}`); it is taken as `{taken}`",
+            flag.value
+        );
         Diagnostic::warning(Code::ContradictoryHints, flag.span, message).with_help(
             "a client may run a tool unasked that only reads or destroys nothing, so the careful answer holds",
         )

@@ -17,7 +17,7 @@ pub fn offered(name: &str) -> String {
             offered.push('_');
         }
     }
-    let trimmed = offered.trim_matches('_');
+    let trimmed = offered.trim_matches(['_', '-']);
     let offered = if offered == name { name } else { trimmed };
     match offered {
         "" => "tool".to_owned(),
@@ -33,7 +33,8 @@ pub fn argument(name: &str) -> String {
     if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits) {
         return name.to_owned();
     }
-    match offered(name) {
+    // Two filters that differ in a comparison alone are two arguments.
+    match offered(&name.replace('<', "_lt").replace('>', "_gt")) {
         nothing if nothing == "tool" && name != "tool" => "argument".to_owned(),
         name => name,
     }
@@ -125,6 +126,7 @@ mod tests {
             ("$select", "select"),
             ("filter[state]", "filter_state"),
             ("fields[]", "fields"),
+            ("Sent<", "Sent_lt"),
             ("a\0b\x1b]0;x", "a_b_0_x"),
             ("🔑", "argument"),
             ("", "argument"),

@@ -63,6 +63,9 @@ impl PathTemplate {
         if text.chars().any(char::is_control) {
             return Err("holds a control character".to_owned());
         }
+        if text.is_empty() {
+            return Ok(Self { segments: Vec::new() }); // the base URL itself
+        }
         let text = text.strip_prefix('/').unwrap_or(text);
         let segments = cut(text).into_iter().map(parse_segment).collect::<Result<Vec<_>, _>>()?;
         let template = Self { segments };

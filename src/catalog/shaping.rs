@@ -63,11 +63,13 @@ impl Compiler<'_> {
             return Some((Shaping::default(), OutputSchema::any()));
         }
         if !named {
-            let shapes = self.shapes(outputs);
-            let output =
-                OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
-            // The values are there already: a shape without a path takes them as they are.
-            let shapes = if outputs.iter().any(|output| output.value.is_some()) { Vec::new() } else { shapes };
+            let mut shapes = self.shapes(outputs);
+            let schema = shape::schema(&shapes);
+            let output = OutputSchema::new(schema, &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
+            // The values are there already: a shape without a path takes them in its type.
+            if outputs.iter().any(|output| output.value.is_some()) {
+                shapes = shapes.into_iter().map(|shape| Shape { mapping: None, ..without_constants(shape) }).collect();
+            }
             return Some((Shaping { shapes }, output));
         }
         let mut properties = IndexMap::new();

@@ -52,6 +52,8 @@ const SETTABLE_HEADERS: [&str; 5] = ["authorization", "accept", "content-type", 
 pub(super) struct Arguments {
     /// Whether the tool declares its arguments itself; else each parameter becomes one.
     pub(super) declared: bool,
+    /// Where it declares them.
+    pub(super) place: Option<Span>,
     /// The arguments, in order.
     pub(super) list: Vec<Argument>,
 }
@@ -146,6 +148,12 @@ impl Compiler<'_> {
             let target = mapping.value.rsplit('.').next().unwrap_or_default();
             if target.is_empty() || target == "$" || names.with.contains_key(target) {
                 continue;
+            }
+            let is_known = known.contains(&target) || in_texts.contains(&format!("{{{{{target}}}}}"));
+            if !is_known && !known.contains(&parameter.name.value.as_str()) {
+                let message = format!("the operation has no parameter `{target}`");
+                let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
+                self.problems.push(problem.with_nearest(target, known.iter().copied()));
             }
             let fill = Fill::Argument(names::argument(&parameter.name.value));
             names.with.insert(target.to_owned(), Spanned::new(fill, mapping.span));
@@ -244,8 +252,12 @@ impl Compiler<'_> {
         };
         let message = problem.to_string();
         self.problems.push(match problem {
-            FormatError::Unknown(given) => Diagnostic::error(Code::InvalidValue, name.span, message)
-                .with_nearest(&given, Format::NAMES.iter().copied()),
+            FormatError::Unknown(given) => Diagnostic::error(
+                Code::InvalidValue,
+                name.span,
+                format!("{message}; expected {}", list(Format::NAMES.iter().copied())),
+            )
+            .with_nearest(&given, Format::NAMES.iter().copied()),
             FormatError::Unsupported(_) => Diagnostic::error(Code::UnsupportedFeature, name.span, message),
             FormatError::Selector(_) => {
                 Diagnostic::error(Code::InvalidValue, schema.map_or(name.span, |schema| schema.span), message)
@@ -289,6 +301,7 @@ impl Compiler<'_> {
                 self.problems.push(problem.with_secondary(span, "the path"));
             }
         }
+        let mut undeclared = Vec::new();
         for placeholder in placeholders {
             let declared = parameters.iter().find(|parameter| {
                 parameter.name.value == placeholder && matches!(parameter.place(), None | Some(Location::Path))
@@ -313,11 +326,7 @@ impl Compiler<'_> {
                 (None, Some(known)) => typing::described(known.schema.clone(), known.description.as_deref()),
                 (None, None) => {
                     if !lowering.arguments.declared && !fill.arguments().is_empty() {
-                        let operation = &lowering.target.operation.name.value;
-                        let message = format!(
-                            "path parameter `{placeholder}` of `{operation}` is not declared; it is taken as a required string"
-                        );
-                        self.problems.push(Diagnostic::note(Code::UndeclaredPathParameter, span, message));
+                        undeclared.push(placeholder.clone());
                     }
                     json!({"type": "string"})
                 }
@@ -330,9 +339,14 @@ impl Compiler<'_> {
                     let message = format!(
                         "no argument feeds `{placeholder}` of the path; `{name}` is offered as a required argument"
                     );
+                    let fed = lowering.names.with.get(&placeholder).map(|fill| fill.span);
+                    let place = fed.or(lowering.arguments.place).unwrap_or(span);
+                    let known = lowering.arguments.list.iter().map(|argument| argument.name.as_str());
                     self.problems.push(
-                        Diagnostic::warning(Code::UndeclaredPathParameter, span, message)
-                            .with_help(format!("declare `{name}` among the tool's parameters, or set it by `with`")),
+                        Diagnostic::warning(Code::UndeclaredPathParameter, place, message)
+                            .with_secondary(span, "the path")
+                            .with_help(format!("declare `{name}` among the tool's parameters, or set it by `with`"))
+                            .with_nearest(name, known),
                     );
                 }
                 let schema = if matches!(fill, Fill::Argument(_)) { schema.clone() } else { json!({"type": "string"}) };
@@ -340,6 +354,18 @@ impl Compiler<'_> {
             }
             path.fill(&parameter.name.value, &fill);
         }
+        let operation = &lowering.target.operation.name.value;
+        let message = match undeclared.as_slice() {
+            [] => return,
+            [one] => {
+                format!("path parameter `{one}` of `{operation}` is not declared; it is taken as a required string")
+            }
+            [most @ .., last] => format!(
+                "path parameters {} and `{last}` of `{operation}` are not declared; they are taken as required strings",
+                list(most.iter().map(String::as_str))
+            ),
+        };
+        self.problems.push(Diagnostic::note(Code::UndeclaredPathParameter, span, message));
     }
 
     /// A parameter outside path and body.
@@ -415,8 +441,9 @@ impl Compiler<'_> {
                 // The same name in another place is another parameter.
                 let place = parameter.place().map_or("", Location::as_str);
                 let other = lowering.arguments.free(&format!("{name}_{place}"));
+                let written = &parameter.name.value;
                 let message =
-                    format!("`{name}` is a parameter already; the one in the {place} is the argument `{other}`");
+                    format!("`{name}` is an argument already; `{written}` in the {place} is the argument `{other}`");
                 self.problems.push(Diagnostic::note(Code::RenamedArgument, parameter.name.span, message));
                 *name = other;
             }
@@ -476,8 +503,9 @@ impl Compiler<'_> {
             let from_with = lowering.names.with.values().any(|fill| fill.value.arguments().contains(&name));
             if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with) {
                 let message = format!("no argument feeds `{name}` of the body; it is left out");
-                let problem = Diagnostic::warning(Code::UnusedArgument, body.span, message);
-                self.problems.push(problem.with_nearest(name, known()));
+                let place = lowering.arguments.place.unwrap_or(body.span);
+                let problem = Diagnostic::warning(Code::UnusedArgument, place, message);
+                self.problems.push(problem.with_secondary(body.span, "the body").with_nearest(name, known()));
             }
         }
     }
@@ -495,8 +523,7 @@ impl Compiler<'_> {
             match JsonPath::parse(&path.value) {
                 Ok(path) => projection.push((name.value.clone(), path)),
                 Err(problem) => {
-                    let message = format!("`{}` is no JSONPath: {problem}", path.value);
-                    self.problems.push(Diagnostic::warning(Code::InvalidJsonPath, path.span, message));
+                    self.problems.push(Diagnostic::warning(Code::InvalidJsonPath, path.span, problem.to_string()));
                 }
             }
         }

@@ -465,8 +465,8 @@ codes! {
     /// Two tools have the same name.
     ///
     /// Where both make the same request, with the same fixed values, they are one, and the one that offers more is kept. Else
-    /// the second one is offered with the namespace it calls before its name, and left out where that name is taken too. A
-    /// name that depends on its neighbours changes when they do: better give each its own.
+    /// the second one is offered with the namespace it calls before its name, and with a number where that name is taken too.
+    /// A name that depends on its neighbours changes when they do: better give each its own.
     ///
     /// # Wrong
     ///

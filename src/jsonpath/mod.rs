@@ -30,7 +30,7 @@ pub struct JsonPath {
 
 /// Why a text is no path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a path: {reason}")]
+#[error("`{text}` is no JSONPath: {reason}")]
 pub struct JsonPathError {
     /// The text, shortened.
     pub text: String,

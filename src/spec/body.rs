@@ -121,6 +121,11 @@ fn has_only_own_fields(node: &Node) -> bool {
 
 fn read_parts(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Part>> {
     let Value::Sequence(items) = &node.value else {
+        if !matches!(node.value, Value::Mapping(_)) {
+            let message = format!("`data` of a multipart form must be a list of parts, found {}", node.kind());
+            problems.push(Diagnostic::error(Code::InvalidValue, node.span, message));
+            return None;
+        }
         let parts = read_values(node, "`data` of a multipart form", problems).into_iter();
         return Some(parts.map(|(name, value)| Part { name, value, filename: None, content_type: None }).collect());
     };

@@ -62,10 +62,27 @@ pub struct Operation {
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
-pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consumes> {
+/// A service, or none where it has an error: then its namespace is added to those that are left out.
+pub(super) fn read(
+    node: &Node,
+    left_out: &mut Vec<Spanned<String>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Consumes> {
     let mut fields = Fields::of(node, "a consumed service", problems)?;
-    check_kind(&mut fields, problems)?;
     let namespace = fields.required_text(&["namespace"], problems)?;
+    let consumes = read_service(fields, namespace.clone(), problems);
+    if consumes.is_none() {
+        left_out.push(namespace);
+    }
+    consumes
+}
+
+fn read_service(
+    mut fields: Fields<'_>,
+    namespace: Spanned<String>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Consumes> {
+    check_kind(&mut fields, problems)?;
     let base_uri = fields.text(&["baseUri"], problems);
     let description = fields.text(&["description"], problems);
     let input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
@@ -85,9 +102,14 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Consum
             }
         }
     }
+    let before = problems.len();
     fields.unsupported(&["tunnel"], problems);
+    let is_tunnelled = problems.len() > before;
     fields.skip(&["display", "label", "tags", "name", "headers"]);
     fields.finish(problems);
+    if is_tunnelled {
+        return None; // what is meant for a tunnel goes no other way
+    }
     Some(Consumes {
         namespace,
         base_uri,
@@ -166,11 +188,8 @@ fn read_operation(
     let span = fields.span();
     fields.finish(problems);
     let Some(path) = path else {
-        problems.push(Diagnostic::error(
-            Code::MissingField,
-            span,
-            "an operation needs a `path`, its own or its resource's",
-        ));
+        let message = format!("the operation `{}` needs a `path`, its own or its resource's", name.value);
+        problems.push(Diagnostic::error(Code::MissingField, name.span, message));
         return Some(Err(name));
     };
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {

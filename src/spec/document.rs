@@ -24,6 +24,8 @@ pub struct Document {
     pub binds: Vec<Bind>,
     /// The services it calls.
     pub consumes: Vec<Consumes>,
+    /// The namespaces of services that were left out for an error.
+    pub left_out: Vec<Spanned<String>>,
     /// The domains whose flows its tools refer to.
     pub aggregates: Vec<Aggregate>,
     /// The MCP servers it describes.
@@ -76,6 +78,7 @@ pub(super) fn read(file: FileId, root: &Node, found: Found, problems: &mut Vec<D
             info,
             binds: Vec::new(),
             consumes: Vec::new(),
+            left_out: Vec::new(),
             aggregates: Vec::new(),
             servers: Vec::new(),
             missing: Vec::new(),
@@ -120,7 +123,7 @@ fn read_sections(fields: &mut Fields<'_>, draft: &mut Draft, problems: &mut Vec<
     for named in entries("consumes", fields, &mut sections) {
         match imports::read(Section::Consumes, named.node, problems) {
             Some(import) => imports.extend(import),
-            None => document.consumes.extend(consumes::read(named.node, problems)),
+            None => document.consumes.extend(consumes::read(named.node, &mut document.left_out, problems)),
         }
     }
     for named in entries("aggregates", fields, &mut sections) {

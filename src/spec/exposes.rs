@@ -186,7 +186,7 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
     }
     let name = name.or_else(|| {
         // An element of a list without a name goes by what it calls.
-        let (_, operation) = call.as_ref()?.value.split_once('.')?;
+        let (_, operation) = call.as_ref()?.value.rsplit_once('.')?;
         Some(Spanned::new(operation.to_owned(), span))
     });
     if name.is_none() {

@@ -113,7 +113,14 @@ pub(super) fn read_action(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic
     let call = fields.text(&["call"], problems);
     let reference = fields.text(&["ref"], problems);
     let has_steps = fields.node(&["steps"]).is_some();
-    let steps = read_steps(fields.named(&["steps"], problems), problems);
+    let steps = fields.named(&["steps"], problems);
+    if let Some(node) = fields
+        .node(&["steps"])
+        .filter(|node| steps.is_empty() && matches!(node.value, Value::Sequence(_) | Value::Mapping(_)))
+    {
+        problems.push(Diagnostic::error(Code::MissingField, node.span, "`steps` needs at least one step"));
+    }
+    let steps = read_steps(steps, problems);
     let with = fields.node(&["with"]).map(|node| read_values(node, "`with`", problems)).unwrap_or_default();
     let mappings = fields.named(&["mappings"], problems);
     let mappings = mappings.iter().filter_map(|mapping| read_mapping(mapping, problems)).collect();
@@ -237,7 +244,7 @@ fn read_step(index: usize, named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>
     };
     for (name, what) in [("forEach", "a loop"), ("condition", "a condition"), ("when", "a condition")] {
         if fields.node(&[name]).is_some() {
-            let message = format!("`{name}` of a step is not run: steps know neither loops nor conditions ({what})");
+            let message = format!("`{name}` asks for {what}, and steps know neither loops nor conditions");
             problems.push(Diagnostic::error(Code::UnsupportedFeature, fields.key_span(name), message));
         }
     }

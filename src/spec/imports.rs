@@ -110,6 +110,15 @@ pub(super) fn resolve(
         documents.push(document);
     }
     let Resolver { imported, problems, .. } = resolver;
+    for Draft { document, imports } in loaded.iter().map(|loaded| &loaded.draft) {
+        if document.standalone && imported.contains(&document.file) {
+            let message = "this file is imported itself, so its own imports are not followed";
+            let note = |import: &Import| {
+                Diagnostic::note(Code::InvalidImport, import.from.span, message).with_help("import it where it is used")
+            };
+            problems.extend(imports.iter().map(note));
+        }
+    }
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
         let names =
@@ -146,6 +155,9 @@ impl Resolver<'_> {
     fn import(&mut self, import: &Import, importer: &Path, document: &mut Document) -> Result<(), Box<Diagnostic>> {
         let Import { section, from, namespace, alias, span } = import;
         let fault = |message: String| Box::new(Diagnostic::error(Code::InvalidImport, from.span, message));
+        if from.value.contains("://") && !from.value.starts_with("file://") {
+            return Err(fault(format!("`{}` is on another host; only local files are imported", from.value)));
+        }
         let path =
             super::normalize(&importer.parent().unwrap_or(importer).join(from.value.trim_start_matches("file://")));
         if path == *importer {
@@ -180,7 +192,8 @@ impl Resolver<'_> {
                 return Err(Box::new(problem.with_nearest(given, known.iter().copied())));
             }
         };
-        let name = |own: &Spanned<String>| alias.clone().unwrap_or_else(|| Spanned::new(own.value.clone(), *span));
+        let place = namespace.as_ref().map_or(*span, |namespace| namespace.span);
+        let name = |own: &Spanned<String>| alias.clone().unwrap_or_else(|| Spanned::new(own.value.clone(), place));
         let is_wanted = |own: &Spanned<String>| own.value == wanted;
         match section {
             Section::Binds => {

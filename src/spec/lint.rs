@@ -40,7 +40,8 @@ pub fn lint(document: &Document) -> Vec<Diagnostic> {
 }
 
 fn information(document: &Document, problems: &mut Vec<Diagnostic>) {
-    if document.info.title.is_none() && document.info.description.is_none() {
+    // A section for others to import is no capability.
+    if !document.standalone && document.info.title.is_none() && document.info.description.is_none() {
         let message = "`info` does not say what this capability is called, nor what it is for";
         problems.push(Diagnostic::note(Code::MissingInfo, document.version.span, message));
     }
@@ -88,7 +89,7 @@ fn credentials_in_headers(consumes: &Consumes, problems: &mut Vec<Diagnostic>) {
 
 /// One note for all parameters of an operation or a tool: a spec may hold thousands.
 fn undescribed(of: &str, parameters: &[InputParameter], seen: &mut HashSet<Span>, problems: &mut Vec<Diagnostic>) {
-    // A schema describes its parameter itself, and a fixed value is no argument.
+    // A schema describes its parameter itself; a fixed value, a variable and what a generator left behind are no arguments.
     let is_bare = |parameter: &&InputParameter| {
         let text = parameter.description.as_ref().map_or("", |text| text.value.trim());
         // The official dialect describes parameters where tools declare them; there those of operations have no type.

@@ -1,7 +1,7 @@
 //! Every spec beside its snapshot: the tools it becomes and the diagnostics it gives.
 //!
-//! `tests/specs/NAME.yaml` compiles without an error, `NAME.bad.yaml` does not. `INSTA_UPDATE=always cargo test` writes
-//! the snapshots anew.
+//! `tests/specs/NAME.yaml` compiles without an error, `NAME.bad.yaml` does not. A folder `NAME` with specs in it is
+//! loaded as a whole, and `NAME.bad` likewise. `INSTA_UPDATE=always cargo test` writes the snapshots anew.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -25,25 +25,41 @@ fn load(path: &Path) -> Setup {
 
 #[test]
 fn every_spec_compiles_to_its_snapshot() {
-    let mut paths: Vec<_> =
-        fs::read_dir("tests/specs").expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let is_spec = |path: &Path| path.extension().is_some_and(|extension| extension == "yaml");
+    let entries = |folder: &Path| -> Vec<_> {
+        fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let mut paths = entries(Path::new("tests/specs"));
+    paths.retain(|path| is_spec(path) || path.is_dir() && entries(path).iter().any(|path| is_spec(path)));
     paths.sort();
-    assert!(paths.len() >= 7, "the specs are there");
+    assert!(paths.len() >= 30, "the specs are there");
+    let mut faults = String::new();
     for path in paths {
         let set_up = load(&path);
-        let bad = path.to_string_lossy().ends_with(".bad.yaml");
-        assert_eq!(has_errors(&set_up.diagnostics), bad, "{}", path.display());
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let name = name.strip_suffix(".yaml").unwrap_or(&name);
         let mut text = render_text(&set_up.diagnostics, &set_up.sources, Style::Plain);
+        if has_errors(&set_up.diagnostics) != name.ends_with(".bad") {
+            writeln!(faults, "{name}:\n{text}").expect("a string");
+        }
         for tool in set_up.gateway.tools() {
             describe(tool, &mut text).expect("a string");
         }
         text.push_str(&serde_json::to_string_pretty(&mcp::listing(&set_up.gateway)).expect("JSON"));
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         insta::with_settings!({ snapshot_path => "../specs", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, text);
         });
     }
+    assert!(faults.is_empty(), "errors where there should be none, or none where there should be some:\n{faults}");
+}
+
+/// The two dialects are two spellings of one language.
+#[test]
+fn old_and_new_words_make_the_same_tools() {
+    let listing = |path: &str| mcp::listing(&load(Path::new(path)).gateway);
+    let old = listing("tests/specs/old-words.yaml");
+    assert_eq!(old, listing("tests/specs/new-words.yaml"));
+    assert_eq!(old["tools"].as_array().expect("tools").len(), 3);
 }
 
 /// What a tool does, a line for each request and for what is made of the answers.
