@@ -100,7 +100,7 @@ pub fn parse(file: FileId, sources: &SourceMap) -> Result<Node, Box<Diagnostic>>
     if text.len() > MAX_FILE_BYTES {
         return Err(problem(0, format!("the file has {} bytes; the limit is {MAX_FILE_BYTES}", text.len())));
     }
-    let mut builder = Builder::new(file);
+    let mut builder = Builder::default();
     for event in Parser::new_from_str(&text) {
         let (event, span) = event.map_err(|error| {
             let at = error.marker();
@@ -126,8 +126,8 @@ impl Fault {
 }
 
 /// Builds the tree from the parser's events. Keeps to the limits itself: the parser knows only some of them.
+#[derive(Default)]
 struct Builder {
-    file: FileId,
     root: Option<Node>,
     open: Vec<Open>,
     /// Finished nodes that aliases may stand for.
@@ -164,10 +164,6 @@ enum Role {
 }
 
 impl Builder {
-    fn new(file: FileId) -> Self {
-        Self { file, root: None, open: Vec::new(), anchors: HashMap::new(), nodes: 0, copied_bytes: 0 }
-    }
-
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
