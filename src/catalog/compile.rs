@@ -399,7 +399,8 @@ impl Compiler<'_> {
         let description = self.description(tool, target, from_flow);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
-            Plan::Steps(_) | Plan::Mock(_) => self.composed(outputs)?,
+            Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
+            Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
     }
