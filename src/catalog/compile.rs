@@ -415,7 +415,8 @@ impl Compiler<'_> {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.declared_schema(parameter)?;
             let name = names::argument(&parameter.name.value);
-            if names.inputs.contains_key(&name) {
+            let is_asked_for = names.inputs.values().any(|fill| fill.arguments().contains(&name.as_str()));
+            if names.inputs.contains_key(&name) && !is_asked_for {
                 continue; // fed by the tool, no model is to
             }
             if arguments.has(&name) {
