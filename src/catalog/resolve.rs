@@ -115,6 +115,9 @@ impl<'a> Names<'a> {
         }
         let value: Value = serde_json::from_str(&marked)
             .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
+        if marks_a_name(&value) {
+            return Err("a placeholder in place of a member's name".to_owned());
+        }
         Ok(self.unmark(value, &names))
     }
 
@@ -239,6 +242,15 @@ fn literal(fill: &Fill) -> Option<Value> {
 }
 
 #[cfg(test)]
+/// Whether a mark stands in the name of a member.
+fn marks_a_name(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(marks_a_name),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains(MARK) || marks_a_name(value)),
+        _ => false,
+    }
+}
+
 mod tests {
     use serde_json::json;
 
