@@ -190,12 +190,20 @@ impl<'a> Names<'a> {
         let mut others = self.clone();
         others.parameters.retain(|other| other.name.value != *name);
         match (&parameter.value, parameter.place()) {
+            (Some(value), _) if self.names_variable(&value.value) => {
+                Fill::Variable(self.variables.find_anywhere(self.document, &value.value))
+            }
             (Some(value), _) => others.text(&value.value),
             (None, Some(crate::spec::Location::Environment)) => {
                 Fill::Variable(self.variables.find_anywhere(self.document, name))
             }
             (None, _) => self.argument(name),
         }
+    }
+
+    /// Whether a text is the name of a variable that the spec binds: its braces were forgotten.
+    pub(super) fn names_variable(&self, text: &str) -> bool {
+        self.variables.names(self.document).any(|name| name == text)
     }
 
     /// The argument, variable or answer that a whole text refers to.
@@ -234,14 +242,6 @@ impl<'a> Names<'a> {
 /// Stands around marks in JSON texts; a character that no text has (Unicode, noncharacters).
 const MARK: char = '\u{fdd0}';
 
-fn literal(fill: &Fill) -> Option<Value> {
-    match fill {
-        Fill::Literal(value) => Some(value.clone()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
 /// Whether a mark stands in the name of a member.
 fn marks_a_name(value: &Value) -> bool {
     match value {
@@ -251,6 +251,14 @@ fn marks_a_name(value: &Value) -> bool {
     }
 }
 
+fn literal(fill: &Fill) -> Option<Value> {
+    match fill {
+        Fill::Literal(value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -389,6 +389,11 @@ impl Compiler<'_> {
             }
             return;
         };
+        if let Some(value) = parameter.value.as_ref().filter(|value| lowering.names.names_variable(&value.value)) {
+            let message = format!("`{}` is a variable of this spec, and is taken as one", value.value);
+            let problem = Diagnostic::warning(Code::SuspiciousLiteral, value.span, message);
+            self.problems.push(problem.with_help(format!("write `{{{{{}}}}}`", value.value)));
+        }
         match place {
             Location::Path | Location::Body | Location::Environment => {}
             Location::Query if self.is_credential(parameter, lowering.target) => {}
