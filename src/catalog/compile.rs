@@ -302,7 +302,8 @@ impl Compiler<'_> {
         Some(Target { index: scene.index, consumes: consumed, operation: found })
     }
 
-    fn flow<'a>(&mut self, scene: &Scene<'a>, reference: &Spanned<String>) -> Option<(&'a str, &'a Flow)> {
+    /// The flow that a `ref` names, and the namespaces by which it refers to its own arguments.
+    fn flow<'a>(&mut self, scene: &Scene<'a>, reference: &Spanned<String>) -> Option<([Option<&'a str>; 2], &'a Flow)> {
         let Spanned { value, span } = reference;
         let split = value.rsplit_once('.');
         let aggregate = split.and_then(|(namespace, _)| {
@@ -335,7 +336,8 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(name, known));
             return None;
         };
-        Some((&aggregate.namespace.value, flow))
+        let namespaces = [Some(aggregate.namespace.value.as_str()), aggregate.imported_as.as_deref()];
+        Some((namespaces, flow))
     }
 
     fn tool<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
@@ -350,14 +352,14 @@ impl Compiler<'_> {
         let mut done: &Action = action;
         let mut from_flow: Option<&Flow> = None;
         if let Mode::Ref(reference) = &action.mode {
-            let (namespace, flow) = self.flow(scene, reference)?;
+            let (namespaces, flow) = self.flow(scene, reference)?;
             hints::from_semantics(&mut stated, flow.safe.as_ref(), flow.idempotent.as_ref());
             // What the tool feeds, the flow knows by the names of its own parameters.
-            for (parameter, node) in &action.with {
-                let fill = names.node(node, &|names, text| names.value(text));
-                names.inputs.insert(names::argument(&parameter.value), fill);
-            }
-            names.namespaces.push(namespace);
+            let fed = action.with.iter().map(|(parameter, node)| {
+                (names::argument(&parameter.value), names.node(node, &|names, text| names.value(text)))
+            });
+            names.inputs = fed.collect();
+            names.namespaces.extend(namespaces.into_iter().flatten());
             if inputs.is_empty() {
                 inputs = flow.input_parameters.as_slice();
             }
@@ -399,7 +401,8 @@ impl Compiler<'_> {
         let description = self.description(tool, target, from_flow);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
-            Plan::Steps(_) | Plan::Mock(_) => self.composed(outputs)?,
+            Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
+            Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
     }
@@ -412,7 +415,8 @@ impl Compiler<'_> {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.declared_schema(parameter)?;
             let name = names::argument(&parameter.name.value);
-            if names.inputs.contains_key(&name) {
+            let is_asked_for = names.inputs.values().any(|fill| fill.arguments().contains(&name.as_str()));
+            if names.inputs.contains_key(&name) && !is_asked_for {
                 continue; // fed by the tool, no model is to
             }
             if arguments.has(&name) {

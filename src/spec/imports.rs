@@ -211,11 +211,11 @@ impl Resolver<'_> {
                     consumes
                 });
                 document.consumes.extend(found);
-                document.binds.extend(missing_binds(source, &document.binds));
             }
             Section::Aggregates => {
                 let found = source.aggregates.iter().filter(|one| is_wanted(&one.namespace)).cloned();
                 let found = found.map(|mut aggregate| {
+                    aggregate.imported_as = Some(wanted.clone());
                     aggregate.namespace = name(&aggregate.namespace);
                     aggregate
                 });
@@ -230,6 +230,9 @@ impl Resolver<'_> {
                 });
                 document.servers.extend(found);
             }
+        }
+        if *section != Section::Binds {
+            document.binds.extend(missing_binds(source, &document.binds));
         }
         let file = source.file;
         self.imported.insert(file);
@@ -299,7 +302,7 @@ impl Section {
     }
 }
 
-/// The variables of an imported file that the importing one does not have: its services need them.
+/// The variables of an imported file that the importing one does not have: what is imported needs them.
 fn missing_binds(source: &Document, own: &[super::Bind]) -> Vec<super::Bind> {
     let is_known = |bind: &super::Bind| own.iter().any(|known| known.namespace.value == bind.namespace.value);
     source.binds.iter().filter(|bind| !is_known(bind)).cloned().collect()

@@ -20,14 +20,20 @@ mod embedded;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod mcp;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod shipyard;
+#[cfg(test)]
 mod specs;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tutorial;
 #[cfg(test)]
 mod upstream;
