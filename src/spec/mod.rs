@@ -15,6 +15,7 @@ mod lint;
 mod outputs;
 mod parallel;
 mod parameters;
+mod reach;
 mod reader;
 pub mod template;
 pub mod yaml;
@@ -43,6 +44,7 @@ pub use self::{
     parameters::{InputParameter, Location},
     reader::Spanned,
 };
+pub(crate) use self::reach::{folder_of, is_within, path_of};
 use crate::diagnostic::{Code, Diagnostic, FileId, SourceMap, Span};
 
 /// How deep folders are searched; it also ends a cycle of symbolic links.
@@ -80,6 +82,8 @@ pub struct Workspace {
     pub documents: Vec<Document>,
     /// The files that were loaded for their own sake.
     pub files: BTreeSet<FileId>,
+    /// The folders that the operator named: specs may refer to everything in them.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Reads all specs of the sources. What cannot be read is reported and left out.
@@ -258,7 +262,7 @@ fn unreadable(path: &Path, message: &str, sources: &mut SourceMap) -> Diagnostic
     Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message).with_source_hidden()
 }
 
-fn cannot_read(error: &io::Error) -> String {
+pub(crate) fn cannot_read(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or folder".to_owned(),
         io::ErrorKind::PermissionDenied => "permission to read it is missing".to_owned(),
