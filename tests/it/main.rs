@@ -26,6 +26,8 @@ mod openapi;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
 mod specs;
 #[cfg(test)]
 mod support;
