@@ -10,6 +10,7 @@ use std::{
 use super::{
     Document, Workspace,
     document::{Draft, Found},
+    reach,
     reader::{Fields, Spanned},
     yaml::Node,
 };
@@ -135,7 +136,7 @@ pub(super) fn resolve(
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
     let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
-    Workspace { documents, files }
+    Workspace { documents, files, folders: roots.to_vec() }
 }
 
 struct Resolver<'a> {
@@ -274,14 +275,7 @@ impl Resolver<'_> {
             return Err(format!("`{shown}` is no YAML file; its name must end in `.yaml` or `.yml`"));
         }
         let Ok(path) = path.canonicalize() else { return Err(format!("no such file `{shown}`")) };
-        let folder = importer.parent().and_then(|folder| {
-            if folder.as_os_str().is_empty() { Path::new(".").canonicalize() } else { folder.canonicalize() }.ok()
-        });
-        let near = folder.as_deref().and_then(Path::parent).or(folder.as_deref());
-        let roots = self.roots.iter().filter_map(|root| root.canonicalize().ok());
-        // The root of the file system is everybody's.
-        let mut reach = roots.chain(near.map(Path::to_owned)).filter(|folder| folder.parent().is_some());
-        if reach.any(|folder| path.starts_with(folder)) {
+        if reach::is_within(&path, importer, self.roots) {
             return Ok(());
         }
         Err(format!(

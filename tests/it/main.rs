@@ -28,6 +28,8 @@ mod openapi;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
 mod shipyard;
 #[cfg(test)]
 mod specs;
