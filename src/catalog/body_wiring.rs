@@ -38,9 +38,16 @@ impl Compiler<'_> {
             }
             Some(body) => {
                 let body = self.body_of_template(body, &lowering.names)?;
-                let fills: Vec<Fill> = body.fills().into_iter().cloned().collect();
-                for fill in fills {
-                    self.feed_placeholders(&fill, &in_body, lowering);
+                let document = lowering.joined.as_ref().and_then(|joined| joined.body.clone());
+                for (member, fill) in members_of(&body) {
+                    let known = document.as_ref().and_then(|body| match member {
+                        Some(name) => body.schema.get("properties")?.get(name),
+                        None => Some(&body.schema),
+                    });
+                    if let Some(known) = known {
+                        lowering.refine(fill, known);
+                    }
+                    self.feed_placeholders(fill, &in_body, lowering);
                 }
                 Some(body)
             }
@@ -210,6 +217,9 @@ impl Compiler<'_> {
             Some(_) => described(json!({"type": "string"}), Some(description.unwrap_or("The text to send."))),
             None => schema,
         };
+        if document.is_some() && text.is_none() {
+            lowering.refine(&fill, &schema);
+        }
         let Some(fill) = self.feed(fill, Some(schema), required, lowering) else { return BodyTemplate::None };
         match text {
             Some(media_type) => {
@@ -218,6 +228,23 @@ impl Compiler<'_> {
             }
             None => BodyTemplate::Json(fill),
         }
+    }
+}
+
+/// The slots of a body: the members of an object or a form by name, or the body as a whole.
+fn members_of(body: &BodyTemplate) -> Vec<(Option<&str>, &Fill)> {
+    match body {
+        BodyTemplate::Json(Fill::Object(members)) | BodyTemplate::Form(members) => {
+            members.iter().map(|(name, fill)| (Some(name.as_str()), fill)).collect()
+        }
+        BodyTemplate::Multipart(parts) => {
+            let parts = parts.iter().flat_map(|part| {
+                std::iter::once((Some(part.name.as_str()), &part.fill))
+                    .chain(part.filename.iter().map(|name| (None, name)))
+            });
+            parts.collect()
+        }
+        body => body.fills().into_iter().map(|fill| (None, fill)).collect(),
     }
 }
 

@@ -72,7 +72,10 @@ mod tests {
         assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(40).trim_end()).as_str()));
         let mut schema = json!({"properties": {"description": {"description": exact.repeat(2)}}, "default": {"description": exact.repeat(2)}});
         cut_descriptions(&mut schema);
-        assert_eq!(schema["properties"]["description"]["description"].as_str().map(|text| text.chars().count()), Some(200));
+        assert_eq!(
+            schema["properties"]["description"]["description"].as_str().map(|text| text.chars().count()),
+            Some(200)
+        );
         assert_eq!(schema["default"]["description"].as_str().map(str::len), Some(400), "data stays as it is");
     }
 

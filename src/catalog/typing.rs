@@ -13,6 +13,27 @@ pub(super) fn described(mut schema: Value, description: Option<&str>) -> Value {
     schema
 }
 
+/// Whether a schema says no more than a type and what the value means.
+pub(super) fn is_bare(schema: &Value) -> bool {
+    let Value::Object(members) = schema else { return false };
+    members.iter().all(|(keyword, value)| match keyword.as_str() {
+        "type" | "description" => true,
+        "items" => value.as_object().is_some_and(serde_json::Map::is_empty),
+        _ => false,
+    })
+}
+
+/// Whether a schema is of the type that a bare one states, or says nothing of types itself.
+pub(super) fn fits(bare: &Value, schema: &Value) -> bool {
+    let Some(stated) = bare.get("type").and_then(Value::as_str) else { return true };
+    let fits = |kind: &Value| kind == stated || (kind == "integer" && stated == "number");
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(fits),
+        Some(kind) => fits(kind),
+        None => true,
+    }
+}
+
 /// A member of an object schema that becomes an argument.
 pub(super) struct Member {
     /// The name of the member.

@@ -94,6 +94,19 @@ impl Lowering<'_, '_> {
     }
 }
 
+impl Lowering<'_, '_> {
+    /// Gives the argument that fills a slot the type that a document knows of it, where the tool declares the argument
+    /// with a bare type that fits: the official dialect has no other.
+    pub(super) fn refine(&mut self, fill: &Fill, known: &Value) {
+        let Fill::Argument(name) = fill else { return };
+        let Some(argument) = self.arguments.list.iter_mut().find(|argument| argument.name == *name) else { return };
+        if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
+            let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
+            argument.schema = typing::described(known.clone(), own.as_deref());
+        }
+    }
+}
+
 impl Compiler<'_> {
     /// What feeds each parameter of the operation that `with` names.
     pub(super) fn with<'a>(
@@ -304,6 +317,10 @@ impl Compiler<'_> {
                 (None, Some(parameter)) => lowering.names.parameter(parameter),
                 (None, None) => lowering.names.text(&format!("{{{{{placeholder}}}}}")),
             };
+            let known = known.cloned();
+            if let Some(known) = &known {
+                lowering.refine(&fill, &known.schema);
+            }
             let schema = match (declared, known) {
                 (Some(parameter), _) => self.parameter_schema(parameter, lowering),
                 (None, Some(known)) => typing::described(known.schema.clone(), known.description.as_deref()),
@@ -431,8 +448,12 @@ impl Compiler<'_> {
                 *name = other;
             }
         }
-        let known = lowering.known(parameter).is_some_and(|known| known.required);
-        let required = parameter.required.as_ref().map_or(known, |required| required.value);
+        let known = lowering.known(parameter).cloned();
+        if let Some(known) = &known {
+            lowering.refine(&fill, &known.schema);
+        }
+        let required = parameter.required.as_ref().map(|required| required.value);
+        let required = required.unwrap_or_else(|| known.is_some_and(|known| known.required));
         let schema = if keyed { keyed_schema(parameter) } else { self.parameter_schema(parameter, lowering) };
         self.feed(fill, Some(schema), required, lowering)
     }

@@ -15,6 +15,9 @@ use crate::{
     setup::{Purpose, setup},
 };
 
+/// The widest column, in characters; what is wider shifts its own row alone.
+const MAX_COLUMN: usize = 64;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print what `tools/list` answers, all pages in one
@@ -47,13 +50,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
     let mut rows = vec![["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"].map(str::to_owned)];
     for tool in tools {
-        let arguments = arguments_of(tool).into_iter().map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
+        let arguments =
+            arguments_of(tool).into_iter().map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
         let arguments: Vec<String> = arguments.collect();
         rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.plan.summary()]);
     }
     let widths = rows.iter().fold([0; 4], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            // One tool with many arguments must not push the others' columns off the screen.
+            *width = (*width).max(cell.chars().count().min(MAX_COLUMN));
         }
         widths
     });

@@ -346,7 +346,10 @@ mod tests {
         assert_eq!(lines[2], [r#"--user "alice:$NAME""#]);
         assert_eq!(lines[3], ["--digest", r#"--user "alice:$NAME""#]);
         assert_eq!(shell_quoted(r#"a"$(b)`\"#), r#"a\"\$(b)\`\\"#);
-        assert_eq!(Credential::Bearer(Secret::unnamed("canary")).curl(), [r#"--header "authorization: Bearer [masked]""#]);
+        assert_eq!(
+            Credential::Bearer(Secret::unnamed("canary")).curl(),
+            [r#"--header "authorization: Bearer [masked]""#]
+        );
     }
 
     #[test]

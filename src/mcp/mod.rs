@@ -89,7 +89,6 @@ struct Shared {
     info_json: Option<Value>,
 }
 
-
 impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {

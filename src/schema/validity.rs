@@ -34,7 +34,9 @@ impl Checker {
 
     fn is_plain_keyword(&mut self, keyword: &str, value: &Value) -> bool {
         match (keyword, value) {
-            ("type", Value::Array(kinds)) => !kinds.is_empty() && is_set_of_texts(kinds) && kinds.iter().all(dialect::is_type),
+            ("type", Value::Array(kinds)) => {
+                !kinds.is_empty() && is_set_of_texts(kinds) && kinds.iter().all(dialect::is_type)
+            }
             ("type", kind) => dialect::is_type(kind),
             ("pattern", Value::String(pattern)) => self.is_good_pattern(pattern),
             ("required", Value::Array(names)) => is_set_of_texts(names),
@@ -68,7 +70,10 @@ impl Checker {
 }
 
 fn is_set_of_texts(values: &[Value]) -> bool {
-    values.iter().enumerate().all(|(index, value)| value.is_string() && !values.iter().take(index).any(|other| other == value))
+    values
+        .iter()
+        .enumerate()
+        .all(|(index, value)| value.is_string() && !values.iter().take(index).any(|other| other == value))
 }
 
 #[cfg(test)]
@@ -81,7 +86,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         let mut checker = Checker::default();
-        checker.check(&json!({"type": "object", "properties": {"a": {"pattern": "^a+$", "enum": ["a"]}}})).expect("valid");
+        checker
+            .check(&json!({"type": "object", "properties": {"a": {"pattern": "^a+$", "enum": ["a"]}}}))
+            .expect("valid");
         for (schema, place) in [
             (json!({"type": "text"}), "/type"),
             (json!({"properties": {"a": {"minLength": -1}}}), "/properties/a/minLength"),
