@@ -24,6 +24,8 @@ mod mcp;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod specs;
