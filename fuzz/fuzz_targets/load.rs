@@ -14,6 +14,7 @@ use std::{
 };
 
 use keyglass::{
+    catalog::fill::Scope,
     clock::Clock,
     config::{Options, Settings},
     diagnostic::{Diagnostic, SourceMap, Style, render_text, to_json},
@@ -80,8 +81,13 @@ fuzz_target!(|input: &[u8]| {
         assert!((1..=64).contains(&tool.name.len()), "{}", tool.name);
         assert!(tool.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'), "{}", tool.name);
         // What is built when a tool is first called is built here.
-        if let (Ok(()), Ok(endpoint)) = (tool.input.check(&nothing), &tool.service.endpoint) {
-            tool.request.bind(&serde_json::Map::new(), endpoint).ok();
+        if tool.input.check(&nothing).is_ok() {
+            let scope = Scope { arguments: &serde_json::Map::new(), answers: &serde_json::Value::Null };
+            for operation in tool.plan.operations() {
+                if let Ok(endpoint) = &operation.service.endpoint {
+                    operation.request.bind(&scope, &endpoint.base).ok();
+                }
+            }
         }
     }
 });

@@ -4,9 +4,12 @@ use std::{fs, path::Path};
 
 use keyglass::{
     catalog::join::{Certainty, JoinReport, Joined, Joiner, Origin, Outcome, Wanted},
-    diagnostic::{Code, SourceMap},
+    clock::Clock,
+    config::Options as LoadOptions,
+    diagnostic::{Code, Diagnostic, Severity, SourceMap, Style, render_text},
     import::{Options, import},
     openapi::{Document, Operation, ParameterLocation},
+    setup::{Purpose, setup},
     spec::{self, Source, yaml},
 };
 use serde_json::Value;
@@ -240,7 +243,43 @@ fn round_trip(path: &Path, official: &jsonschema::Validator) -> (Value, Vec<Join
     }
     assert_eq!(joiner.take_problems(), []);
     assert_eq!(found.len(), imported.tools, "{name}");
+    loads_back(&folder.path().join("capabilities"), tools);
     (spec, found)
+}
+
+/// Loads an imported spec: every tool is there, without a word about it, with the arguments it was written with.
+fn loads_back(capabilities: &Path, written: &serde_json::Map<String, Value>) {
+    let options = LoadOptions { capabilities: vec![capabilities.to_owned()], ..LoadOptions::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up");
+    let serious = |problem: &&Diagnostic| problem.severity > Severity::Note && problem.code != Code::UnusableBaseUri;
+    let serious: Vec<_> = set_up.diagnostics.iter().filter(serious).cloned().collect();
+    assert!(serious.is_empty(), "{}", render_text(&serious, &set_up.sources, Style::Plain));
+    assert_eq!(set_up.gateway.catalog.len(), written.len());
+    for (name, tool) in written {
+        let compiled = set_up.gateway.tool(name).expect(name);
+        let listed = compiled.input.listed();
+        let arguments = listed.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        let declared = tool["inputParameters"].as_object().cloned().unwrap_or_default();
+        let names = |members: &serde_json::Map<String, Value>| members.keys().cloned().collect::<Vec<_>>();
+        let offered: Vec<String> =
+            names(&declared).iter().map(|name| keyglass::catalog::names::argument(name)).collect();
+        assert_eq!(names(&arguments), offered, "{name}");
+        let used: Vec<&str> = compiled
+            .plan
+            .operations()
+            .iter()
+            .flat_map(|one| one.request.fills())
+            .flat_map(|fill| fill.arguments())
+            .collect();
+        for (argument, schema) in &arguments {
+            assert!(used.contains(&argument.as_str()), "{name}: `{argument}` goes nowhere");
+            let stated = schema.get("type").is_some()
+                || schema.get("enum").is_some()
+                || schema.get("oneOf").is_some()
+                || schema.get("anyOf").is_some();
+            assert!(stated, "{name}: `{argument}` has no type: {schema}");
+        }
+    }
 }
 
 fn shape(path: &str) -> String {
