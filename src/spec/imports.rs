@@ -246,15 +246,15 @@ impl Resolver<'_> {
             self.check_reach(path, importer).map_err(fault)?;
             let text = super::read_text(path, super::yaml::MAX_FILE_BYTES)
                 .map_err(|error| fault(format!("`{}` {}", from.value, super::cannot_read(&error))))?;
-            let name = path.display().to_string();
-            let before = self.problems.len();
-            let draft = super::read_document(&name, &text, Found::ByName, self.sources, self.problems);
+            let text = super::Text::new(path.to_owned(), &text, Found::ByName, self.sources);
+            let (draft, mut found) = text.read(self.sources);
             // A text that is no capability spec is nobody's concern.
             if draft.is_none() {
-                for problem in self.problems.iter_mut().skip(before) {
+                for problem in &mut found {
                     problem.source = crate::diagnostic::Source::Hidden;
                 }
             }
+            self.problems.extend(found);
             self.others.push((path.to_owned(), draft.map(|draft| draft.document)));
         }
         let found = self.others.iter().find(|(known, _)| known == path).and_then(|(_, document)| document.as_ref());

@@ -13,6 +13,7 @@ mod flow;
 mod imports;
 mod lint;
 mod outputs;
+mod parallel;
 mod parameters;
 mod reader;
 pub mod template;
@@ -83,15 +84,12 @@ pub struct Workspace {
 
 /// Reads all specs of the sources. What cannot be read is reported and left out.
 pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagnostic>) {
-    let mut loaded = Vec::new();
+    let mut texts = Vec::new();
     let mut roots = Vec::new();
     let mut problems = Vec::new();
     for spec in specs {
         match spec {
-            Source::Shipped { name, text } => {
-                let draft = read_document(name, text, Found::ByName, sources, &mut problems);
-                loaded.extend(draft.map(|draft| Loaded { path: PathBuf::from(name), draft }));
-            }
+            Source::Shipped { name, text } => texts.push(Text::new(PathBuf::from(name), text, Found::ByName, sources)),
             Source::Path(path) => {
                 let mut files = Vec::new();
                 let before = problems.len();
@@ -105,42 +103,54 @@ pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagno
                 }
                 for path in files {
                     match read_text(&path, yaml::MAX_FILE_BYTES) {
-                        Ok(text) => {
-                            let name = path.display().to_string();
-                            let draft = read_document(&name, &text, found, sources, &mut problems);
-                            let path = normalize(&path);
-                            loaded.extend(draft.map(|draft| Loaded { path, draft }));
-                        }
+                        Ok(text) => texts.push(Text::new(path, &text, found, sources)),
                         Err(error) => problems.push(unreadable(&path, &cannot_read(&error), sources)),
                     }
                 }
             }
         }
     }
+    let mut loaded = Vec::new();
+    for (text, (draft, found)) in texts.iter().zip(parallel::map(&texts, |text| text.read(sources))) {
+        problems.extend(found);
+        loaded.extend(draft.map(|draft| Loaded { path: normalize(&text.path), draft }));
+    }
     let workspace = imports::resolve(loaded, &roots, sources, &mut problems);
     (workspace, problems)
 }
 
-fn read_document(
-    name: &str,
-    text: &str,
+/// A text that may be a spec.
+struct Text {
+    path: PathBuf,
+    file: FileId,
     found: Found,
-    sources: &mut SourceMap,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Draft> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let file = sources.add(name, text);
-    match yaml::parse(file, sources) {
-        Ok(root) => document::read(file, &root, found, problems),
-        Err(mut problem) => {
-            // In a folder other files may lie as well, templates among them; only what means to be a spec is an error.
-            let is_meant = text.lines().any(|line| line.starts_with("naftiko:") || line.starts_with("ikanos:"));
-            if found == Found::InFolder && !is_meant {
-                problem.severity = crate::diagnostic::Severity::Note;
+}
+
+impl Text {
+    fn new(path: PathBuf, text: &str, found: Found, sources: &mut SourceMap) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let file = sources.add(path.display().to_string(), text);
+        Self { path, file, found }
+    }
+
+    /// The document, and what is wrong with it.
+    fn read(&self, sources: &SourceMap) -> (Option<Draft>, Vec<Diagnostic>) {
+        let Self { path: _, file, found } = *self;
+        let mut problems = Vec::new();
+        let root = match yaml::parse(file, sources) {
+            Ok(root) => root,
+            Err(mut problem) => {
+                // In a folder other files may lie as well, templates among them; only what means to be a spec is an error.
+                let text = sources.text(file);
+                let is_meant = text.lines().any(|line| line.starts_with("naftiko:") || line.starts_with("ikanos:"));
+                if found == Found::InFolder && !is_meant {
+                    problem.severity = crate::diagnostic::Severity::Note;
+                }
+                return (None, vec![*problem]);
             }
-            problems.push(*problem);
-            None
-        }
+        };
+        let draft = document::read(file, &root, found, &mut problems);
+        (draft, problems)
     }
 }
 

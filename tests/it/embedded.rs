@@ -523,6 +523,9 @@ async fn no_value_and_no_key_is_in_files_answers_logs_or_debug_texts() {
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    // While there is one subscriber alone, the library asks that of the thread that comes by first, which may be another
+    // test's, and remembers that nobody wants to know.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
 
     let (folder, backend) = new_backend();
