@@ -6,7 +6,7 @@ use super::{
     outputs::{self, OutputParameter},
     parameters::{self, InputParameter},
     reader::{Fields, NamedNode, Spanned},
-    yaml::Node,
+    yaml::{Node, Value},
 };
 use crate::diagnostic::{Code, Diagnostic, Span};
 
@@ -102,15 +102,11 @@ fn read_service(
             }
         }
     }
-    let before = problems.len();
-    fields.unsupported(&["tunnel"], problems);
-    let is_tunnelled = problems.len() > before;
+    let tunnel = fields.node(&["tunnel"]);
+    let goes_direct = tunnel.is_none_or(|node| may_go_direct(node, fields.key_span("tunnel"), problems));
     fields.skip(&["display", "label", "tags", "name", "headers"]);
     fields.finish(problems);
-    if is_tunnelled {
-        return None; // what is meant for a tunnel goes no other way
-    }
-    Some(Consumes {
+    goes_direct.then_some(Consumes {
         namespace,
         base_uri,
         description,
@@ -120,6 +116,20 @@ fn read_service(
         left_out,
         max_binary_size,
     })
+}
+
+/// Whether what is meant for a tunnel may go another way, as `fallback: direct` says (language schema, tunnel).
+fn may_go_direct(tunnel: &Node, place: Span, problems: &mut Vec<Diagnostic>) -> bool {
+    let is_direct = tunnel.get("fallback").is_some_and(|node| node.value == Value::String("direct".to_owned()));
+    problems.push(if is_direct {
+        let message = "tunnels are not run; as `fallback: direct` says, the service is called without one";
+        Diagnostic::warning(Code::UnsupportedFeature, place, message)
+    } else {
+        let message = "tunnels are not run, so the service is left out";
+        Diagnostic::error(Code::UnsupportedFeature, place, message)
+            .with_help("where it can be reached without one, leave `tunnel` out or write `fallback: direct` in it")
+    });
+    is_direct
 }
 
 /// Checks the `type` of a service; absent is taken as `http`.

@@ -1,0 +1,47 @@
+//! What the README shows: its specs are sound, and its commands print what it says.
+
+use std::{fs, path::Path, process::Command};
+
+/// The fenced blocks of a language.
+fn blocks<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    readme.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0)).collect()
+}
+
+fn write_examples(readme: &str, folder: &Path) {
+    for name in ["pets.yaml", "parcels.yaml"] {
+        let head = format!("# {name}\n");
+        let spec = blocks(readme, "yaml").into_iter().find(|block| block.starts_with(&head)).expect(name);
+        fs::write(folder.join(name), spec).expect("written");
+    }
+    fs::create_dir(folder.join("schemas")).expect("made");
+    let schemas = blocks(readme, "json").into_iter().find(|block| block.contains("$defs")).expect("the schemas");
+    fs::write(folder.join("schemas/pets.json"), schemas).expect("written");
+}
+
+#[test]
+fn the_specs_of_the_readme_make_the_tools_it_shows() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let folder = tempfile::tempdir().expect("a folder");
+    write_examples(&readme, folder.path());
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+        let output = command.args(arguments).current_dir(folder.path()).env_clear().output().expect("runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let mut shown = 0;
+    for block in blocks(&readme, "console") {
+        let Some(rest) = block.strip_prefix("$ keyglass tools --capabilities ") else { continue };
+        let (spec, table) = rest.split_once('\n').expect("a table");
+        let (code, out) = run(&["tools", "--capabilities", spec]);
+        assert_eq!((code, out.trim_end()), (Some(0), table));
+        let (code, out) = run(&["check", "--joins", spec]);
+        assert!(code == Some(0) && out.ends_with(" 0 errors, 0 warnings, 0 notes\n"), "{out}");
+        shown += 1;
+    }
+    assert_eq!(shown, 2);
+    let (code, out) = run(&["call", "read_pet", "pet_id=1", "--capabilities", "pets.yaml", "--dry-run"]);
+    assert!(code == Some(0) && out.starts_with("GET https://api.pets.test/v1/pets/1\n"), "{out}");
+    let log = run(&["check", "--sarif", "pets.yaml"]);
+    assert!(log.0 == Some(0) && log.1.contains("\"2.1.0\""), "{}", log.1);
+}
