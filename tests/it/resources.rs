@@ -82,6 +82,7 @@ capability:
         - { name: pets, uri: 'data://pets', description: All pets., call: pets.listPets }
         - { name: pet, uri: 'data://pets/{key}', description: A pet., call: pets.getPet, with: { id: pets-mcp.key, fields: 'id,{{key}}' } }
         - { name: photo, uri: 'data://pets/{id}/photo.png', description: A photo., mimeType: image/png, call: pets.getPhoto }
+        - { name: hours, uri: 'data://hours/{day}', description: When., mimeType: text/plain, outputParameters: [{ type: string, value: 'Open on {{day}}.' }] }
         - { name: docs, uri: 'docs://handbook', description: The handbook., location: 'file:///./docs' }
       prompts:
         - name: greet
@@ -190,7 +191,7 @@ async fn resources_are_listed_and_read() {
     let templates = client.ask(&request(3, "resources/templates/list", &json!({}))).await;
     assert_eq!(
         all(&templates, "resourceTemplates", "uriTemplate"),
-        ["data://pets/{key}", "data://pets/{id}/photo.png"]
+        ["data://pets/{key}", "data://pets/{id}/photo.png", "data://hours/{day}"]
     );
     for newer in ["resultType", "ttlMs", "cacheScope", "_meta"] {
         assert!(list["result"].get(newer).is_none(), "{newer}");
@@ -209,6 +210,7 @@ async fn resources_are_listed_and_read() {
     assert!(!text.contains(CREDENTIAL) && pet["said"].as_str().expect("text").starts_with("Bearer "), "{text}");
     let photo = client.ask(&read(6, "data://pets/7/photo.png")).await;
     assert_eq!(content(&photo), ("image/png", "iVD/"));
+    assert_eq!(content(&client.ask(&read(7, "data://hours/Monday")).await), ("text/plain", "Open on Monday."));
     assert_eq!(content(&client.ask(&read(7, "docs://handbook/guide.md")).await), ("text/markdown", "# Guide é"));
     let dot = client.ask(&read(8, "docs://handbook/deeper/dot.png")).await;
     assert_eq!(content(&dot), ("image/png", "iVBOR/8="));
@@ -509,7 +511,7 @@ fn they_are_shown_on_the_command_line() {
     }
     let (_, out, _) = run(specs.path(), &["tools", "--json", "--capabilities", folder]);
     let lists: Value = serde_json::from_str(&out).expect("JSON");
-    for (list, count) in [("tools", 0), ("resources", 4), ("resourceTemplates", 2), ("prompts", 2)] {
+    for (list, count) in [("tools", 0), ("resources", 4), ("resourceTemplates", 3), ("prompts", 2)] {
         assert_eq!(lists[list].as_array().map(Vec::len), Some(count), "{list}");
     }
 }

@@ -7,6 +7,7 @@ knows the handshake only. Both check every result against the tool's output sche
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import sys
@@ -43,12 +44,16 @@ HANDSHAKE = "2025-11-25"
 MODES = {1: {"legacy": HANDSHAKE}, 2: {"auto": MODERN, "legacy": HANDSHAKE, MODERN: MODERN}}[MAJOR]
 SECTION_SECONDS = 120
 INVALID_PARAMS = -32602
+NOT_FOUND = -32002
+SPECS = Path(__file__).resolve().parents[1] / "specs"
 
 CANARY = "canary-7c1d0b-Zq/+=ünï"
 # JSON writers may escape what is not ASCII: the part before it has to do.
 CANARY_TRACE = "canary-7c1d0b"
 
 if MAJOR == 1:
+    from pydantic import AnyUrl
+
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
     from mcp.shared.exceptions import McpError as ProtocolError
@@ -77,6 +82,24 @@ class Connection:
         except Exception as error:
             self.transcript.append(repr(error))
             raise
+
+    async def resources(self) -> list[str]:
+        return [str(one["uri"]) for one in self._note(await self._client.list_resources())["resources"]]
+
+    async def templates(self) -> list[str]:
+        listed = self._note(await self._client.list_resource_templates())
+        return [one["uriTemplate"] for one in listed["resourceTemplates"]]
+
+    async def read(self, uri: str) -> dict:
+        contents = self._note(await self._client.read_resource(AnyUrl(uri) if MAJOR == 1 else uri))["contents"]
+        return contents[0]
+
+    async def prompts(self) -> list[dict]:
+        return self._note(await self._client.list_prompts())["prompts"]
+
+    async def prompt(self, name: str, arguments: dict[str, str]) -> list[str]:
+        messages = self._note(await self._client.get_prompt(name, arguments))["messages"]
+        return [f"{message['role']}: {message['content']['text']}" for message in messages]
 
     def _note(self, result) -> dict:
         plain = result.model_dump(by_alias=True, mode="json", exclude_none=True)
@@ -313,6 +336,56 @@ async def check_two_clients(report: Report, url: str) -> None:
             report.equal("a secret deleted over SSE is gone over HTTP", gone.get("isError"), True)
 
 
+async def check_offers(report: Report, client: Connection, protocol: str) -> None:
+    """Reads resources and gets a prompt, of a spec that has every kind of them."""
+    listed = await client.resources()
+    report.check("an answer and the files of a folder are listed",
+                 {"data://pets", "docs://handbook/guide.md", "docs://handbook/dot.png"} <= set(listed), listed)
+    report.check("templates are listed", "data://hours/{day}" in await client.templates())
+    hours = await client.read("data://hours/Monday")
+    report.equal("a template is filled in", (hours["mimeType"], hours["text"]),
+                 ("text/plain", "On Monday from nine to five."))
+    guide = await client.read("docs://handbook/guide.md")
+    report.equal("a file is read", guide["text"], (SPECS / "handbook/guide.md").read_text())
+    dot = await client.read("docs://handbook/dot.png")
+    report.equal("bytes are read", base64.b64decode(dot["blob"]), (SPECS / "handbook/dot.png").read_bytes())
+    report.equal("prompts are listed", [prompt["name"] for prompt in await client.prompts()], ["outreach", "note"])
+    report.equal("a prompt is filled in", await client.prompt("outreach", {"name": "Ada", "tone": "warm"}),
+                 ["user: Write to Ada in a warm tone, please, Ada.", "assistant: I will."])
+    for what, asked, expected in (
+        ("an unknown resource", lambda: client.read("docs://handbook/none.md"),
+         INVALID_PARAMS if protocol == MODERN else NOT_FOUND),
+        ("a prompt without its argument", lambda: client.prompt("outreach", {}), INVALID_PARAMS),
+    ):
+        try:
+            report.check(f"{what}: an error", False, await asked())
+        except ProtocolError as error:
+            report.equal(f"{what}: the code", error.error.code, expected)
+
+
+def over_offers(report: Report, home: Path) -> None:
+    specs = ["--capabilities", str(SPECS / "resources-and-prompts.yaml"), "--backend", "remote"]
+    for mode, protocol in MODES.items():
+        with report.section(f"stdio {mode}"):
+
+            async def work(mode=mode, protocol=protocol) -> None:
+                target = (serve_command(home / "offers") + specs, home)
+                async with connect("stdio", mode, target, sys.stderr) as client:
+                    await check_offers(report, client, protocol)
+
+            asyncio.run(bounded(work))
+    with Server(serve_command(home / "offers", "http") + specs, home) as server:
+        url = server.url("/mcp")
+        for mode, protocol in MODES.items():
+            with report.section(f"http {mode}"):
+
+                async def work(mode=mode, protocol=protocol) -> None:
+                    async with connect("http", mode, url, sys.stderr) as client:
+                        await check_offers(report, client, protocol)
+
+                asyncio.run(bounded(work))
+
+
 def main() -> int:
     report = Report(f"mcp-sdk {version('mcp')}")
     with scratch("mcp-sdk") as home:
@@ -320,6 +393,8 @@ def main() -> int:
             over_stdio(report, home)
         with report.section("network"):
             over_network(report, home)
+        with report.section("resources and prompts"):
+            over_offers(report, home)
     return report.done()
 
 
