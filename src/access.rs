@@ -1,4 +1,5 @@
-//! Who may use which tools: what the servers of specs ask their callers to show, and what a caller may use who showed it.
+//! Who may use which tools, resources and prompts: what the servers of specs ask their callers to show, and what a caller
+//! may use who showed it.
 //!
 //! Must not know MCP nor specs. A gate whose credential is not known lets nobody in.
 
@@ -18,7 +19,7 @@ use crate::credential::{Credential, Slot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GateId([u8; 16]);
 
-/// How many of the tools stand behind a gate.
+/// How many of the tools, resources and prompts stand behind a gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gated {
     /// None.
@@ -41,9 +42,9 @@ pub struct Gates(BTreeMap<GateId, Credential>);
 /// What a caller may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Every tool.
+    /// Everything that is offered.
     Everything,
-    /// Tools behind no gate, and those behind these.
+    /// What stands behind no gate, and what stands behind these.
     Through(Arc<BTreeSet<GateId>>),
 }
 
@@ -91,7 +92,7 @@ impl Access {
         Self::Through(Arc::default())
     }
 
-    /// Whether a tool may be used that stands behind this gate, or behind none.
+    /// Whether something may be used that stands behind this gate, or behind none.
     pub fn allows(&self, gate: Option<GateId>) -> bool {
         match (self, gate) {
             (Self::Everything, _) | (_, None) => true,

@@ -105,6 +105,12 @@ pub enum CallError {
         "the backend's answer is {0}; tell the operator that the spec and the service do not fit, a retry will not help"
     )]
     Unusable(&'static str),
+    /// The file of a resource went away.
+    #[error("the file of this resource is not there any more; list the resources again")]
+    NoFile,
+    /// The file of a resource cannot be read.
+    #[error("the file of this resource cannot be read ({0}); tell the operator, a retry will not help")]
+    UnreadableFile(String),
     /// The client gave the call up, or the server is leaving.
     #[error("the call was cancelled before the backend answered; it may or may not have been carried out")]
     Cancelled,
@@ -148,6 +154,8 @@ impl CallError {
             Self::Shape { .. } => "shape",
             Self::Step { error, .. } => error.kind(),
             Self::Unusable(_) => "unusable",
+            Self::NoFile => "no-file",
+            Self::UnreadableFile(_) => "unreadable-file",
             Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::{
     access::{Access, GateId, Gated, Gates},
     backend::{Backends, Limits},
-    call::{self, CallContext, CallOutput, Environment},
-    catalog::{Catalog, CompiledTool, JsonObject},
+    call::{self, CallContext, CallOutput, Content, Environment},
+    catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
     clock::Clock,
     error::CallError,
 };
@@ -18,7 +18,7 @@ pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments a
 /// A catalog together with the backends that carry its calls out. Shared by all transports and sessions.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The tools.
+    /// The tools, resources and prompts.
     pub catalog: Catalog,
     /// The backends.
     pub backends: Backends,
@@ -61,13 +61,12 @@ impl Gateway {
         told(lines)
     }
 
-    /// How many of the tools stand behind a gate.
+    /// How many of the tools, resources and prompts stand behind a gate.
     pub fn gated(&self) -> Gated {
-        let gated = self.tools().filter(|tool| tool.gate.is_some()).count();
-        match gated {
-            0 => Gated::Nothing,
-            all if all == self.catalog.len() => Gated::Everything,
-            _ => Gated::Some,
+        match (self.catalog.gates().any(|gate| gate.is_some()), self.catalog.gates().all(|gate| gate.is_some())) {
+            (false, _) => Gated::Nothing,
+            (true, true) => Gated::Everything,
+            (true, false) => Gated::Some,
         }
     }
 
@@ -80,6 +79,17 @@ impl Gateway {
     ) -> Result<CallOutput, CallError> {
         let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
         call::call(tool, arguments, environment, context).await
+    }
+
+    /// Reads a resource.
+    pub async fn read(
+        &self,
+        resource: &CompiledResource,
+        target: Target<'_>,
+        context: &CallContext,
+    ) -> Result<Content, CallError> {
+        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
+        call::read(resource, target, environment, context).await
     }
 }
 

@@ -22,13 +22,13 @@
 //! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
 //! | [`variables`] | what specs bind, where it comes from, its values | what they are used for |
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
-//! | [`catalog`] | tools, compiled: arguments, request template, result | the network, the MCP library |
+//! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
-//! | [`access`] | who may use which tools | MCP, specs |
+//! | [`access`] | who may use which tools, resources and prompts | MCP, specs |
 //! | [`import`] | capability specs made from OpenAPI documents | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
-//! | [`call`] | one call: check, bind, send, judge, decode, mask, check | transports |
+//! | [`call`] | one call: check, bind, send, judge, decode, mask, check; reading a resource | transports |
 //! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |

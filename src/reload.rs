@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catalog::{Catalog, folder::Folder, resource::ResourceSource},
     clock::Clock,
     config::Settings,
     diagnostic::{self, Code, Diagnostic, SourceMap},
@@ -56,9 +57,9 @@ impl Reload {
         if !settings.specs.iter().chain(&settings.schemas).any(is_file) {
             return None;
         }
-        let Setup { diagnostics, sources, .. } = set_up;
-        let snapshot = before.and(watched(&settings, sources));
-        let (contents, known) = (digest(sources), problems(diagnostics, sources));
+        let Setup { gateway, diagnostics, sources, .. } = set_up;
+        let snapshot = before.and(watched(&settings, sources, &gateway.catalog));
+        let (contents, known) = (digest(sources, &gateway.catalog), problems(diagnostics, sources));
         Some(Self { settings, clock, open, snapshot, contents, known })
     }
 
@@ -115,8 +116,8 @@ impl Reload {
             }
         };
         let Setup { gateway, embedded, diagnostics, sources, routes: _ } = set_up;
-        self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources));
-        let contents = digest(&sources);
+        self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources, &gateway.catalog));
+        let contents = digest(&sources, &gateway.catalog);
         if contents == std::mem::replace(&mut self.contents, contents) {
             return None;
         }
@@ -133,7 +134,9 @@ impl Reload {
             embedded: embedded.or_else(|| self.open.embedded.take()),
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
         };
-        tracing::info!(tools = gateway.catalog.len(), "the specs changed and were read anew");
+        let catalog = &gateway.catalog;
+        let (tools, resources, prompts) = (catalog.len(), catalog.resources().len(), catalog.prompts().len());
+        tracing::info!(tools, resources, prompts, "the specs changed and were read anew");
         Some(gateway)
     }
 }
@@ -150,6 +153,8 @@ enum Kind {
     /// One in which a schema may yet appear: JSON files and folders that are named for schemas. Other files may come and
     /// go in it all the time.
     Schemas,
+    /// One whose files are offered: everything in it.
+    Files,
 }
 
 /// What tells a file or folder from the one that was there before.
@@ -231,6 +236,7 @@ fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
             match kind {
                 Kind::Specs => matches!(extension, "yaml" | "yml") || path.is_dir(),
                 Kind::Schemas => extension == "json" || is_named_for_schemas(&path),
+                Kind::Files => true,
             }
         });
         let mut names: Vec<OsString> = counting.map(|entry| entry.file_name()).collect();
@@ -256,9 +262,9 @@ fn named(settings: &Settings) -> BTreeMap<PathBuf, Kind> {
     paths
 }
 
-/// All that a change can be seen at: what the settings name, every file that was read, and the folders in which a schema
-/// may yet appear that a spec refers to.
-fn watched(settings: &Settings, sources: &SourceMap) -> BTreeMap<PathBuf, Kind> {
+/// All that a change can be seen at: what the settings name, every file that was read, the folders in which a schema may
+/// yet appear that a spec refers to, and those whose files are offered.
+fn watched(settings: &Settings, sources: &SourceMap, catalog: &Catalog) -> BTreeMap<PathBuf, Kind> {
     let shipped = settings.specs.iter().chain(&settings.schemas).filter_map(Source::shipped_name);
     let shipped: HashSet<&str> = shipped.collect();
     let mut paths = BTreeMap::new();
@@ -276,7 +282,17 @@ fn watched(settings: &Settings, sources: &SourceMap) -> BTreeMap<PathBuf, Kind> 
         paths.insert(parent, Kind::Schemas);
     }
     paths.extend(named(settings));
+    // Last, since such a folder may be one of specs as well, where less counts.
+    paths.extend(folders(catalog).flat_map(|folder| &folder.folders).map(|path| (path.clone(), Kind::Files)));
     paths
+}
+
+/// The folders whose files are offered.
+fn folders(catalog: &Catalog) -> impl Iterator<Item = &Folder> {
+    catalog.resources().iter().filter_map(|resource| match &resource.source {
+        ResourceSource::Folder(folder) => Some(folder),
+        ResourceSource::Answer(_) => None,
+    })
 }
 
 fn is_named_for_schemas(path: &Path) -> bool {
@@ -284,13 +300,18 @@ fn is_named_for_schemas(path: &Path) -> bool {
     name.to_ascii_lowercase().contains("schema") && path.is_dir()
 }
 
-fn digest(sources: &SourceMap) -> [u8; 32] {
+/// Of all texts that were read, and of the names of files that are offered: those are read each time one is asked for.
+fn digest(sources: &SourceMap, catalog: &Catalog) -> [u8; 32] {
     let mut digest = Sha256::new();
     for (name, text) in sources.files() {
         for part in [name, text] {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
+    }
+    for path in folders(catalog).flat_map(|folder| folder.files.keys()) {
+        digest.update((path.len() as u64).to_le_bytes());
+        digest.update(path);
     }
     digest.finalize().into()
 }

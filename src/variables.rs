@@ -4,10 +4,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 use crate::{
@@ -238,7 +237,7 @@ fn from_file(key: &str, location: &Spanned<String>, contents: &Contents) -> Resu
 /// The top-level texts of a file: YAML by its ending, else JSON. What stands in it is not repeated in the error.
 fn contents_of(location: &Spanned<String>, sources: &SourceMap) -> Contents {
     let folder = Path::new(sources.name(location.span.file)).parent().unwrap_or(Path::new("."));
-    let path = folder.join(path_of(&location.value)?);
+    let path = folder.join(spec::path_of(&location.value)?);
     // A link may lead anywhere, but not to what the system makes up.
     let real = path.canonicalize().map_err(|error| error.to_string())?;
     if ["/dev", "/proc", "/sys"].iter().any(|folder| real.starts_with(folder)) {
@@ -286,17 +285,6 @@ fn json_texts(text: &str) -> Contents {
         (key, value)
     };
     Ok(members.into_iter().map(member).collect())
-}
-
-/// The path of a `file:` URI, relative where it starts with a dot: `file:///./name`, `file://./name`, `./name`.
-fn path_of(location: &str) -> Result<PathBuf, String> {
-    let scheme = location.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("file:"));
-    let Some(rest) = scheme.and_then(|_| location.get(5..)) else { return Ok(PathBuf::from(location)) };
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let rest = rest.strip_prefix("localhost/").map_or(rest, |_| rest.trim_start_matches("localhost"));
-    let rest = if rest.starts_with("/./") || rest.starts_with("/../") { rest.trim_start_matches('/') } else { rest };
-    let path = percent_decode_str(rest).decode_utf8().map_err(|_| "its name is not UTF-8".to_owned())?;
-    if path.is_empty() || path.contains('\0') { Err("it names no file".to_owned()) } else { Ok(PathBuf::from(&*path)) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! One call, from arguments to result: check, bind, send, judge the status, decode, mask, shape, check the shape.
+//! Reading a resource is one without the last check.
 
 mod answer;
+mod file;
+mod resource;
 mod steps;
 
 use std::time::Instant;
@@ -10,6 +13,7 @@ use http::Response;
 use serde_json::Value;
 
 use self::answer::{printable, refused, shorten};
+pub use self::resource::{Content, read};
 use crate::{
     backend::{Backends, Limits},
     catalog::{
@@ -84,25 +88,51 @@ pub async fn call(
     environment: Environment<'_>,
     context: &CallContext,
 ) -> Result<CallOutput, CallError> {
-    let arguments = Value::Object(arguments);
     let started = Instant::now();
-    let result = attempt(tool, &arguments, environment, context).await;
-    let operation = tool.plan.summary();
+    let result = attempt(tool, arguments, environment, context).await;
+    log(&tool.plan.summary(), started, &result);
+    result
+}
+
+fn log<T>(operation: &str, started: Instant, result: &Result<T, CallError>) {
     let elapsed_ms = started.elapsed().as_millis();
-    match &result {
+    match result {
         Ok(_) => tracing::debug!(operation, elapsed_ms, "the call succeeded"),
         Err(CallError::Internal(reason)) => tracing::error!(operation, reason, "a fault of our own"),
         Err(error) => tracing::debug!(operation, elapsed_ms, kind = error.kind(), "the call failed"),
     }
-    result
 }
 
 async fn attempt(
     tool: &CompiledTool,
-    arguments: &Value,
+    arguments: JsonObject,
     environment: Environment<'_>,
     context: &CallContext,
 ) -> Result<CallOutput, CallError> {
+    let answer = match answer_of(tool, &Value::Object(arguments), environment, context).await? {
+        Decoded::Json(answer) => answer,
+        Decoded::Binary { media_type, bytes } => {
+            let mut structured = JsonObject::new();
+            structured.insert("media_type".to_owned(), Value::from(media_type.as_str()));
+            structured.insert("size".to_owned(), Value::from(bytes.len()));
+            return Ok(CallOutput { structured, binary: Some(Binary { media_type, bytes }) });
+        }
+    };
+    let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
+    if let Some(problem) = tool.output.deviation(&structured) {
+        let answer = Value::Object(structured).to_string();
+        return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
+    }
+    Ok(CallOutput { structured, binary: None })
+}
+
+/// The answer, masked and in the tool's shape.
+async fn answer_of(
+    tool: &CompiledTool,
+    arguments: &Value,
+    environment: Environment<'_>,
+    context: &CallContext,
+) -> Result<Decoded, CallError> {
     tool.input.check(arguments)?;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
@@ -114,27 +144,12 @@ async fn attempt(
         Plan::Steps(steps) => Decoded::Json(run.steps(steps, arguments).await?),
         Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
     };
-    let answer = match answer {
-        Decoded::Json(answer) => answer,
-        Decoded::Binary { media_type, bytes } => {
-            let mut structured = JsonObject::new();
-            structured.insert("media_type".to_owned(), Value::from(media_type.as_str()));
-            structured.insert("size".to_owned(), Value::from(bytes.len()));
-            return Ok(CallOutput { structured, binary: Some(Binary { media_type, bytes }) });
-        }
-    };
     let shapes = &tool.shaping.shapes;
-    let answer = match answer {
-        Value::Null => Value::Null,
-        answer if shapes.is_empty() => answer,
-        answer => shape::apply(shapes, &answer).unwrap_or_default(),
-    };
-    let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
-    if let Some(problem) = tool.output.deviation(&structured) {
-        let answer = Value::Object(structured).to_string();
-        return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
-    }
-    Ok(CallOutput { structured, binary: None })
+    Ok(match answer {
+        Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
+        Decoded::Json(answer) if !shapes.is_empty() => Decoded::Json(shape::apply(shapes, &answer).unwrap_or_default()),
+        answer => answer,
+    })
 }
 
 /// One call under way.
@@ -183,7 +198,7 @@ impl Run<'_> {
         if !status.is_success() {
             return Err(refused(&response, &mask, self.environment.clock));
         }
-        let mut answer = read(&response, operation, &mask)?;
+        let mut answer = decoded(&response, operation, &mask)?;
         if let Decoded::Json(answer) = &mut answer {
             mask.value(answer);
         }
@@ -203,7 +218,7 @@ impl Run<'_> {
     }
 }
 
-fn read(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
+fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     match decode::decode(&operation.format, kind, response.body()) {
         Ok(Decoded::Binary { media_type, bytes }) => {

@@ -26,7 +26,7 @@ pub(super) struct Collected {
 
 impl Collected {
     pub(super) fn into_catalog(self) -> Catalog {
-        Catalog { tools: self.tools, aliases: self.aliases }
+        Catalog { tools: self.tools, aliases: self.aliases, ..Catalog::default() }
     }
 
     /// Adds a tool: merged with one that does the same, told apart from one that does something else.
@@ -81,7 +81,7 @@ impl Collected {
 
 /// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
 /// parameters each of them offers, and what its texts say, makes no other operation of it.
-fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
+pub(super) fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
     // Who may use one may not be let in to the other, and what is made of an answer is a part of what a tool does.
     if one.gate != other.gate || one.shaping != other.shaping {
         return false;

@@ -14,13 +14,16 @@ use super::{
     collected::Collected,
     fill::Fill,
     flow::WrittenSteps,
+    folder::Reach,
     gate::{gate_of, gate_of_rest},
     hints::{self, Hints},
     input::Argument,
     join::{Joined, Joiner, Wanted},
     names,
     plan::{Plan, Shaping},
+    prompt,
     resolve::Names,
+    resource,
     wiring::{Arguments, parameters},
 };
 use crate::{
@@ -54,7 +57,8 @@ pub struct Parts<'a> {
     pub sources: &'a mut SourceMap,
 }
 
-/// Compiles all tools of a workspace. A tool with an error is left out; what else was found is in the diagnostics.
+/// Compiles all tools, resources and prompts of a workspace. One with an error is left out; what else was found is in the
+/// diagnostics.
 pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
     let mut compiler = Compiler {
@@ -68,8 +72,15 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
         called: BTreeSet::new(),
     };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
+    let withheld = resource::withheld(workspace, compiler.sources);
+    let reach = Reach { named: &workspace.folders, withheld: &withheld };
+    let (mut resources, mut prompts) = (Vec::new(), Vec::new());
     for (index, document) in workspace.documents.iter().enumerate() {
-        compiled.push(compiler.document(index, document));
+        let Offers { tools, resources: more_resources, prompts: more_prompts } =
+            compiler.document(index, document, reach);
+        compiled.push(tools);
+        resources.extend(more_resources);
+        prompts.extend(more_prompts);
     }
     // Only once all tools are known: an imported operation may be another document's.
     for (index, document) in workspace.documents.iter().enumerate() {
@@ -85,7 +96,17 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     for (tool, name) in compiled.into_iter().flatten() {
         collected.add(tool, &name, &mut compiler.problems);
     }
-    (collected.into_catalog(), compiler.problems)
+    let mut catalog = collected.into_catalog();
+    catalog.resources = resource::collect(resources, &mut compiler.problems);
+    catalog.prompts = prompt::collect(prompts, &mut compiler.problems);
+    (catalog, compiler.problems)
+}
+
+/// What one document offers.
+struct Offers {
+    tools: Vec<(CompiledTool, Spanned<String>)>,
+    resources: Vec<(resource::CompiledResource, Spanned<String>)>,
+    prompts: Vec<prompt::Lowered>,
 }
 
 /// What compiling works with. Operations are lowered in `wiring.rs`, flows in `flow.rs`, answers in `shaping.rs`.
@@ -95,7 +116,7 @@ pub(super) struct Compiler<'a> {
     services: &'a Services,
     pub(super) variables: &'a Variables,
     joiner: &'a mut Joiner,
-    sources: &'a mut SourceMap,
+    pub(super) sources: &'a mut SourceMap,
     pub(super) problems: Vec<Diagnostic>,
     /// Where the operations stand that some tool calls.
     called: BTreeSet<(FileId, usize)>,
@@ -119,13 +140,41 @@ pub(super) struct Scene<'a> {
     /// Namespaces whose import failed.
     missing: &'a [Spanned<String>],
     /// The gate before the server whose tools are compiled.
-    gate: Option<GateId>,
+    pub(super) gate: Option<GateId>,
+    used_as: Use,
     /// How often each operation was called so far, for operations that share a name.
     calls: BTreeMap<String, usize>,
 }
 
+/// What an action is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A tool, whose arguments a model gives.
+    Tool,
+    /// A resource, whose arguments are in its URI: there are no others.
+    Resource,
+}
+
+impl Use {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Resource => "resource",
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// The same for another use. Which operations were called how often does not go with it.
+    pub(super) fn for_use(&self, used_as: Use) -> Scene<'_> {
+        let Self { index, consumes, left_out, aggregates, missing, gate, used_as: _, calls: _ } = self;
+        let (consumes, calls) = (consumes.clone(), BTreeMap::new());
+        Scene { index: *index, consumes, left_out, aggregates, missing, gate: *gate, used_as, calls }
+    }
+}
+
 impl Compiler<'_> {
-    fn document(&mut self, index: usize, document: &Document) -> Vec<(CompiledTool, Spanned<String>)> {
+    fn document(&mut self, index: usize, document: &Document, reach: Reach<'_>) -> Offers {
         let Document {
             file: _,
             version: _,
@@ -140,15 +189,18 @@ impl Compiler<'_> {
         } = document;
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
-        let mut scene = Scene { index, consumes, left_out, aggregates, missing, gate: None, calls: BTreeMap::new() };
-        let mut tools = Vec::new();
+        let (gate, used_as, calls) = (None, Use::Tool, BTreeMap::new());
+        let mut scene = Scene { index, consumes, left_out, aggregates, missing, gate, used_as, calls };
+        let (mut tools, mut resources, mut prompts) = (Vec::new(), Vec::new(), Vec::new());
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
             for tool in &server.tools {
                 tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
+            resources.extend(self.resources(server, &scene, reach));
+            prompts.extend(self.prompts(server, scene.gate, reach));
         }
-        tools
+        Offers { tools, resources, prompts }
     }
 
     /// Tools for the operations of a document that no tool calls: a spec is for its operations. Not for one whose tool was
@@ -187,7 +239,7 @@ impl Compiler<'_> {
                 let Some(compiled) = self.operation(target, names, &mut arguments) else { continue };
                 let hints = hints(self);
                 let plan = Plan::Call(Box::new(compiled));
-                let described = self.description(&tool, Some(target), None);
+                let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
                 let draft = Draft { tool: &tool, arguments, plan, hints, description: described, gate };
                 if let Some(compiled) = shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
@@ -286,8 +338,10 @@ impl Compiler<'_> {
         *count += 1;
         let Some(found) = nth else {
             if let Some(left_out) = consumed.left_out.iter().find(|left_out| left_out.value == operation) {
-                let message =
-                    format!("the operation `{operation}` was left out for an error of its own, so this tool is");
+                let message = format!(
+                    "the operation `{operation}` was left out for an error of its own, so this {} is",
+                    scene.used_as.noun()
+                );
                 let problem = Diagnostic::error(Code::UnknownOperation, *span, message);
                 self.problems.push(problem.with_secondary(left_out.span, "the operation"));
                 return None;
@@ -302,7 +356,8 @@ impl Compiler<'_> {
         Some(Target { index: scene.index, consumes: consumed, operation: found })
     }
 
-    fn flow<'a>(&mut self, scene: &Scene<'a>, reference: &Spanned<String>) -> Option<(&'a str, &'a Flow)> {
+    /// The flow that a `ref` names, and the namespaces by which it refers to its own arguments.
+    fn flow<'a>(&mut self, scene: &Scene<'a>, reference: &Spanned<String>) -> Option<([Option<&'a str>; 2], &'a Flow)> {
         let Spanned { value, span } = reference;
         let split = value.rsplit_once('.');
         let aggregate = split.and_then(|(namespace, _)| {
@@ -328,17 +383,23 @@ impl Compiler<'_> {
         let Some(flow) = aggregate.flows.iter().find(|flow| flow.name.value == name) else {
             let known = aggregate.flows.iter().map(|flow| flow.name.value.as_str());
             let message = if aggregate.left_out.iter().any(|left_out| left_out == name) {
-                format!("the flow `{name}` was left out for an error of its own, so this tool is")
+                format!("the flow `{name}` was left out for an error of its own, so this {} is", scene.used_as.noun())
             } else {
                 format!("unknown flow `{name}`; `{}` has {}", aggregate.namespace.value, list(known.clone()))
             };
             self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(name, known));
             return None;
         };
-        Some((&aggregate.namespace.value, flow))
+        let namespaces = [Some(aggregate.namespace.value.as_str()), aggregate.imported_as.as_deref()];
+        Some((namespaces, flow))
     }
 
-    fn tool<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
+    pub(super) fn tool<'a>(
+        &mut self,
+        tool: &'a Tool,
+        server: &'a McpServer,
+        scene: &mut Scene<'a>,
+    ) -> Option<CompiledTool> {
         let before = self.problems.len();
         let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
         let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
@@ -350,14 +411,14 @@ impl Compiler<'_> {
         let mut done: &Action = action;
         let mut from_flow: Option<&Flow> = None;
         if let Mode::Ref(reference) = &action.mode {
-            let (namespace, flow) = self.flow(scene, reference)?;
+            let (namespaces, flow) = self.flow(scene, reference)?;
             hints::from_semantics(&mut stated, flow.safe.as_ref(), flow.idempotent.as_ref());
             // What the tool feeds, the flow knows by the names of its own parameters.
-            for (parameter, node) in &action.with {
-                let fill = names.node(node, &|names, text| names.value(text));
-                names.inputs.insert(names::argument(&parameter.value), fill);
-            }
-            names.namespaces.push(namespace);
+            let fed = action.with.iter().map(|(parameter, node)| {
+                (names::argument(&parameter.value), names.node(node, &|names, text| names.value(text)))
+            });
+            names.inputs = fed.collect();
+            names.namespaces.extend(namespaces.into_iter().flatten());
             if inputs.is_empty() {
                 inputs = flow.input_parameters.as_slice();
             }
@@ -367,8 +428,13 @@ impl Compiler<'_> {
             done = &flow.action;
             from_flow = Some(flow);
         }
-        let fed: BTreeSet<String> = names.inputs.keys().cloned().collect();
-        let mut arguments = self.declared(inputs, &names)?;
+        // What a tool declares itself it offers, though it may feed a parameter of the flow that has the same name.
+        let own = !input_parameters.is_empty();
+        let asked: BTreeSet<&str> = names.inputs.values().flat_map(Fill::arguments).collect();
+        let is_fed = |name: &&String| !own && !asked.contains(name.as_str());
+        let fed: BTreeSet<String> = names.inputs.keys().filter(is_fed).cloned().collect();
+        let mut arguments = self.declared(inputs, &fed)?;
+        arguments.declared |= scene.used_as == Use::Resource;
         let mut target = None;
         let (plan, hints) = match &done.mode {
             Mode::Call(call) => {
@@ -396,23 +462,24 @@ impl Compiler<'_> {
             self.check_fed(&action.with, flow, target);
         }
         self.check_unused(inputs, &fed, &plan);
-        let description = self.description(tool, target, from_flow);
+        let description = self.description(tool, target, from_flow, scene.used_as);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
-            Plan::Steps(_) | Plan::Mock(_) => self.composed(outputs)?,
+            Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
+            Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
     }
 
     /// The arguments that a tool declares itself.
-    fn declared(&mut self, parameters: &[InputParameter], names: &Names<'_>) -> Option<Arguments> {
+    fn declared(&mut self, parameters: &[InputParameter], fed: &BTreeSet<String>) -> Option<Arguments> {
         let place = parameters.first().map(|first| first.name.span);
         let mut arguments = Arguments { declared: !parameters.is_empty(), place, list: Vec::new() };
         for parameter in parameters {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.declared_schema(parameter)?;
             let name = names::argument(&parameter.name.value);
-            if names.inputs.contains_key(&name) {
+            if fed.contains(&name) {
                 continue; // fed by the tool, no model is to
             }
             if arguments.has(&name) {
@@ -491,7 +558,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn description(&mut self, tool: &Tool, target: Option<Target<'_>>, flow: Option<&Flow>) -> String {
+    fn description(&mut self, tool: &Tool, target: Option<Target<'_>>, flow: Option<&Flow>, used_as: Use) -> String {
         let joined = target.and_then(|target| self.join(target));
         let texts = [
             tool.description.as_ref().map(|text| text.value.as_str()),
@@ -503,7 +570,8 @@ impl Compiler<'_> {
         if let Some(text) = texts.into_iter().flatten().map(str::trim).find(|text| !text.is_empty()) {
             return text.to_owned();
         }
-        let message = format!("tool `{}` has no description; a model cannot tell what it is for", tool.name.value);
+        let (what, name) = (used_as.noun(), &tool.name.value);
+        let message = format!("{what} `{name}` has no description; a model cannot tell what it is for");
         self.problems.push(Diagnostic::warning(Code::MissingDescription, tool.name.span, message));
         match target {
             Some(target) => format!("{} {}", target.operation.method.value, target.operation.path.value),

@@ -78,7 +78,8 @@ impl Compiler<'_> {
                 Some((Some(target), Step::Call(Box::new(operation))))
             }
             StepKind::Lookup { index, matched, value, outputs } => {
-                let known = names.steps.iter().any(|step| index.value.split(['.', '[']).next() == Some(step));
+                let written = index.value.trim_start_matches("$.");
+                let known = names.steps.iter().any(|step| written.split(['.', '[']).next() == Some(step));
                 if !known {
                     let message = format!(
                         "`index` must name an earlier step, found `{}`; there are {}",
@@ -89,7 +90,7 @@ impl Compiler<'_> {
                     self.problems.push(problem.with_nearest(&index.value, names.steps.iter().copied()));
                     return None;
                 }
-                let index = self.path(&format!("$.{}", index.value), index)?;
+                let index = self.path(&format!("$.{written}"), index)?;
                 let matched = self.path(&format!("$.{}", matched.value.trim_start_matches("$.")), matched)?;
                 let value = self.answer_or_text(value, names, arguments)?;
                 let outputs =

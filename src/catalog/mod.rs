@@ -1,4 +1,5 @@
-//! The catalog: every tool, compiled, immutable, ready to be listed and called. Data and look-up, no input or output.
+//! The catalog: every tool, resource and prompt, compiled, immutable, ready to be listed and used. Data and look-up, no
+//! input or output.
 //!
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
@@ -9,6 +10,7 @@ pub mod compile;
 mod explain;
 pub mod fill;
 mod flow;
+pub mod folder;
 pub mod gate;
 pub mod hints;
 pub mod input;
@@ -18,35 +20,43 @@ pub mod names;
 pub mod output;
 pub mod path;
 pub mod plan;
+pub mod prompt;
 pub mod request;
 mod resolve;
+pub mod resource;
 mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
 mod typing;
+pub mod uri;
 mod wiring;
 
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use self::plan::{Plan, Shaping};
 pub use self::{
-    compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, request::RequestTemplate,
-    service::Service,
+    compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, prompt::CompiledPrompt,
+    request::RequestTemplate, resource::CompiledResource, service::Service,
+};
+use self::{
+    plan::{Plan, Shaping},
+    resource::Resources,
 };
 use crate::access::GateId;
 
 /// A JSON object whose members keep their order.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 
-/// All tools, in the order of the specs.
+/// All tools, resources and prompts, in the order of the specs.
 #[derive(Debug, Default)]
 pub struct Catalog {
     tools: IndexMap<String, CompiledTool>,
     /// Names of specs that cannot be offered → the names that are.
     aliases: BTreeMap<String, String>,
+    resources: Resources,
+    prompts: IndexMap<String, CompiledPrompt>,
 }
 
 /// A tool as resolved from a spec.
@@ -100,8 +110,29 @@ impl Catalog {
         self.tools.len()
     }
 
-    /// Whether there is no tool.
+    /// The resources.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The prompt of this name.
+    pub fn prompt(&self, name: &str) -> Option<&CompiledPrompt> {
+        self.prompts.get(name)
+    }
+
+    /// All prompts, in the order of the specs.
+    pub fn prompts(&self) -> impl ExactSizeIterator<Item = &CompiledPrompt> {
+        self.prompts.values()
+    }
+
+    /// The gate before each tool, resource and prompt; none where it has none.
+    pub fn gates(&self) -> impl Iterator<Item = Option<GateId>> {
+        let resources = self.resources.iter().map(|resource| resource.gate);
+        self.tools().map(|tool| tool.gate).chain(resources).chain(self.prompts().map(|prompt| prompt.gate))
+    }
+
+    /// Whether there is nothing at all to offer.
     pub fn is_empty(&self) -> bool {
-        self.tools.is_empty()
+        self.tools.is_empty() && self.resources.is_empty() && self.prompts.is_empty()
     }
 }

@@ -115,6 +115,9 @@ impl<'a> Names<'a> {
         }
         let value: Value = serde_json::from_str(&marked)
             .map_err(|error| format!("line {}, column {}", error.line(), error.column()))?;
+        if marks_a_name(&value) {
+            return Err("a placeholder in place of a member's name".to_owned());
+        }
         Ok(self.unmark(value, &names))
     }
 
@@ -187,12 +190,20 @@ impl<'a> Names<'a> {
         let mut others = self.clone();
         others.parameters.retain(|other| other.name.value != *name);
         match (&parameter.value, parameter.place()) {
+            (Some(value), _) if self.names_variable(&value.value) => {
+                Fill::Variable(self.variables.find_anywhere(self.document, &value.value))
+            }
             (Some(value), _) => others.text(&value.value),
             (None, Some(crate::spec::Location::Environment)) => {
                 Fill::Variable(self.variables.find_anywhere(self.document, name))
             }
             (None, _) => self.argument(name),
         }
+    }
+
+    /// Whether a text is the name of a variable that the spec binds: its braces were forgotten.
+    pub(super) fn names_variable(&self, text: &str) -> bool {
+        self.variables.names(self.document).any(|name| name == text)
     }
 
     /// The argument, variable or answer that a whole text refers to.
@@ -230,6 +241,15 @@ impl<'a> Names<'a> {
 
 /// Stands around marks in JSON texts; a character that no text has (Unicode, noncharacters).
 const MARK: char = '\u{fdd0}';
+
+/// Whether a mark stands in the name of a member.
+fn marks_a_name(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(marks_a_name),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains(MARK) || marks_a_name(value)),
+        _ => false,
+    }
+}
 
 fn literal(fill: &Fill) -> Option<Value> {
     match fill {

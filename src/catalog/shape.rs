@@ -22,6 +22,9 @@ pub struct Shape {
     pub constant: Option<Value>,
     /// The members of an object; an object without any is handed on unchanged.
     pub properties: IndexMap<String, Shape>,
+    /// Whether the values are in their places already, as those of steps and fixed ones are: members without a mapping
+    /// are then looked for in what stands at the object's own place.
+    pub in_place: bool,
     /// What an array holds; anything without it.
     pub items: Option<Box<Shape>>,
     /// The most characters of a text; the rest is cut off.
@@ -120,7 +123,7 @@ impl Place<'_> {
             return Some(finish(shape, constant.clone()));
         }
         if shape.kind == Kind::Object && !shape.properties.is_empty() {
-            return object(shape, self.root).map(Value::Object);
+            return self.object(shape).map(Value::Object);
         }
         let value = match (&shape.mapping, self.name) {
             (Some(mapping), _) => mapping.select(self.root)?,
@@ -128,6 +131,26 @@ impl Place<'_> {
             (None, None) => self.root.clone(),
         };
         if shape.kind == Kind::Array { self.array(shape, value) } else { Some(finish(shape, value)) }
+    }
+
+    /// The members that an answer has of an object; `None` where it has none of them.
+    ///
+    /// Properties map from the same root as the object itself. Where that gives nothing, they map from what the object's
+    /// own `mapping` gives, as such a mapping has no other meaning.
+    fn object(self, shape: &Shape) -> Option<Map<String, Value>> {
+        let own = match (&shape.mapping, self.name) {
+            (Some(mapping), _) if !mapping.is_root() => mapping.select(self.root),
+            (None, Some(name)) if shape.in_place => self.root.get(name).cloned(),
+            (_, None) if shape.in_place => Some(self.root.clone()),
+            _ => None,
+        };
+        let members = shape.properties.iter().filter_map(|(name, property)| {
+            let at = |root| Place { root, name: Some(name), takes_single: true }.value_of(property);
+            let from_root = if shape.in_place && property.mapping.is_none() { None } else { at(self.root) };
+            Some((name.clone(), from_root.or_else(|| at(own.as_ref()?))?))
+        });
+        let members = members.collect::<Map<_, _>>();
+        (!members.is_empty()).then_some(members)
     }
 
     fn array(self, shape: &Shape, value: Value) -> Option<Value> {
@@ -146,20 +169,6 @@ impl Place<'_> {
         });
         Some(Value::Array(items.collect()))
     }
-}
-
-/// The members that an answer has of an object; `None` where it has none of them.
-///
-/// Properties map from the same root as the object itself. Where that gives nothing, they map from what the object's own
-/// `mapping` gives, as such a mapping has no other meaning.
-fn object(shape: &Shape, root: &Value) -> Option<Map<String, Value>> {
-    let own = shape.mapping.as_ref().filter(|mapping| !mapping.is_root()).and_then(|mapping| mapping.select(root));
-    let members = shape.properties.iter().filter_map(|(name, property)| {
-        let at = |root| Place { root, name: Some(name), takes_single: true }.value_of(property);
-        Some((name.clone(), at(root).or_else(|| at(own.as_ref()?))?))
-    });
-    let members = members.collect::<Map<_, _>>();
-    (!members.is_empty()).then_some(members)
 }
 
 fn is_mapped_object(shape: &Shape) -> bool {

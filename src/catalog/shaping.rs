@@ -56,28 +56,34 @@ impl Compiler<'_> {
         Some((Shaping::default(), output.unwrap_or_else(OutputSchema::any)))
     }
 
-    /// What steps or fixed values give back: an object of the named outputs, each of its declared type.
-    pub(super) fn composed(&mut self, outputs: &[OutputParameter]) -> Option<(Shaping, OutputSchema)> {
+    /// What steps or fixed values give back: an object of the named outputs, each of its declared type, and of what is
+    /// mapped besides.
+    pub(super) fn composed(
+        &mut self,
+        outputs: &[OutputParameter],
+        mappings: &[(Vec<String>, Fill)],
+    ) -> Option<(Shaping, OutputSchema)> {
         let named = outputs.iter().all(|output| output.name.is_some());
         if outputs.is_empty() {
             return Some((Shaping::default(), OutputSchema::any()));
         }
         if !named {
-            let mut shapes = self.shapes(outputs);
+            let mut shapes: Vec<Shape> = self.shapes(outputs).into_iter().map(in_place).collect();
             let schema = shape::schema(&shapes);
             let output = OutputSchema::new(schema, &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
-            // The values are there already: a shape without a path takes them in its type.
+            // Fixed values are there already: a shape without a path takes them in its type.
             if outputs.iter().any(|output| output.value.is_some()) {
-                shapes = shapes.into_iter().map(|shape| Shape { mapping: None, ..without_constants(shape) }).collect();
+                shapes.iter_mut().for_each(|shape| shape.mapping = None);
             }
             return Some((Shaping { shapes }, output));
         }
         let mut properties = IndexMap::new();
         for output in outputs {
             let Some(name) = &output.name else { continue };
-            properties.insert(name.value.clone(), without_constants(self.shape(output)));
+            properties.insert(name.value.clone(), in_place(self.shape(output)));
         }
-        let shapes = vec![Shape { kind: Kind::Object, properties, ..Shape::default() }];
+        mappings.iter().for_each(|(target, _)| admit(&mut properties, target));
+        let shapes = vec![Shape { kind: Kind::Object, properties, in_place: true, ..Shape::default() }];
         let output =
             OutputSchema::new(shape::schema(&shapes), &mut self.checker).unwrap_or_else(|_| OutputSchema::any());
         Some((Shaping { shapes }, output))
@@ -131,6 +137,7 @@ impl Compiler<'_> {
             mapping: path,
             constant: value.as_ref().map(|value| constant(value, parsed)),
             properties: named,
+            in_place: false,
             items: items.as_ref().map(|items| Box::new(self.shape(items))),
             max_length: *max_length,
             description: description.as_ref().map(|text| text.value.trim().to_owned()),
@@ -155,14 +162,27 @@ impl Compiler<'_> {
     }
 }
 
-/// A shape of values that are there already, fixed ones among them.
-fn without_constants(shape: Shape) -> Shape {
-    let properties = shape.properties.into_iter().map(|(name, shape)| (name, without_constants(shape)));
+/// A shape of values that are in their places already, fixed ones among them.
+fn in_place(shape: Shape) -> Shape {
+    let properties = shape.properties.into_iter().map(|(name, shape)| (name, in_place(shape)));
     Shape {
         constant: None,
         properties: properties.collect(),
-        items: shape.items.map(|items| Box::new(without_constants(*items))),
+        in_place: true,
+        items: shape.items.map(|items| Box::new(in_place(*items))),
         ..shape
+    }
+}
+
+/// Adds a member of members that is mapped, where no output declares it.
+fn admit(properties: &mut IndexMap<String, Shape>, target: &[String]) {
+    let Some((first, rest)) = target.split_first() else { return };
+    match properties.get_mut(first) {
+        None => {
+            properties.insert(first.clone(), Shape { in_place: true, ..Shape::default() });
+        }
+        Some(declared) if !declared.properties.is_empty() => admit(&mut declared.properties, rest),
+        Some(_) => {}
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
 //! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
 
@@ -124,6 +126,8 @@ impl Compiler<'_> {
         let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
         known.extend(&placeholders);
         let in_texts = texts_of(target.operation).chain(text.map(str::to_owned)).collect::<Vec<_>>().join(" ");
+        // Kept apart until all are read: each speaks of the arguments, none of what another one feeds.
+        let mut fed = BTreeMap::new();
         for (parameter, node) in with {
             let name = parameter.value.as_str();
             if name == GENERATOR_ARTEFACT && !known.contains(&name) {
@@ -140,8 +144,9 @@ impl Compiler<'_> {
             if let Fill::Literal(Value::String(text)) = &fill {
                 self.check_literal(text, declared, node.span);
             }
-            names.with.insert(parameter.value.clone(), Spanned::new(fill, node.span));
+            fed.insert(parameter.value.clone(), Spanned::new(fill, node.span));
         }
+        names.with.extend(fed);
         // `mapping: $.path.id` of a tool's own parameter says the same from the other side.
         for parameter in declared {
             let Some(mapping) = &parameter.mapping else { continue };
@@ -384,6 +389,11 @@ impl Compiler<'_> {
             }
             return;
         };
+        if let Some(value) = parameter.value.as_ref().filter(|value| lowering.names.names_variable(&value.value)) {
+            let message = format!("`{}` is a variable of this spec, and is taken as one", value.value);
+            let problem = Diagnostic::warning(Code::SuspiciousLiteral, value.span, message);
+            self.problems.push(problem.with_help(format!("write `{{{{{}}}}}`", value.value)));
+        }
         match place {
             Location::Path | Location::Body | Location::Environment => {}
             Location::Query if self.is_credential(parameter, lowering.target) => {}

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{EXIT_DIAGNOSTICS, Usage, count, print};
+use super::{EXIT_DIAGNOSTICS, Usage, count, offers, print};
 use crate::{
     catalog::join::{JoinReport, Joiner},
     clock::Clock,
@@ -54,9 +54,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = options.or_environment()?.settings()?;
     let set_up = setup(&settings, Purpose::Inspect, Clock::System)?;
     let joins = joins.then(|| Joins::new(&settings));
-    let (diagnostics, sources) = (&set_up.diagnostics, &set_up.sources);
+    let (diagnostics, sources, catalog) = (&set_up.diagnostics, &set_up.sources, &set_up.gateway.catalog);
     if json {
-        let mut value = json!({ "tools": set_up.gateway.catalog.len(), "diagnostics": to_json(diagnostics, sources) });
+        let mut value = json!({
+            "tools": catalog.len(),
+            "resources": catalog.resources().len(),
+            "prompts": catalog.prompts().len(),
+            "diagnostics": to_json(diagnostics, sources),
+        });
         if let (Some(joins), Value::Object(members)) = (&joins, &mut value) {
             members.insert("joins".to_owned(), joins.report.to_json(&joins.sources));
             members.insert("joinDiagnostics".to_owned(), json!(to_json(&joins.diagnostics, &joins.sources)));
@@ -69,7 +74,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let of = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
         let summary = format!(
             "{}, {}, {}, {}\n",
-            count(set_up.gateway.catalog.len(), "tool"),
+            offers(catalog),
             count(of(Severity::Error), "error"),
             count(of(Severity::Warning), "warning"),
             count(of(Severity::Note), "note")

@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catalog::Catalog,
     config::ConfigError,
     diagnostic::{self, Diagnostic, Severity, SourceMap},
     setup::SetupError,
@@ -162,6 +163,13 @@ fn log_errors(diagnostics: &[Diagnostic], sources: &SourceMap) {
 /// A number of things: `1 tool`, `7 tools`.
 fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What a catalog offers, in numbers: tools always, resources and prompts where there are any.
+fn offers(catalog: &Catalog) -> String {
+    let others = [(catalog.resources().len(), "resource"), (catalog.prompts().len(), "prompt")];
+    let others = others.into_iter().filter(|(number, _)| *number > 0).map(|(number, thing)| count(number, thing));
+    std::iter::once(count(catalog.len(), "tool")).chain(others).collect::<Vec<_>>().join(", ")
 }
 
 /// A token that is cancelled by SIGINT or SIGTERM. A second signal ends the process at once.

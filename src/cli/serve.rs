@@ -87,7 +87,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), tools = set_up.gateway.catalog.len(), "keyglass");
+    let catalog = &set_up.gateway.catalog;
+    let (tools, resources, prompts) = (catalog.len(), catalog.resources().len(), catalog.prompts().len());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), tools, resources, prompts, "keyglass");
     for route in &set_up.routes {
         tracing::info!("{route}");
     }

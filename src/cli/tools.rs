@@ -1,13 +1,13 @@
-//! `keyglass tools`: what a client would see, as a table or as the JSON of `tools/list`.
+//! `keyglass tools`: what a client would see, as tables or as the JSON of `tools/list` and its neighbours.
 
 use std::{fmt::Write, process::ExitCode};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::{EXIT_DIAGNOSTICS, log_errors, print};
+use super::{EXIT_DIAGNOSTICS, count, log_errors, print};
 use crate::{
-    catalog::{CompiledTool, Hints},
+    catalog::{Catalog, CompiledTool, Hints, resource::ResourceSource},
     clock::Clock,
     config::Options,
     diagnostic::has_errors,
@@ -20,7 +20,8 @@ const MAX_COLUMN: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Print what `tools/list` answers, all pages in one
+    /// Print what `tools/list` answers, all pages in one, and the lists of
+    /// resources, their templates and prompts where there are any
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
     /// Print the table of the README
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     } else if arguments.markdown {
         markdown(gateway.tools())
     } else {
-        table(gateway.tools())
+        tables(&gateway.catalog)
     };
     print(&text)?;
     // As `serve` does: a spec that gives no tool at all is a failure.
@@ -47,15 +48,49 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(if nothing { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
 }
 
-fn table<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
-    let mut rows = vec![["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"].map(str::to_owned)];
-    for tool in tools {
-        let arguments =
-            arguments_of(tool).into_iter().map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
-        let arguments: Vec<String> = arguments.collect();
-        rows.push([tool.name.clone(), arguments.join(" "), effect(tool.hints).to_owned(), tool.plan.summary()]);
+/// The tools, and below them the resources and the prompts where there are any.
+fn tables(catalog: &Catalog) -> String {
+    let mut tables = Vec::new();
+    if catalog.tools().next().is_some() || catalog.is_empty() {
+        let tools = catalog.tools().map(|tool| {
+            [
+                tool.name.clone(),
+                shown(arguments_of(tool).into_iter()),
+                effect(tool.hints).to_owned(),
+                tool.plan.summary(),
+            ]
+        });
+        tables.push(table(["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"], tools));
     }
-    let widths = rows.iter().fold([0; 4], |mut widths, row| {
+    if !catalog.resources().is_empty() {
+        let resources = catalog.resources().iter().map(|resource| {
+            let (uri, source) = match &resource.source {
+                ResourceSource::Answer(tool) => (resource.uri.to_string(), tool.plan.summary()),
+                ResourceSource::Folder(folder) => (resource.uri_of("…"), count(folder.files.len(), "file")),
+            };
+            [uri, resource.name.clone(), resource.media_type.clone().unwrap_or_default(), source]
+        });
+        tables.push(table(["RESOURCE", "NAME", "MEDIA TYPE", "READ FROM"], resources));
+    }
+    if catalog.prompts().len() > 0 {
+        let prompts = catalog.prompts().map(|prompt| {
+            let arguments = prompt.arguments.iter().map(|argument| (argument.name.clone(), argument.required));
+            let description = prompt.description.lines().next().unwrap_or_default();
+            [prompt.name.clone(), shown(arguments), description.to_owned()]
+        });
+        tables.push(table(["PROMPT", "ARGUMENTS (* REQUIRED)", "WHAT IT IS FOR"], prompts));
+    }
+    tables.join("\n")
+}
+
+fn shown(arguments: impl Iterator<Item = (String, bool)>) -> String {
+    let arguments = arguments.map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
+    arguments.collect::<Vec<_>>().join(" ")
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let widths = rows.iter().fold([0; N], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {
             // One tool with many arguments must not push the others' columns off the screen.
             *width = (*width).max(cell.chars().count().min(MAX_COLUMN));

@@ -503,6 +503,157 @@ codes! {
     ///   - { name: pets_list, description: List pets., call: pets.listPets }
     /// ```
     RenamedTool = "renamed-tool",
+    /// The URI of a resource is not one, or not a template that can be matched.
+    ///
+    /// It needs a scheme, as in `docs://pets/list`. A placeholder is `{name}`, stands for one segment of the path or a part
+    /// of one, and has text between it and the next; the other forms of URI templates are not run. The URI of a folder
+    /// has none: its files have URIs of their own below it. The resource is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pet, uri: 'data://pets/{+id}', description: A pet., call: pets.getPet }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.getPet }
+    /// ```
+    InvalidUri = "invalid-uri",
+    /// Two resources have the same URI.
+    ///
+    /// Where both are read from the same, they are one. Else the first one is read, and the other one is left out: a URI
+    /// leads to one place. The names of placeholders make no difference.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pets, uri: 'data://pets', description: All pets., call: pets.listPets }
+    ///       - { name: first, uri: 'data://pets', description: The first., call: pets.getPet, with: { id: '1' } }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pets, uri: 'data://pets', description: All pets., call: pets.listPets }
+    ///       - { name: first, uri: 'data://pets/first', description: The first., call: pets.getPet, with: { id: '1' } }
+    /// ```
+    DuplicateResource = "duplicate-resource",
+    /// Reading a resource would take something away.
+    ///
+    /// Clients read resources unasked, for their context or to show them. What deletes or cancels something is left out;
+    /// offered as a tool it is called on purpose.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.deletePet }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.getPet }
+    /// ```
+    UnsafeResource = "unsafe-resource",
+    /// A `location` names a folder or a file that is not there, is out of reach or holds what cannot be offered.
+    ///
+    /// A relative one (`file:///./docs`) starts at the spec's file. Specs come from others, so a folder of resources or
+    /// the file of a prompt must lie in the spec's own folder or deeper, in a folder beside that, or in one given by
+    /// `--capabilities`. Files and folders whose names start with a dot are passed over, as are links that lead out of
+    /// the folder and files that variables are read from; names with other characters than letters, digits, `.`, `_`
+    /// and `-` are reported and left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: docs, uri: 'docs://pets', description: The manual., location: 'file:///etc' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     resources:
+    ///       - { name: docs, uri: 'docs://pets', description: The manual., location: 'file:///./schemas' }
+    /// ```
+    UnusableLocation = "unusable-location",
+    /// Two prompts have the same name.
+    ///
+    /// Where both say the same they are one. Else the second one is offered with the namespace of its server before its
+    /// name, and left out where that name is taken too.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - { name: care, description: Care., template: [{ role: user, content: How are pets fed? }] }
+    ///       - { name: care, description: Care., template: [{ role: user, content: How are pets washed? }] }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - { name: feed, description: Care., template: [{ role: user, content: How are pets fed? }] }
+    ///       - { name: wash, description: Care., template: [{ role: user, content: How are pets washed? }] }
+    /// ```
+    DuplicatePrompt = "duplicate-prompt",
+    /// A placeholder in a message of a prompt names none of its arguments.
+    ///
+    /// It stays in the text as it stands, braces and all, and the model reads it so.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - name: care
+    ///         description: How to care for a pet.
+    ///         arguments: [{ name: kind, description: 'The kind, such as cat.' }]
+    ///         template: [{ role: user, content: 'How do I feed a {{knid}}, or any {{kind}}?' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - name: care
+    ///         description: How to care for a pet.
+    ///         arguments: [{ name: kind, description: 'The kind, such as cat.' }]
+    ///         template: [{ role: user, content: 'How do I feed a {{kind}}?' }]
+    /// ```
+    UnknownPlaceholder = "unknown-placeholder",
     /// A tool has no description; one is made from method and path.
     ///
     /// The description is all that a model knows when it chooses a tool. That of the operation serves where the tool

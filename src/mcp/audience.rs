@@ -1,4 +1,4 @@
-//! Who is told that the list of tools changed: sessions of the older era after their handshake, and clients of the newer
+//! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and clients of the newer
 //! one for as long as their `subscriptions/listen` runs.
 
 use std::sync::{
@@ -8,41 +8,69 @@ use std::sync::{
 
 use rmcp::{
     ErrorData, RoleServer,
-    service::{Peer, SubscriptionContext},
+    service::{Peer, ServiceError, SubscriptionContext, SubscriptionSendError, SubscriptionSink},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::http::MAX_SESSIONS;
+use super::{http::MAX_SESSIONS, lists::Kinds};
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    tools: u64,
+    resources: u64,
+    prompts: u64,
+}
+
+impl Counts {
+    fn add(&mut self, kinds: Kinds) {
+        for (count, changed) in
+            [(&mut self.tools, kinds.tools), (&mut self.resources, kinds.resources), (&mut self.prompts, kinds.prompts)]
+        {
+            *count = count.wrapping_add(u64::from(changed));
+        }
+    }
+
+    fn since(self, before: Self) -> Kinds {
+        Kinds {
+            tools: self.tools != before.tools,
+            resources: self.resources != before.resources,
+            prompts: self.prompts != before.prompts,
+        }
+    }
+}
 
 /// The clients of one server, whatever their transport.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     /// Sessions; those that ended are forgotten when another one joins.
-    sessions: Mutex<Vec<Peer<RoleServer>>>,
-    /// How often the list changed.
-    changes: watch::Sender<u64>,
+    sessions: Mutex<Vec<(Peer<RoleServer>, Kinds)>>,
+    /// How often each list changed.
+    changes: watch::Sender<Counts>,
     listening: AtomicUsize,
 }
 
 impl Audience {
-    /// Takes a session in. To be called once a session.
-    pub(super) fn join(&self, peer: Peer<RoleServer>) {
+    /// Takes a session in, which was told that there are these. To be called once a session.
+    pub(super) fn join(&self, peer: Peer<RoleServer>, announced: Kinds) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|peer| !peer.is_transport_closed());
-        sessions.push(peer);
+        sessions.retain(|(peer, _)| !peer.is_transport_closed());
+        sessions.push((peer, announced));
     }
 
-    /// Tells everyone. Nobody waits for a client that is slow to read.
-    pub(super) fn tell(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    /// Tells everyone what changed. Nobody waits for a client that is slow to read.
+    pub(super) fn tell(&self, changed: Kinds) {
+        if !changed.any() {
+            return;
+        }
+        self.changes.send_modify(|counts| counts.add(changed));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|peer| !peer.is_transport_closed());
-        for peer in &*sessions {
-            let peer = peer.clone();
+        sessions.retain(|(peer, _)| !peer.is_transport_closed());
+        for (peer, announced) in &*sessions {
+            let (peer, changed) = (peer.clone(), changed.and(*announced));
             tokio::spawn(async move {
-                if let Err(error) = peer.notify_tool_list_changed().await {
-                    tracing::debug!(%error, "a session could not be told that the tools changed");
+                if let Err(error) = notify(&peer, changed).await {
+                    tracing::debug!(%error, "a session could not be told that a list changed");
                 }
             });
         }
@@ -59,6 +87,13 @@ impl Audience {
         if place.before >= MAX_SESSIONS {
             return Err(ErrorData::internal_error("too many subscriptions are open; close one, or retry later", None));
         }
+        let accepted = subscription.accepted();
+        let accepted = Kinds {
+            tools: accepted.tools_list_changed == Some(true),
+            resources: accepted.resources_list_changed == Some(true),
+            prompts: accepted.prompts_list_changed == Some(true),
+        };
+        let mut known = *changes.borrow_and_update();
         loop {
             tokio::select! {
                 () = subscription.cancelled() => return Ok(()),
@@ -66,14 +101,40 @@ impl Audience {
                 // The sender lives in `self`, so the wait cannot end for the want of one.
                 _ = changes.changed() => {}
             }
-            if subscription.accepted().tools_list_changed == Some(true)
-                && let Err(error) = subscription.sink().notify_tool_list_changed().await
-            {
-                tracing::debug!(%error, "a subscriber could not be told that the tools changed");
+            let now = *changes.borrow_and_update();
+            let changed = now.since(std::mem::replace(&mut known, now)).and(accepted);
+            if let Err(error) = notify_subscriber(subscription.sink(), changed).await {
+                tracing::debug!(%error, "a subscriber could not be told that a list changed");
                 return Ok(());
             }
         }
     }
+}
+
+async fn notify(peer: &Peer<RoleServer>, changed: Kinds) -> Result<(), ServiceError> {
+    if changed.tools {
+        peer.notify_tool_list_changed().await?;
+    }
+    if changed.resources {
+        peer.notify_resource_list_changed().await?;
+    }
+    if changed.prompts {
+        peer.notify_prompt_list_changed().await?;
+    }
+    Ok(())
+}
+
+async fn notify_subscriber(sink: &SubscriptionSink, changed: Kinds) -> Result<(), SubscriptionSendError> {
+    if changed.tools {
+        sink.notify_tool_list_changed().await?;
+    }
+    if changed.resources {
+        sink.notify_resource_list_changed().await?;
+    }
+    if changed.prompts {
+        sink.notify_prompt_list_changed().await?;
+    }
+    Ok(())
 }
 
 /// One subscription, until dropped.

@@ -1,16 +1,24 @@
-//! Between the catalog's types and MCP's: a compiled tool as a listing, the outcome of a call as a tool result.
+//! Between the catalog's types and MCP's: tools, resources and prompts as entries of a list, the outcome of a call as a
+//! tool result or as what a resource holds.
 //!
 //! Pure functions. Nothing here knows a transport or a session.
 
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, MetaObject, ResourceContents, Tool, ToolAnnotations};
+use rmcp::{
+    ErrorData,
+    model::{
+        CallToolResult, ContentBlock, GetPromptResult, JsonObject, MetaObject, Prompt, PromptArgument, PromptMessage,
+        Resource, ResourceContents, ResourceTemplate, Role, Tool, ToolAnnotations,
+    },
+};
 use serde_json::{Value, json};
 
+use super::lists::Entry;
 use crate::{
-    call::{Binary, CallOutput},
-    catalog::CompiledTool,
+    call::{Binary, CallOutput, Content},
+    catalog::{CompiledPrompt, CompiledResource, CompiledTool, prompt},
     error::{CallError, Repetition},
 };
 
@@ -32,6 +40,97 @@ pub(super) fn listing(tool: &CompiledTool) -> Tool {
         .with_title(&tool.title)
         .with_annotations(annotations)
         .with_raw_output_schema(Arc::new(tool.output.listed()))
+}
+
+/// A resource or a file of one as a client sees it in `resources/list`.
+pub(super) fn resource(entry: Entry<'_>) -> Resource {
+    let Entry { resource, file } = entry;
+    let (listed, media_type) = match file {
+        None => {
+            let listed = Resource::new(resource.uri.to_string(), &resource.name).with_title(&resource.title);
+            (listed, resource.media_type.as_deref())
+        }
+        // The name has to tell the files apart, for a person who looks at a list of them.
+        Some((path, media_type)) => {
+            let title = format!("{}: {path}", resource.title);
+            (Resource::new(resource.uri_of(path), path).with_title(title), media_type)
+        }
+    };
+    let listed = listed.with_description(&resource.description);
+    match media_type {
+        Some(media_type) => listed.with_mime_type(media_type),
+        None => listed,
+    }
+}
+
+/// A resource with placeholders in its URI as a client sees it in `resources/templates/list`.
+pub(super) fn template(resource: &CompiledResource) -> ResourceTemplate {
+    let listed = ResourceTemplate::new(resource.uri.to_string(), &resource.name)
+        .with_title(&resource.title)
+        .with_description(&resource.description);
+    match &resource.media_type {
+        Some(media_type) => listed.with_mime_type(media_type),
+        None => listed,
+    }
+}
+
+/// A prompt as a client sees it in `prompts/list`.
+pub(super) fn prompt(prompt: &CompiledPrompt) -> Prompt {
+    let argument = |argument: &prompt::PromptArgument| {
+        let listed = PromptArgument::new(&argument.name).with_required(argument.required);
+        match &argument.description {
+            Some(description) => listed.with_description(description),
+            None => listed,
+        }
+    };
+    let arguments: Vec<PromptArgument> = prompt.arguments.iter().map(argument).collect();
+    let arguments = (!arguments.is_empty()).then_some(arguments);
+    Prompt::new(&prompt.name, Some(&prompt.description), arguments).with_title(&prompt.title)
+}
+
+/// The messages of a prompt.
+pub(super) fn messages(messages: Vec<(prompt::Role, String)>) -> GetPromptResult {
+    let message = |(role, text): (prompt::Role, String)| {
+        let role = match role {
+            prompt::Role::User => Role::User,
+            prompt::Role::Assistant => Role::Assistant,
+        };
+        PromptMessage::new_text(role, text)
+    };
+    GetPromptResult::new(messages.into_iter().map(message).collect())
+}
+
+/// What a resource holds, under the URI it was asked for.
+pub(super) fn contents(content: Content, uri: String) -> ResourceContents {
+    match content {
+        Content::Text { media_type: None, text } => ResourceContents::text(text, uri),
+        Content::Text { media_type: Some(media_type), text } => {
+            ResourceContents::text(text, uri).with_mime_type(media_type)
+        }
+        Content::Binary(Binary { media_type, bytes }) => {
+            ResourceContents::blob(STANDARD.encode(bytes), uri).with_mime_type(media_type)
+        }
+    }
+}
+
+/// The error for a URI that leads nowhere, or nowhere for this caller. The library gives it the code of the era.
+pub(super) fn unknown_resource(uri: &str) -> ErrorData {
+    let message = "no resource has this URI; `resources/list` and `resources/templates/list` have all";
+    ErrorData::resource_not_found(message, Some(json!({ "uri": uri })))
+}
+
+/// Why a resource could not be read: the sentence that a failed call of a tool has, and its facts as data.
+pub(super) fn read_error(error: &CallError, repetition: Repetition, uri: &str, request_id: &str) -> ErrorData {
+    let mut data = facts(error, repetition, request_id);
+    data.insert("uri".to_owned(), json!(uri));
+    let mut message = error.to_string().replace(['\r', '\n'], " ");
+    shorten(&mut message, MAX_ERROR_BYTES);
+    let data = Some(Value::Object(data));
+    match (error, error.status().map(|status| status.as_u16())) {
+        (CallError::NoFile, _) | (_, Some(404 | 410)) => ErrorData::resource_not_found(message, data),
+        (CallError::Arguments(_), _) => ErrorData::invalid_params(message, data),
+        _ => ErrorData::internal_error(message, data),
+    }
 }
 
 /// The outcome of a call as a tool result. A failure is a tool error that the model can act on, never a protocol error
@@ -66,19 +165,21 @@ fn block(binary: &Binary, request_id: &str) -> ContentBlock {
 }
 
 fn failure(error: &CallError, repetition: Repetition, request_id: &str) -> CallToolResult {
-    let status = error.status().map(|status| status.as_u16());
     let mut meta = JsonObject::new();
-    meta.insert(
-        ERROR_META_KEY.to_owned(),
-        json!({
-            "kind": error.kind(),
-            "status": status,
-            "retryable": error.is_retryable(repetition),
-            "requestId": request_id,
-        }),
-    );
+    meta.insert(ERROR_META_KEY.to_owned(), Value::Object(facts(error, repetition, request_id)));
     let text = failure_text(error, repetition, request_id);
     CallToolResult::error(vec![ContentBlock::text(text)]).with_meta(Some(MetaObject(meta)))
+}
+
+/// What a failure is, for programs.
+fn facts(error: &CallError, repetition: Repetition, request_id: &str) -> JsonObject {
+    let members = [
+        ("kind", json!(error.kind())),
+        ("status", json!(error.status().map(|status| status.as_u16()))),
+        ("retryable", json!(error.is_retryable(repetition))),
+        ("requestId", json!(request_id)),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The error's sentence, shortened where needed, and a last line of facts.

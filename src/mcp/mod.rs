@@ -11,13 +11,15 @@ mod drain;
 pub mod guard;
 pub mod http;
 mod lines;
+mod lists;
+mod paging;
 mod sse;
 pub mod stdio;
 
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -27,27 +29,25 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        Implementation, InitializeRequestParams, InitializeResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+        ServerConfig, SubscriptionFilter, Tool,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use self::audience::Audience;
 pub use self::convert::ERROR_META_KEY;
+use self::{audience::Audience, lists::Kinds, paging::page};
 use crate::{
     access::{Access, Doors},
     call::{self, CallContext},
-    catalog::CompiledTool,
     error::CallError,
     gateway::Gateway,
     nearest::nearest,
 };
-
-/// How many tools one answer to `tools/list` holds.
-const PAGE: usize = 100;
 
 /// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds. Listings change only when the
 /// operator changes the specs.
@@ -66,6 +66,8 @@ pub struct McpServer {
     leaving: CancellationToken,
     /// Whether the session has joined the audience.
     joined: Arc<AtomicBool>,
+    /// What the session was told there is.
+    announced: Arc<OnceLock<Kinds>>,
     door: Door,
 }
 
@@ -101,12 +103,13 @@ impl McpServer {
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
+            announced: Arc::default(),
             door: Door::Own,
         }
     }
 
-    /// Serves another gateway from now on, to clients that are connected as well; they are told if their list of tools
-    /// changed. Calls in flight end with the gateway they began with. Needs a runtime.
+    /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
+    /// lists changed. Calls in flight end with the gateway they began with. Needs a runtime.
     pub fn replace(&self, gateway: Arc<Gateway>) {
         // First: a caller let in by the old gates finds no tool behind a new one.
         self.shared.doors.replace(gateway.gates.clone(), gateway.gated());
@@ -114,11 +117,7 @@ impl McpServer {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
         };
-        let same = old.catalog.len() == gateway.catalog.len()
-            && old.tools().zip(gateway.tools()).all(|(old, new)| old.is_listed_as(new));
-        if !same {
-            self.shared.audience.tell();
-        }
+        self.shared.audience.tell(lists::changes(&old.catalog, &gateway.catalog));
     }
 
     fn served(&self) -> Arc<Gateway> {
@@ -133,7 +132,7 @@ impl McpServer {
 
     /// The same server for one session.
     fn for_session(&self) -> Self {
-        Self { joined: Arc::default(), ..self.clone() }
+        Self { joined: Arc::default(), announced: Arc::default(), ..self.clone() }
     }
 
     /// What the caller of a request may use.
@@ -160,20 +159,79 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
-        let allowed = gateway.tools().filter(|tool| access.allows(tool.gate)).map(|tool| tool.name.as_str());
-        let message = match nearest(name, allowed) {
+        let message = match nearest(name, lists::tools(&gateway.catalog, access).map(|tool| tool.name.as_str())) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
         };
         ErrorData::invalid_params(message, None)
     }
+
+    fn unknown_prompt(&self, name: &str, access: &Access) -> ErrorData {
+        let gateway = self.served();
+        let message = match nearest(name, lists::prompts(&gateway.catalog, access).map(|prompt| prompt.name.as_str())) {
+            Some(near) => format!("unknown prompt; did you mean `{near}`? `prompts/list` has all names"),
+            None => "unknown prompt; `prompts/list` has all names".to_owned(),
+        };
+        ErrorData::invalid_params(message, None)
+    }
+
+    /// Waits for work that a client asked for, but no longer than the client and the server do. A panic's text goes to the
+    /// process's own hook; a client must not see it.
+    async fn awaited<T>(
+        &self,
+        work: impl Future<Output = Result<T, CallError>>,
+        what: &str,
+        request_id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Result<T, CallError>, ErrorData> {
+        // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
+        // leaves.
+        let outcome = tokio::select! {
+            outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
+            () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
+            () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
+        };
+        let Ok(outcome) = outcome else {
+            tracing::error!(request_id, what, "a call panicked");
+            return Err(ErrorData::internal_error(
+                format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
+                None,
+            ));
+        };
+        if matches!(outcome, Err(CallError::Cancelled)) {
+            tracing::debug!(request_id, what, "gave a call up");
+        }
+        Ok(outcome)
+    }
+}
+
+/// A name for a request of a client.
+fn request_id() -> Result<String, ErrorData> {
+    call::request_id().map_err(|error| {
+        tracing::error!(%error, "no randomness for a request id");
+        ErrorData::internal_error("no randomness available on this machine", None)
+    })
+}
+
+fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
+    request.and_then(|request| request.cursor.as_deref())
+}
+
+/// How fresh a list is for clients of the newer era. Private, because whoever lists may have needed a token for it.
+macro_rules! fresh {
+    ($page:ident, $context:expr) => {
+        if is_modern($context) {
+            $page = $page.with_ttl_ms(LISTING_TTL_MS).with_cache_scope(CacheScope::Private);
+        }
+    };
 }
 
 impl McpServer {
     fn info_for(&self, access: &Access) -> ServerConfig {
-        let config = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
-            .with_server_info(self.shared.info.clone());
-        match self.served().instructions_for(access) {
+        let gateway = self.served();
+        let kinds = lists::kinds(&gateway.catalog, access);
+        let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
+        match gateway.instructions_for(access) {
             instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
         }
@@ -181,12 +239,15 @@ impl McpServer {
 }
 
 impl ServerHandler for McpServer {
+    /// For the library, which accepts subscriptions by it: who may not use a list hears no more than that it changed.
     fn get_info(&self) -> ServerConfig {
         let access = match self.door {
             Door::Own => Access::Everything,
             Door::Guarded => Access::nothing(),
         };
-        self.info_for(&access)
+        let mut info = self.info_for(&access);
+        info.capabilities = lists::kinds(&self.served().catalog, &Access::Everything).capabilities();
+        info
     }
 
     async fn initialize(
@@ -194,10 +255,13 @@ impl ServerHandler for McpServer {
         request: InitializeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
-        let info = self.info_for(&self.access(&context));
+        let access = self.access(&context);
+        let info = self.info_for(&access);
         context.peer.set_peer_info(request.clone());
         let mut result = self.negotiate_initialize(&request)?;
+        result.capabilities = info.capabilities;
         result.instructions = info.instructions;
+        self.announced.set(lists::kinds(&self.served().catalog, &access)).ok(); // what was said first holds
         Ok(result)
     }
 
@@ -213,26 +277,95 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let access = self.access(&context);
-        let gateway = self.served();
-        let allowed: Vec<&CompiledTool> = gateway.tools().filter(|tool| access.allows(tool.gate)).collect();
-        let start = match request.and_then(|request| request.cursor) {
-            None => 0,
-            Some(cursor) => page_start(&cursor, allowed.len()).ok_or_else(|| {
-                ErrorData::invalid_params("unknown `cursor`; take the `nextCursor` of the page before", None)
-            })?,
-        };
-        let end = start.saturating_add(PAGE);
-        let mut page = ListToolsResult::with_all_items(
-            allowed.iter().skip(start).take(PAGE).map(|tool| convert::listing(tool)).collect(),
-        );
-        page.next_cursor = (end < allowed.len()).then(|| page_cursor(end));
-        if is_modern(&context) {
-            // Private, because whoever lists tools may have needed a token for it.
-            page = page.with_ttl_ms(LISTING_TTL_MS).with_cache_scope(CacheScope::Private);
-        }
+        let (access, gateway) = (self.access(&context), self.served());
+        let (tools, next) = page(lists::tools(&gateway.catalog, &access), cursor(request.as_ref()))?;
+        let mut page = ListToolsResult::with_all_items(tools.into_iter().map(convert::listing).collect());
+        page.next_cursor = next;
+        fresh!(page, &context);
         self.sign(&mut page.meta, &context);
         Ok(page)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let (access, gateway) = (self.access(&context), self.served());
+        let (resources, next) = page(lists::resources(&gateway.catalog, &access), cursor(request.as_ref()))?;
+        let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(convert::resource).collect());
+        page.next_cursor = next;
+        fresh!(page, &context);
+        self.sign(&mut page.meta, &context);
+        Ok(page)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let (access, gateway) = (self.access(&context), self.served());
+        let (templates, next) = page(lists::templates(&gateway.catalog, &access), cursor(request.as_ref()))?;
+        let mut page =
+            ListResourceTemplatesResult::with_all_items(templates.into_iter().map(convert::template).collect());
+        page.next_cursor = next;
+        fresh!(page, &context);
+        self.sign(&mut page.meta, &context);
+        Ok(page)
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let (access, gateway) = (self.access(&context), self.served());
+        let (prompts, next) = page(lists::prompts(&gateway.catalog, &access), cursor(request.as_ref()))?;
+        let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(convert::prompt).collect());
+        page.next_cursor = next;
+        fresh!(page, &context);
+        self.sign(&mut page.meta, &context);
+        Ok(page)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let access = self.access(&context);
+        let gateway = self.served();
+        let found = gateway.catalog.resources().find(&request.uri);
+        // A resource that the caller may not read is as unknown as one that is not there.
+        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
+            return Err(convert::unknown_resource(&request.uri));
+        };
+        let request_id = request_id()?;
+        let call_context = CallContext { request_id: request_id.clone() };
+        let repetition = target.repetition();
+        let reading = gateway.read(resource, target, &call_context);
+        let content = self.awaited(reading, &resource.name, &request_id, &context).await?;
+        let content = content.map_err(|error| convert::read_error(&error, repetition, &request.uri, &request_id))?;
+        let mut result = ReadResourceResult::new(vec![convert::contents(content, request.uri)]);
+        self.sign(&mut result.meta, &context);
+        Ok(ReadResourceResponse::Complete(result))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let access = self.access(&context);
+        let gateway = self.served();
+        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
+        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
+        let messages = prompt.filled(&request.arguments.unwrap_or_default());
+        let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
+        let mut result = convert::messages(messages).with_description(&prompt.description);
+        self.sign(&mut result.meta, &context);
+        Ok(GetPromptResponse::Complete(result))
     }
 
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
@@ -243,7 +376,8 @@ impl ServerHandler for McpServer {
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         // A client may say it twice.
         if !self.joined.swap(true, Ordering::SeqCst) {
-            self.shared.audience.join(context.peer);
+            let announced = self.announced.get().copied().unwrap_or(Kinds { tools: true, ..Kinds::default() });
+            self.shared.audience.join(context.peer, announced);
         }
     }
 
@@ -264,7 +398,11 @@ impl ServerHandler for McpServer {
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
-            "tools/list" => "nothing, or a string `cursor`",
+            "resources/read" => "a string `uri`",
+            "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
+            "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
+                "nothing, or a string `cursor`"
+            }
             "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
             _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None)),
         };
@@ -281,72 +419,35 @@ impl ServerHandler for McpServer {
         // A tool that the caller may not use is as unknown as one that is not there.
         let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
         let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
-        let request_id = call::request_id().map_err(|error| {
-            tracing::error!(%error, "no randomness for a request id");
-            ErrorData::internal_error("no randomness available on this machine", None)
-        })?;
+        let request_id = request_id()?;
         let call_context = CallContext { request_id: request_id.clone() };
         let call = gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
-        // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
-        // leaves.
-        let outcome = tokio::select! {
-            outcome = AssertUnwindSafe(call).catch_unwind() => outcome,
-            () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
-            () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
-        };
-        let Ok(outcome) = outcome else {
-            // The panic's text went to the process's own hook; a client must not see it.
-            tracing::error!(request_id, tool = tool.name, "a call panicked");
-            return Err(ErrorData::internal_error(
-                format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
-                None,
-            ));
-        };
-        if matches!(outcome, Err(CallError::Cancelled)) {
-            tracing::debug!(request_id, tool = tool.name, "gave a call up");
-        }
+        let outcome = self.awaited(call, &tool.name, &request_id, &context).await?;
         let mut result = convert::result(outcome, tool.hints.repetition(), &request_id);
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))
     }
 }
 
-/// The answer to `tools/list`, all pages in one.
+/// The answers to `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`, all pages in one. The
+/// last three are left out where all of them are empty.
 pub fn listing(gateway: &Gateway) -> Value {
-    let tools: Vec<Tool> = gateway.tools().map(convert::listing).collect();
-    serde_json::json!({ "tools": tools })
+    let (catalog, access) = (&gateway.catalog, &Access::Everything);
+    let tools: Vec<_> = lists::tools(catalog, access).map(convert::listing).collect();
+    let kinds = lists::kinds(catalog, access);
+    if !kinds.resources && !kinds.prompts {
+        return json!({ "tools": tools });
+    }
+    json!({
+        "tools": tools,
+        "resources": lists::resources(catalog, access).map(convert::resource).collect::<Vec<_>>(),
+        "resourceTemplates": lists::templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
+        "prompts": lists::prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
+    })
 }
 
 /// Whether the request is of the 2026-07-28 era or later.
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     // Versions are dates, which compare as text.
     context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
-}
-
-/// The cursor of the page that starts at this tool.
-fn page_cursor(start: usize) -> String {
-    format!("page-{:x}", start / PAGE)
-}
-
-/// Where the cursor's page starts; none for a cursor that [`page_cursor`] never gave for this many tools.
-fn page_start(cursor: &str, tools: usize) -> Option<usize> {
-    let page = usize::from_str_radix(cursor.strip_prefix("page-")?, 16).ok()?;
-    let start = page.checked_mul(PAGE)?;
-    (start > 0 && start < tools && page_cursor(start) == cursor).then_some(start)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors_lead_to_the_next_page_only() {
-        assert_eq!(page_start(&page_cursor(100), 250), Some(100));
-        assert_eq!(page_start(&page_cursor(1_700), 1_800), Some(1_700));
-        for bad in ["", "page-", "page-0", "page-3", "page-+1", "page-01", "page-ffffffffffffffff", "1", "page-1 ", "é"]
-        {
-            assert_eq!(page_start(bad, 250), None, "{bad}");
-        }
-        assert_eq!(page_start("page-1", 100), None, "100 tools are one page");
-    }
 }

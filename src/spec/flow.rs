@@ -83,6 +83,8 @@ pub struct Mapping {
 pub struct Aggregate {
     /// The first half of every `ref`.
     pub namespace: Spanned<String>,
+    /// The namespace it has in the file it was imported from, which its references still use.
+    pub imported_as: Option<String>,
     /// Its flows.
     pub flows: Vec<Flow>,
     /// Names of flows that were left out for an error.
@@ -158,7 +160,7 @@ pub(super) fn read_aggregate(node: &Node, problems: &mut Vec<Diagnostic>) -> Opt
         }
         read.push(flow);
     }
-    Some(Aggregate { namespace: namespace?, flows: read, left_out })
+    Some(Aggregate { namespace: namespace?, imported_as: None, flows: read, left_out })
 }
 
 fn read_flow(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Flow> {

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Document, Workspace,
     document::{Draft, Found},
+    reach,
     reader::{Fields, Spanned},
     yaml::Node,
 };
@@ -135,7 +136,7 @@ pub(super) fn resolve(
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
     let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
-    Workspace { documents, files }
+    Workspace { documents, files, folders: roots.to_vec() }
 }
 
 struct Resolver<'a> {
@@ -211,11 +212,11 @@ impl Resolver<'_> {
                     consumes
                 });
                 document.consumes.extend(found);
-                document.binds.extend(missing_binds(source, &document.binds));
             }
             Section::Aggregates => {
                 let found = source.aggregates.iter().filter(|one| is_wanted(&one.namespace)).cloned();
                 let found = found.map(|mut aggregate| {
+                    aggregate.imported_as = Some(wanted.clone());
                     aggregate.namespace = name(&aggregate.namespace);
                     aggregate
                 });
@@ -230,6 +231,9 @@ impl Resolver<'_> {
                 });
                 document.servers.extend(found);
             }
+        }
+        if *section != Section::Binds {
+            document.binds.extend(missing_binds(source, &document.binds));
         }
         let file = source.file;
         self.imported.insert(file);
@@ -271,14 +275,7 @@ impl Resolver<'_> {
             return Err(format!("`{shown}` is no YAML file; its name must end in `.yaml` or `.yml`"));
         }
         let Ok(path) = path.canonicalize() else { return Err(format!("no such file `{shown}`")) };
-        let folder = importer.parent().and_then(|folder| {
-            if folder.as_os_str().is_empty() { Path::new(".").canonicalize() } else { folder.canonicalize() }.ok()
-        });
-        let near = folder.as_deref().and_then(Path::parent).or(folder.as_deref());
-        let roots = self.roots.iter().filter_map(|root| root.canonicalize().ok());
-        // The root of the file system is everybody's.
-        let mut reach = roots.chain(near.map(Path::to_owned)).filter(|folder| folder.parent().is_some());
-        if reach.any(|folder| path.starts_with(folder)) {
+        if reach::is_within(&path, importer, self.roots) {
             return Ok(());
         }
         Err(format!(
@@ -299,7 +296,7 @@ impl Section {
     }
 }
 
-/// The variables of an imported file that the importing one does not have: its services need them.
+/// The variables of an imported file that the importing one does not have: what is imported needs them.
 fn missing_binds(source: &Document, own: &[super::Bind]) -> Vec<super::Bind> {
     let is_known = |bind: &super::Bind| own.iter().any(|known| known.namespace.value == bind.namespace.value);
     source.binds.iter().filter(|bind| !is_known(bind)).cloned().collect()

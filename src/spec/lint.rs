@@ -128,7 +128,12 @@ fn descriptions(document: &Document) -> impl Iterator<Item = &Spanned<String>> {
             .tools
             .iter()
             .flat_map(|tool| tool.description.iter().chain(&tool.title).chain(of_parameters(&tool.input_parameters)));
-        server.description.iter().chain(tools)
+        let resources = server.resources.iter().flat_map(|resource| resource.description.iter().chain(&resource.title));
+        let prompts = server
+            .prompts
+            .iter()
+            .flat_map(|prompt| prompt.description.iter().chain(&prompt.title).chain(of_parameters(&prompt.arguments)));
+        server.description.iter().chain(tools).chain(resources).chain(prompts)
     });
     document.info.description.iter().chain(consumed).chain(exposed)
 }

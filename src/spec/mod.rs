@@ -15,6 +15,7 @@ mod lint;
 mod outputs;
 mod parallel;
 mod parameters;
+mod reach;
 mod reader;
 pub mod template;
 pub mod yaml;
@@ -30,6 +31,7 @@ use self::{
     imports::Loaded,
 };
 
+pub(crate) use self::reach::{folder_of, is_within, path_of};
 pub use self::{
     auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
     binds::{Bind, BindSource},
@@ -80,6 +82,8 @@ pub struct Workspace {
     pub documents: Vec<Document>,
     /// The files that were loaded for their own sake.
     pub files: BTreeSet<FileId>,
+    /// The folders that the operator named: specs may refer to everything in them.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Reads all specs of the sources. What cannot be read is reported and left out.
@@ -258,7 +262,7 @@ fn unreadable(path: &Path, message: &str, sources: &mut SourceMap) -> Diagnostic
     Diagnostic::error(Code::UnreadableFile, Span::start_of(file), message).with_source_hidden()
 }
 
-fn cannot_read(error: &io::Error) -> String {
+pub(crate) fn cannot_read(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or folder".to_owned(),
         io::ErrorKind::PermissionDenied => "permission to read it is missing".to_owned(),

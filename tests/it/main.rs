@@ -20,6 +20,8 @@ mod embedded;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod mcp;
 #[cfg(test)]
 mod openapi;
@@ -28,8 +30,14 @@ mod readme;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
+mod shipyard;
+#[cfg(test)]
 mod specs;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tutorial;
 #[cfg(test)]
 mod upstream;

@@ -1,4 +1,4 @@
-//! Every spec beside its snapshot: the tools it becomes and the diagnostics it gives.
+//! Every spec beside its snapshot: the tools, resources and prompts it becomes and the diagnostics it gives.
 //!
 //! `tests/specs/NAME.yaml` compiles without an error, `NAME.bad.yaml` does not. A folder `NAME` with specs in it is
 //! loaded as a whole, and `NAME.bad` likewise. `INSTA_UPDATE=always cargo test` writes the snapshots anew.
@@ -9,6 +9,7 @@ use keyglass::{
     catalog::{
         CompiledTool,
         plan::{Plan, Step},
+        resource::ResourceSource,
     },
     clock::Clock,
     config::Options,
@@ -44,6 +45,25 @@ fn every_spec_compiles_to_its_snapshot() {
         }
         for tool in set_up.gateway.tools() {
             describe(tool, &mut text).expect("a string");
+        }
+        for resource in set_up.gateway.catalog.resources().iter() {
+            match &resource.source {
+                ResourceSource::Answer(tool) => {
+                    write!(text, "{} as ", resource.uri).expect("a string");
+                    describe(tool, &mut text).expect("a string");
+                }
+                ResourceSource::Folder(folder) => {
+                    for path in folder.files.keys() {
+                        writeln!(text, "{} from a folder", resource.uri_of(path)).expect("a string");
+                    }
+                }
+            }
+        }
+        for prompt in set_up.gateway.catalog.prompts() {
+            writeln!(text, "{}:", prompt.name).expect("a string");
+            for message in &prompt.messages {
+                writeln!(text, "  {:?}: {:?}", message.role, message.text).expect("a string");
+            }
         }
         text.push_str(&serde_json::to_string_pretty(&mcp::listing(&set_up.gateway)).expect("JSON"));
         insta::with_settings!({ snapshot_path => "../specs", prepend_module_to_snapshot => false, omit_expression => true }, {

@@ -200,7 +200,12 @@ impl Keyglass {
     }
 
     pub(crate) fn over_pipes_with(backend: &Backend, arguments: &[&str]) -> (Self, Lined<ChildStdout, ChildStdin>) {
-        let (mut command, data_dir) = Self::command(backend, arguments);
+        Self::over_pipes_for(&backend.url(), arguments)
+    }
+
+    /// Over standard input and output, calling the service at `url`.
+    pub(crate) fn over_pipes_for(url: &str, arguments: &[&str]) -> (Self, Lined<ChildStdout, ChildStdin>) {
+        let (mut command, data_dir) = Self::command_for(url, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let (mut keyglass, stderr) = Self::start(command, data_dir);
         keyglass.keep_log(stderr);
