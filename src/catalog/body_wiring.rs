@@ -39,6 +39,7 @@ impl Compiler<'_> {
             Some(body) => {
                 let body = self.body_of_template(body, &lowering.names)?;
                 let document = lowering.joined.as_ref().and_then(|joined| joined.body.clone());
+                let any = matches!(body, BodyTemplate::Json(_));
                 for (member, fill) in members_of(&body) {
                     let known = document.as_ref().and_then(|body| match member {
                         Some(name) => body.schema.get("properties")?.get(name),
@@ -47,7 +48,7 @@ impl Compiler<'_> {
                     if let Some(known) = known {
                         lowering.refine(fill, known);
                     }
-                    self.feed_placeholders(fill, &in_body, lowering);
+                    self.feed_placeholders(fill, any, &in_body, lowering);
                 }
                 Some(body)
             }
@@ -108,8 +109,14 @@ impl Compiler<'_> {
     }
 
     /// The arguments of a body's placeholders, added where the tool declares none itself: with the type of the parameter
-    /// of that name, else that of the member in the document's body.
-    fn feed_placeholders(&mut self, fill: &Fill, in_body: &[&InputParameter], lowering: &mut Lowering<'_, '_>) {
+    /// of that name, else that of the member in the document's body. `any` says that the body holds any kind of value.
+    fn feed_placeholders(
+        &mut self,
+        fill: &Fill,
+        any: bool,
+        in_body: &[&InputParameter],
+        lowering: &mut Lowering<'_, '_>,
+    ) {
         if lowering.arguments.declared {
             return;
         }
@@ -123,7 +130,9 @@ impl Compiler<'_> {
                 None => {
                     let body = lowering.joined.as_ref().and_then(|joined| joined.body.as_ref());
                     let member = body.and_then(|body| body.schema.get("properties")?.get(name));
-                    member.cloned().unwrap_or_else(|| json!({"type": "string"}))
+                    // What takes the place of a JSON value may be any; within a text it is text.
+                    let any = any && stands_alone(fill, name);
+                    member.cloned().unwrap_or_else(|| if any { json!({}) } else { json!({"type": "string"}) })
                 }
             };
             let required = parameter.and_then(|parameter| parameter.required.as_ref());
@@ -322,6 +331,16 @@ fn is_whole(parameter: &InputParameter, document: Option<&openapi::Body>) -> boo
     let is_member =
         document.is_some_and(|body| body.schema.get("properties").is_some_and(|all| all.get(name).is_some()));
     name == WHOLE || (is_object && !is_member && (document.is_some() || name.to_ascii_lowercase().ends_with(WHOLE)))
+}
+
+/// Whether an argument is a value of its own somewhere in a JSON value.
+fn stands_alone(fill: &Fill, name: &str) -> bool {
+    match fill {
+        Fill::Argument(argument) => argument == name,
+        Fill::List(items) => items.iter().any(|item| stands_alone(item, name)),
+        Fill::Object(members) => members.iter().any(|(_, member)| stands_alone(member, name)),
+        _ => false,
+    }
 }
 
 fn takes_body(method: &str) -> bool {

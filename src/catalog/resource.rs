@@ -286,9 +286,8 @@ impl Compiler<'_> {
         // What a model would be asked for, nobody gives here.
         for problem in self.problems.iter_mut().skip(before).filter(|one| one.code == Code::UndeclaredPathParameter) {
             let place = std::mem::replace(&mut problem.primary, span);
-            if !problem.secondary.iter().any(|(known, _)| *known == place) {
-                problem.secondary.push((place, "the path".to_owned()));
-            }
+            let path = problem.secondary.first().map_or(place, |(path, _)| *path);
+            problem.secondary = vec![(path, "nothing feeds a placeholder of this path".to_owned())];
             problem.severity = Severity::Error;
             problem.message = format!("reading `{}` lacks a value for the path", resource.name.value);
             problem.help = Some("put the placeholder into the URI, or set it by `with`".to_owned());
