@@ -92,24 +92,32 @@ pub(super) fn resolve(
     problems: &mut Vec<Diagnostic>,
 ) -> Workspace {
     let mut resolver = Resolver { loaded: &loaded, roots, others: Vec::new(), imported: BTreeSet::new() };
-    let mut documents = Vec::new();
+    // Most documents import nothing, and stay what they are.
+    let mut completed: Vec<Option<Document>> = Vec::new();
     for Loaded { path, draft } in &loaded {
+        if draft.imports.is_empty() {
+            completed.push(None);
+            continue;
+        }
         let mut document = draft.document.clone();
         for import in &draft.imports {
             if let Err(problem) = resolver.import(import, path, &mut document, sources, problems) {
                 problems.push(*problem);
             }
         }
-        documents.push(document);
+        completed.push(Some(document));
     }
     let Resolver { imported, .. } = resolver;
+    let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
+    let completed = loaded.into_iter().zip(completed);
+    let mut documents: Vec<Document> =
+        completed.map(|(loaded, completed)| completed.unwrap_or(loaded.draft.document)).collect();
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
         let message = "no loaded spec imports this file, and alone it offers nothing";
         problems.push(Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden());
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
-    let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
     Workspace { documents, files }
 }
 
