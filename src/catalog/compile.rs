@@ -68,6 +68,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
         variables,
         joiner,
         sources,
+        joined: None,
         problems: Vec::new(),
         called: BTreeSet::new(),
     };
@@ -117,10 +118,15 @@ pub(super) struct Compiler<'a> {
     pub(super) variables: &'a Variables,
     joiner: &'a mut Joiner,
     pub(super) sources: &'a mut SourceMap,
+    /// What was found for the operation asked for last: its arguments, answer and description ask one after another.
+    joined: Option<(Sought, Option<Arc<Joined>>)>,
     pub(super) problems: Vec<Diagnostic>,
     /// Where the operations stand that some tool calls.
     called: BTreeSet<(FileId, usize)>,
 }
+
+/// A service of a document and the place of an operation.
+type Sought = (usize, (FileId, usize), (FileId, usize));
 
 /// What a tool calls, with everything around it.
 #[derive(Clone, Copy, Debug)]
@@ -588,8 +594,14 @@ impl Compiler<'_> {
     }
 
     /// What an OpenAPI document or a JSON Schema beside the spec says of an operation.
-    pub(super) fn join(&mut self, target: Target<'_>) -> Option<Joined> {
-        let Target { index: _, consumes, operation } = target;
+    pub(super) fn join(&mut self, target: Target<'_>) -> Option<Arc<Joined>> {
+        let Target { index, consumes, operation } = target;
+        let sought = (index, place(consumes.namespace.span), place(operation.span));
+        if let Some((known, joined)) = &self.joined
+            && *known == sought
+        {
+            return joined.clone();
+        }
         let spec = self.sources.name(operation.span.file).to_owned();
         let wanted = Wanted {
             spec: Path::new(&spec),
@@ -599,7 +611,9 @@ impl Compiler<'_> {
             method: &operation.method.value,
             path: &operation.path.value,
         };
-        self.joiner.join(&wanted, self.sources)
+        let joined = self.joiner.join(&wanted, self.sources).map(Arc::new);
+        self.joined = Some((sought, joined.clone()));
+        joined
     }
 
     pub(super) fn resolve(&mut self, reference: &Spanned<String>) -> Option<Value> {

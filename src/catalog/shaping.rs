@@ -51,7 +51,7 @@ impl Compiler<'_> {
             format.is_none_or(|format| Format::parse(&format.value, None).is_ok_and(|format| format == Format::Json))
         };
         let joined = target.filter(is_json).and_then(|target| self.join(target));
-        let answer = joined.and_then(|joined| joined.answer).and_then(|answer| answer.schema);
+        let answer = joined.and_then(|joined| joined.answer.as_ref()?.schema.clone());
         let output = answer.and_then(|schema| OutputSchema::new(schema, &mut self.checker).ok());
         Some((Shaping::default(), output.unwrap_or_else(OutputSchema::any)))
     }

@@ -1,7 +1,7 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
 //! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) target: Target<'a>,
     pub(super) names: Names<'a>,
     pub(super) arguments: &'b mut Arguments,
-    pub(super) joined: Option<Joined>,
+    pub(super) joined: Option<Arc<Joined>>,
 }
 
 impl Lowering<'_, '_> {

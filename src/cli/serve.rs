@@ -112,6 +112,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();
     let server = McpServer::new(Arc::new(set_up.gateway));
+    // As large as all specs together, and needed no more.
+    drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {
         let server = server.clone();
         let replace = move |gateway| server.replace(Arc::new(gateway));

@@ -9,8 +9,9 @@ pub(crate) mod parts;
 mod validity;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use percent_encoding::percent_decode_str;
@@ -30,10 +31,20 @@ use crate::{
 /// The largest schema file that is read, in bytes.
 pub(crate) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
+/// How many files at least are kept as trees, and of how many bytes. What is dropped is parsed again when it is referred to
+/// again: a tree takes ten times the memory of its text, and specs refer to files of their own for the most part.
+const KEPT_FILES: usize = 16;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 /// The schema files that were read.
 #[derive(Debug, Default)]
 pub struct SchemaStore {
-    files: BTreeMap<PathBuf, Option<(FileId, Value)>>,
+    /// `None` for a file that is broken.
+    files: BTreeMap<PathBuf, Option<FileId>>,
+    /// Those that are kept as trees, the one used last at the end, and the length of their texts.
+    trees: VecDeque<(FileId, usize, Arc<Value>)>,
+    /// Spec and path that it refers to → the file that is read for it.
+    found: HashMap<(PathBuf, PathBuf), PathBuf>,
     folders: Vec<PathBuf>,
     shipped: BTreeSet<PathBuf>,
 }
@@ -46,9 +57,9 @@ impl SchemaStore {
         for schema in schemas {
             match schema {
                 Source::Shipped { name, text } => {
-                    let parsed = parse(name, text, sources);
-                    let parsed = parsed.map_err(|problem| problems.push(*problem)).ok();
-                    store.files.insert(PathBuf::from(name), parsed);
+                    let file = sources.add(*name, *text);
+                    let parsed = parse(file, sources).map_err(|problem| problems.push(*problem)).ok();
+                    store.files.insert(PathBuf::from(name), parsed.is_some().then_some(file));
                     store.shipped.insert(PathBuf::from(name));
                 }
                 Source::Path(path) if path.is_dir() => store.folders.extend(absolute(path)),
@@ -85,9 +96,9 @@ impl SchemaStore {
         sources: &mut SourceMap,
     ) -> Result<(Target, Value), Problem> {
         let target = self.locate(base, reference).map_err(Problem::Message)?;
-        let (_, document) = self.file(&target.path, spec, sources)?;
+        let document = self.tree(&target.path, spec, sources)?;
         let value = document.pointer(&target.pointer).cloned().ok_or_else(|| {
-            let known = names_near(document, &target.pointer);
+            let known = names_near(&document, &target.pointer);
             Problem::Message(format!("`{}` has nothing at `#{}`{known}", target.path.display(), target.pointer))
         })?;
         if target.pointer.is_empty() && is_library(&value) {
@@ -116,20 +127,49 @@ impl SchemaStore {
         Ok(Target { path, pointer })
     }
 
-    /// Reads a file once, where this spec may read it at all.
-    fn file(&mut self, path: &Path, spec: &Path, sources: &mut SourceMap) -> Result<&(FileId, Value), Problem> {
+    /// What a file holds, where this spec may read it at all. It is read once.
+    fn tree(&mut self, path: &Path, spec: &Path, sources: &mut SourceMap) -> Result<Arc<Value>, Problem> {
         let shown = path.display();
-        let shipped = self.shipped.contains(path) && spec.starts_with(shipped::ROOT);
-        let found = if shipped { path.to_owned() } else { self.readable(path, spec)? };
-        if !self.files.contains_key(&found) {
-            let text = spec::read_text(&found, MAX_FILE_BYTES)
-                .map_err(|error| Problem::Message(format!("schema file `{shown}` cannot be read: {error}")))?;
-            let parsed = parse(&shown.to_string(), &text, sources);
-            self.files.insert(found.clone(), parsed.as_ref().ok().cloned());
-            parsed.map_err(Problem::File)?;
+        let found = self.locate_file(path, spec)?;
+        let broken = || Problem::Message(format!("schema file `{shown}` is broken"));
+        let file = match self.files.get(&found) {
+            Some(known) => known.ok_or_else(broken)?,
+            None => {
+                let text = spec::read_text(&found, MAX_FILE_BYTES)
+                    .map_err(|error| Problem::Message(format!("schema file `{shown}` cannot be read: {error}")))?;
+                sources.add(shown.to_string(), text)
+            }
+        };
+        if let Some(place) = self.trees.iter().position(|(known, ..)| *known == file)
+            && let Some(kept) = self.trees.remove(place)
+        {
+            let tree = Arc::clone(&kept.2);
+            self.trees.push_back(kept);
+            return Ok(tree);
         }
-        let file = self.files.get(&found).and_then(Option::as_ref);
-        file.ok_or_else(|| Problem::Message(format!("schema file `{shown}` is broken")))
+        let parsed = parse(file, sources);
+        self.files.insert(found, parsed.is_ok().then_some(file));
+        let tree = Arc::new(parsed.map_err(Problem::File)?);
+        self.trees.push_back((file, sources.text(file).len(), Arc::clone(&tree)));
+        while self.trees.len() > KEPT_FILES
+            && self.trees.iter().map(|(_, length, _)| length).sum::<usize>() > KEPT_BYTES
+        {
+            self.trees.pop_front();
+        }
+        Ok(tree)
+    }
+
+    fn locate_file(&mut self, path: &Path, spec: &Path) -> Result<PathBuf, Problem> {
+        if self.shipped.contains(path) && spec.starts_with(shipped::ROOT) {
+            return Ok(path.to_owned());
+        }
+        let key = (spec.to_owned(), path.to_owned());
+        if let Some(found) = self.found.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.readable(path, spec)?;
+        self.found.insert(key, found.clone());
+        Ok(found)
     }
 
     /// The file to read for a path: itself if it lies within reach of the spec, else the one of its name in a schema
@@ -183,9 +223,8 @@ fn is_library(value: &Value) -> bool {
             .any(|keyword| value.get(keyword).is_some())
 }
 
-fn parse(name: &str, text: &str, sources: &mut SourceMap) -> Result<(FileId, Value), Box<Diagnostic>> {
-    let file = sources.add(name, text);
-    serde_json::from_str(text).map(|value| (file, value)).map_err(|error| {
+fn parse(file: FileId, sources: &SourceMap) -> Result<Value, Box<Diagnostic>> {
+    serde_json::from_str(&sources.text(file)).map_err(|error| {
         let start = sources.offset(file, error.line().max(1), error.column().max(1));
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
@@ -295,6 +334,26 @@ mod tests {
         let files = [("<shipped>/schemas/a.json", r##"{"type": "object", "properties": {"next": {"$ref": "#"}}}"##)];
         let schema = resolve(&files, "../schemas/a.json").expect("resolves");
         assert_eq!(schema.pointer("/properties/next/properties/next"), Some(&json!({})));
+    }
+
+    #[test]
+    fn files_beyond_those_kept_are_parsed_again_and_read_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let count = KEPT_FILES + 4;
+        for number in 0..count {
+            let text = json!({"$defs": {"A": {"type": "string", "maxLength": number}, "filler": "x".repeat(KEPT_BYTES / KEPT_FILES)}});
+            std::fs::write(folder.path().join(format!("{number}.json")), text.to_string()).expect("written");
+        }
+        let mut sources = SourceMap::default();
+        let (mut store, _) = SchemaStore::new(&[], &mut sources);
+        let file = sources.add(folder.path().join("spec.yaml").display().to_string(), "");
+        for number in (0..count).chain(0..count) {
+            let reference = Spanned::new(format!("{number}.json#/$defs/A"), Span::start_of(file));
+            let schema = store.resolve(&reference, &mut sources).expect("resolves");
+            assert_eq!(schema["maxLength"], number);
+            assert!(store.trees.len() <= KEPT_FILES);
+        }
+        assert_eq!(sources.files().count(), count + 1);
     }
 
     #[test]

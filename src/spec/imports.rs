@@ -97,10 +97,22 @@ pub(super) fn resolve(
     } else {
         BTreeMap::new()
     };
-    let mut resolver =
-        Resolver { loaded: &loaded, paths, roots, others: Vec::new(), imported: BTreeSet::new(), sources, problems };
-    let mut documents = Vec::new();
+    let mut resolver = Resolver {
+        loaded: &loaded,
+        paths,
+        roots,
+        others: Vec::new(),
+        imported: BTreeSet::new(),
+        sources,
+        problems: &mut *problems,
+    };
+    // Most documents import nothing, and stay what they are.
+    let mut completed: Vec<Option<Document>> = Vec::new();
     for Loaded { path, draft } in &loaded {
+        if draft.imports.is_empty() {
+            completed.push(None);
+            continue;
+        }
         let mut document = draft.document.clone();
         for import in &draft.imports {
             if let Err(problem) = resolver.import(import, path, &mut document) {
@@ -108,9 +120,9 @@ pub(super) fn resolve(
                 document.missing.extend(import.alias.clone().or_else(|| import.namespace.clone()));
             }
         }
-        documents.push(document);
+        completed.push(Some(document));
     }
-    let Resolver { imported, problems, .. } = resolver;
+    let Resolver { imported, .. } = resolver;
     for Draft { document, imports } in loaded.iter().map(|loaded| &loaded.draft) {
         if document.standalone && imported.contains(&document.file) {
             let message = "this file is imported itself, so its own imports are not followed";
@@ -120,6 +132,10 @@ pub(super) fn resolve(
             problems.extend(imports.iter().map(note));
         }
     }
+    let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
+    let completed = loaded.into_iter().zip(completed);
+    let mut documents: Vec<Document> =
+        completed.map(|(loaded, completed)| completed.unwrap_or(loaded.draft.document)).collect();
     documents.retain(|document| !(document.standalone && imported.contains(&document.file)));
     for document in documents.iter_mut().filter(|document| document.standalone && document.consumes.is_empty()) {
         let names =
@@ -135,7 +151,6 @@ pub(super) fn resolve(
         problems.push(Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden());
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
-    let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
     Workspace { documents, files, folders: roots.to_vec() }
 }
 

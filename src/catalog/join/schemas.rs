@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Certainty, Joined, Origin, Wanted, paths::identifier};
@@ -39,12 +40,13 @@ const ANSWER_ENDINGS: [&str; 8] =
 impl Shelf {
     /// Adds a schema, where the text is one.
     pub(super) fn add(&mut self, stem: &str, shown: &str, text: &str, sources: &mut SourceMap) {
-        let Ok(root) = serde_json::from_str::<Value>(text) else { return };
-        let is_schema =
-            ["$ref", "type", "properties", "allOf", "oneOf", "anyOf"].iter().any(|name| root.get(name).is_some());
-        if !is_schema || !root.is_object() {
+        // Its members first: most JSON files are no schemas, and may be large.
+        let Ok(members) = serde_json::from_str::<HashMap<String, IgnoredAny>>(text) else { return };
+        let of_schemas = ["$ref", "type", "properties", "allOf", "oneOf", "anyOf"];
+        if !of_schemas.iter().any(|name| members.contains_key(*name)) {
             return;
         }
+        let Ok(root) = serde_json::from_str::<Value>(text) else { return };
         let mut names = vec![words(stem)];
         let title = root.get("title").and_then(Value::as_str);
         names.extend(title.map(words));
