@@ -16,6 +16,7 @@ pub mod hints;
 pub mod input;
 pub mod join;
 mod listed;
+mod lookup;
 pub mod names;
 pub mod output;
 pub mod path;
@@ -28,9 +29,11 @@ mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
+mod tool;
 mod typing;
 pub mod uri;
 mod wiring;
+mod with;
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,79 @@
-//! Small work on JSON Schemas of arguments: descriptions, and the members of an object as arguments of their own.
+//! JSON Schemas of arguments: from parameters, from what documents know of them, and the members of an object as
+//! arguments of their own.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{fill::Fill, input::Argument, names};
+use super::{
+    compile::{Compiler, list},
+    fill::Fill,
+    input::Argument,
+    names,
+    wiring::Lowering,
+};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    spec::InputParameter,
+};
+
+impl Compiler<'_> {
+    /// The schema of a parameter: the one it names, else what an OpenAPI document says, else one made of its `type`.
+    pub(super) fn parameter_schema(&mut self, parameter: &InputParameter, lowering: &Lowering<'_, '_>) -> Value {
+        let InputParameter { schema, keywords, description, .. } = parameter;
+        let description = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
+        let known = lowering.known(parameter).filter(|_| schema.is_none() && keywords.is_empty());
+        match known {
+            Some(known) => described(known.schema.clone(), description.or(known.description.as_deref())),
+            None => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
+        }
+    }
+
+    /// The schema that a parameter states itself. `None` where it has an error.
+    pub(super) fn declared_schema(&mut self, parameter: &InputParameter) -> Option<Value> {
+        let InputParameter {
+            name: _,
+            location: _,
+            kind,
+            description,
+            required: _,
+            value: _,
+            schema,
+            mapping: _,
+            keywords,
+        } = parameter;
+        let mut schema = match schema {
+            Some(reference) => self.resolve(reference)?,
+            None => match kind.as_ref().map(|kind| (kind, kind.value.as_str())) {
+                None => json!({"type": "string"}),
+                Some((_, "array")) => json!({"type": "array", "items": {}}),
+                Some((_, kind @ ("string" | "integer" | "number" | "boolean" | "object"))) => json!({"type": kind}),
+                Some((_, "any")) => json!({}),
+                Some((kind, other)) => {
+                    let known = ["string", "integer", "number", "boolean", "array", "object"];
+                    let message =
+                        format!("unknown type `{other}`, any value is taken; expected {}", list(known.into_iter()));
+                    let problem = Diagnostic::warning(Code::InvalidValue, kind.span, message);
+                    self.problems.push(problem.with_nearest(other, known));
+                    json!({})
+                }
+            },
+        };
+        if let Value::Object(members) = &mut schema {
+            members.extend(keywords.iter().map(|(keyword, value)| (keyword.value.clone(), value.clone())));
+        }
+        Some(described(schema, description.as_ref().map(|description| description.value.as_str())))
+    }
+}
+
+pub(super) fn keyed_schema(parameter: &InputParameter) -> Value {
+    let description = parameter.description.as_ref().map(|text| text.value.trim()).unwrap_or_default();
+    let description = if description.is_empty() { "Values by key." } else { description };
+    let item = if parameter.name.value.ends_with("[key]") {
+        json!({"type": "string"})
+    } else {
+        json!({"type": "array", "items": {"type": "string"}})
+    };
+    json!({"type": "object", "additionalProperties": item, "description": description})
+}
 
 /// A schema with a description, where there is one.
 pub(super) fn described(mut schema: Value, description: Option<&str>) -> Value {

@@ -1,7 +1,7 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
 //! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::{
     diagnostic::{Code, Diagnostic, Span},
     jsonpath::JsonPath,
     openapi,
-    spec::{InputParameter, Location, Operation, OutputParameter, Spanned, yaml::Node},
+    spec::{InputParameter, Location, Operation, OutputParameter, Spanned},
 };
 
 /// Headers that the program sets itself; parameters of these names are no arguments.
@@ -110,73 +110,6 @@ impl Lowering<'_, '_> {
 }
 
 impl Compiler<'_> {
-    /// What feeds each parameter of the operation that `with` names.
-    pub(super) fn with<'a>(
-        &mut self,
-        with: &[(Spanned<String>, Node)],
-        declared: &[InputParameter],
-        names: &mut Names<'a>,
-        target: Target<'a>,
-    ) {
-        let parameters = parameters(target);
-        let written = WrittenPath::split(&target.operation.path.value);
-        let template = PathTemplate::parse(written.path).ok();
-        let placeholders: Vec<&str> = template.iter().flat_map(PathTemplate::placeholders).collect();
-        let text = written.query.iter().map(|(_, value)| *value);
-        let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
-        known.extend(&placeholders);
-        let in_texts = texts_of(target.operation).chain(text.map(str::to_owned)).collect::<Vec<_>>().join(" ");
-        // Kept apart until all are read: each speaks of the arguments, none of what another one feeds.
-        let mut fed = BTreeMap::new();
-        for (parameter, node) in with {
-            let name = parameter.value.as_str();
-            if name == GENERATOR_ARTEFACT && !known.contains(&name) {
-                continue;
-            }
-            let in_templates =
-                || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
-            if !known.contains(&name) && !in_templates() {
-                let message = format!("the operation has no parameter `{name}`");
-                let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
-                self.problems.push(problem.with_nearest(name, known.iter().copied()));
-            }
-            let fill = names.node(node, &|names, text| names.value(text));
-            if let Fill::Literal(Value::String(text)) = &fill {
-                self.check_literal(text, declared, node.span);
-            }
-            fed.insert(parameter.value.clone(), Spanned::new(fill, node.span));
-        }
-        names.with.extend(fed);
-        // `mapping: $.path.id` of a tool's own parameter says the same from the other side.
-        for parameter in declared {
-            let Some(mapping) = &parameter.mapping else { continue };
-            let target = mapping.value.rsplit('.').next().unwrap_or_default();
-            if target.is_empty() || target == "$" || names.with.contains_key(target) {
-                continue;
-            }
-            let is_known = known.contains(&target) || in_texts.contains(&format!("{{{{{target}}}}}"));
-            if !is_known && !known.contains(&parameter.name.value.as_str()) {
-                let message = format!("the operation has no parameter `{target}`");
-                let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
-                self.problems.push(problem.with_nearest(target, known.iter().copied()));
-            }
-            let fill = Fill::Argument(names::argument(&parameter.name.value));
-            names.with.insert(target.to_owned(), Spanned::new(fill, mapping.span));
-        }
-    }
-
-    fn check_literal(&mut self, text: &str, declared: &[InputParameter], span: Span) {
-        let is_argument = declared.iter().any(|parameter| parameter.name.value == text);
-        if is_argument || text.starts_with('$') || text.starts_with("rest.") || text.starts_with("tool.") {
-            let message = format!("`{text}` is sent as it stands");
-            let name = text.rsplit('.').next().unwrap_or(text);
-            self.problems.push(
-                Diagnostic::warning(Code::SuspiciousLiteral, span, message)
-                    .with_help(format!("to pass an argument, write `tools.{name}`")),
-            );
-        }
-    }
-
     /// The operation of a target as this tool or step calls it. Arguments it needs are added where the tool declares none
     /// itself.
     pub(super) fn operation<'a>(
@@ -464,7 +397,7 @@ impl Compiler<'_> {
         }
         let required = parameter.required.as_ref().map(|required| required.value);
         let required = required.unwrap_or_else(|| known.is_some_and(|known| known.required));
-        let schema = if keyed { keyed_schema(parameter) } else { self.parameter_schema(parameter, lowering) };
+        let schema = if keyed { typing::keyed_schema(parameter) } else { self.parameter_schema(parameter, lowering) };
         self.feed(fill, Some(schema), required, lowering)
     }
 
@@ -495,31 +428,6 @@ impl Compiler<'_> {
         Some(fill)
     }
 
-    /// Reports references to arguments that are not there.
-    fn check_wiring(&mut self, request: &RequestTemplate, lowering: &Lowering<'_, '_>) {
-        if !lowering.arguments.declared {
-            return;
-        }
-        let known = || lowering.arguments.list.iter().map(|argument| argument.name.as_str());
-        for (parameter, fill) in &lowering.names.with {
-            for name in fill.value.arguments().into_iter().filter(|name| !lowering.arguments.has(name)) {
-                let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
-                let problem = Diagnostic::warning(Code::UnusedArgument, fill.span, message);
-                self.problems.push(problem.with_nearest(name, known()));
-            }
-        }
-        let body = lowering.target.operation.body.as_ref();
-        for name in request.body.fills().iter().flat_map(|fill| fill.arguments()) {
-            let from_with = lowering.names.with.values().any(|fill| fill.value.arguments().contains(&name));
-            if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with) {
-                let message = format!("no argument feeds `{name}` of the body; it is left out");
-                let place = lowering.arguments.place.unwrap_or(body.span);
-                let problem = Diagnostic::warning(Code::UnusedArgument, place, message);
-                self.problems.push(problem.with_secondary(body.span, "the body").with_nearest(name, known()));
-            }
-        }
-    }
-
     /// What later steps see of an answer.
     fn projection(&mut self, outputs: &[OutputParameter]) -> Vec<(String, JsonPath)> {
         let mut projection = Vec::new();
@@ -540,53 +448,6 @@ impl Compiler<'_> {
         projection
     }
 
-    /// The schema of a parameter: the one it names, else what an OpenAPI document says, else one made of its `type`.
-    pub(super) fn parameter_schema(&mut self, parameter: &InputParameter, lowering: &Lowering<'_, '_>) -> Value {
-        let InputParameter { schema, keywords, description, .. } = parameter;
-        let description = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
-        let known = lowering.known(parameter).filter(|_| schema.is_none() && keywords.is_empty());
-        match known {
-            Some(known) => typing::described(known.schema.clone(), description.or(known.description.as_deref())),
-            None => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
-        }
-    }
-
-    /// The schema that a parameter states itself. `None` where it has an error.
-    pub(super) fn declared_schema(&mut self, parameter: &InputParameter) -> Option<Value> {
-        let InputParameter {
-            name: _,
-            location: _,
-            kind,
-            description,
-            required: _,
-            value: _,
-            schema,
-            mapping: _,
-            keywords,
-        } = parameter;
-        let mut schema = match schema {
-            Some(reference) => self.resolve(reference)?,
-            None => match kind.as_ref().map(|kind| (kind, kind.value.as_str())) {
-                None => json!({"type": "string"}),
-                Some((_, "array")) => json!({"type": "array", "items": {}}),
-                Some((_, kind @ ("string" | "integer" | "number" | "boolean" | "object"))) => json!({"type": kind}),
-                Some((_, "any")) => json!({}),
-                Some((kind, other)) => {
-                    let known = ["string", "integer", "number", "boolean", "array", "object"];
-                    let message =
-                        format!("unknown type `{other}`, any value is taken; expected {}", list(known.into_iter()));
-                    let problem = Diagnostic::warning(Code::InvalidValue, kind.span, message);
-                    self.problems.push(problem.with_nearest(other, known));
-                    json!({})
-                }
-            },
-        };
-        if let Value::Object(members) = &mut schema {
-            members.extend(keywords.iter().map(|(keyword, value)| (keyword.value.clone(), value.clone())));
-        }
-        Some(typing::described(schema, description.as_ref().map(|description| description.value.as_str())))
-    }
-
     /// Whether a parameter names a slot that the service's credential fills: no model is to fill it.
     fn is_credential(&self, parameter: &InputParameter, target: Target<'_>) -> bool {
         let name = parameter.name.value.as_str();
@@ -601,7 +462,7 @@ impl Compiler<'_> {
 }
 
 /// A parameter that some generator leaves behind; the API has none of this name.
-const GENERATOR_ARTEFACT: &str = "_";
+pub(super) const GENERATOR_ARTEFACT: &str = "_";
 
 fn is_artefact(parameter: &InputParameter) -> bool {
     parameter.name.value == GENERATOR_ARTEFACT && parameter.value.is_none()
@@ -643,19 +504,8 @@ fn query_style(name: &str, known: Option<&openapi::Parameter>) -> (String, Query
     (name.to_owned(), style)
 }
 
-fn keyed_schema(parameter: &InputParameter) -> Value {
-    let description = parameter.description.as_ref().map(|text| text.value.trim()).unwrap_or_default();
-    let description = if description.is_empty() { "Values by key." } else { description };
-    let item = if parameter.name.value.ends_with("[key]") {
-        json!({"type": "string"})
-    } else {
-        json!({"type": "array", "items": {"type": "string"}})
-    };
-    json!({"type": "object", "additionalProperties": item, "description": description})
-}
-
 /// The texts of an operation in which placeholders may stand.
-fn texts_of(operation: &Operation) -> impl Iterator<Item = String> {
+pub(super) fn texts_of(operation: &Operation) -> impl Iterator<Item = String> {
     let values = operation.input_parameters.iter().filter_map(|parameter| parameter.value.as_ref());
     let values = values.map(|value| value.value.clone());
     values.chain(operation.body.as_ref().map(|body| format!("{:?}", body.kind)))

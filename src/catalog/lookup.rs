@@ -1,0 +1,159 @@
+//! What `call` and `ref` name: services without duplicates, operations, flows. A continuation of `compile.rs`.
+
+use std::collections::BTreeMap;
+
+use super::compile::{Compiler, Scene, Target, list, place};
+use crate::{
+    diagnostic::{Code, Diagnostic, Span},
+    spec::{Aggregate, Consumes, Flow, Operation, Spanned},
+};
+
+impl Compiler<'_> {
+    /// The services of a document without those whose namespace is taken: their operations would go to another host.
+    pub(super) fn unique<'a>(&mut self, consumes: &'a [Consumes]) -> Vec<&'a Consumes> {
+        let mut unique: Vec<&Consumes> = Vec::new();
+        for consumed in consumes {
+            let Spanned { value, span } = &consumed.namespace;
+            if let Some(first) = unique.iter().find(|first| first.namespace.value == *value) {
+                let message = format!("the namespace `{value}` is consumed twice; this service is left out");
+                let problem = Diagnostic::error(Code::DuplicateNamespace, *span, message);
+                self.problems.push(problem.with_secondary(first.namespace.span, "the first one"));
+                continue;
+            }
+            unique.push(consumed);
+            let mut operations: BTreeMap<&str, Span> = BTreeMap::new();
+            for operation in &consumed.operations {
+                let Spanned { value, span } = &operation.name;
+                if let Some(first) = operations.get(value.as_str()) {
+                    let message = format!(
+                        "the operation `{value}` is there already; tools that call it take these in order, one each"
+                    );
+                    let problem = Diagnostic::warning(Code::DuplicateOperation, *span, message);
+                    self.problems.push(problem.with_secondary(*first, "the first one"));
+                }
+                operations.entry(value).or_insert(*span);
+            }
+        }
+        unique
+    }
+
+    pub(super) fn check_aggregates(&mut self, aggregates: &[Aggregate]) {
+        for (index, aggregate) in aggregates.iter().enumerate() {
+            let Spanned { value, span } = &aggregate.namespace;
+            let mut before = aggregates.iter().take(index);
+            if let Some(first) = before.find(|first| first.namespace.value == *value) {
+                let message = format!("the namespace `{value}` has flows already; references go to the first one");
+                let problem = Diagnostic::error(Code::DuplicateNamespace, *span, message);
+                self.problems.push(problem.with_secondary(first.namespace.span, "the first one"));
+            }
+        }
+    }
+
+    /// The operation that a `call` names.
+    pub(super) fn target<'a>(&mut self, scene: &mut Scene<'a>, call: &Spanned<String>) -> Option<Target<'a>> {
+        let Spanned { value, span } = call;
+        if !value.contains('.') {
+            let message = format!("`call` must be `NAMESPACE.OPERATION`, found `{value}`");
+            self.problems.push(Diagnostic::error(Code::InvalidValue, *span, message));
+            return None;
+        }
+        // Both halves may hold dots: the longest namespace that fits is meant.
+        let fits = |consumed: &&&'a Consumes| {
+            value.strip_prefix(consumed.namespace.value.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let found = scene.consumes.iter().filter(fits).max_by_key(|consumed| consumed.namespace.value.len()).copied();
+        let Some(consumed) = found else {
+            let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
+            if let Some(left_out) = scene.left_out.iter().find(|left_out| left_out.value == namespace) {
+                let message = format!("the service `{namespace}` was left out for an error of its own, so this is");
+                let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
+                self.problems.push(problem.with_secondary(left_out.span, "the service"));
+                return None;
+            }
+            if let Some(import) = scene.missing.iter().find(|missing| missing.value == namespace) {
+                let message = format!("the namespace `{namespace}` could not be imported, so this is left out");
+                let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
+            let known: Vec<&str> = scene.consumes.iter().map(|consumed| consumed.namespace.value.as_str()).collect();
+            let message =
+                format!("unknown namespace `{namespace}`; this spec consumes {}", list(known.iter().copied()));
+            self.problems
+                .push(Diagnostic::error(Code::UnknownNamespace, *span, message).with_nearest(namespace, known));
+            return None;
+        };
+        let namespace = consumed.namespace.value.as_str();
+        let operation = value.get(namespace.len() + 1..).unwrap_or_default();
+        let mut candidates: Vec<&Operation> =
+            consumed.operations.iter().filter(|found| found.name.value == operation).collect();
+        // `NAMESPACE.RESOURCE.OPERATION`, as some documents write it.
+        let last = operation.rsplit('.').next().unwrap_or(operation);
+        if candidates.is_empty() && last != operation {
+            candidates = consumed.operations.iter().filter(|found| found.name.value == last).collect();
+        }
+        let count = scene.calls.entry(value.clone()).or_default();
+        let nth = candidates.get(*count).or(candidates.first()).copied();
+        *count += 1;
+        let Some(found) = nth else {
+            if let Some(left_out) = consumed.left_out.iter().find(|left_out| left_out.value == operation) {
+                let message = format!(
+                    "the operation `{operation}` was left out for an error of its own, so this {} is",
+                    scene.used_as.noun()
+                );
+                let problem = Diagnostic::error(Code::UnknownOperation, *span, message);
+                self.problems.push(problem.with_secondary(left_out.span, "the operation"));
+                return None;
+            }
+            let known = consumed.operations.iter().map(|operation| operation.name.value.as_str());
+            let message = format!("unknown operation `{operation}`; `{namespace}` has {}", list(known.clone()));
+            self.problems
+                .push(Diagnostic::error(Code::UnknownOperation, *span, message).with_nearest(operation, known));
+            return None;
+        };
+        self.called.insert(place(found.span));
+        Some(Target { index: scene.index, consumes: consumed, operation: found })
+    }
+
+    /// The flow that a `ref` names, and the namespaces by which it refers to its own arguments.
+    pub(super) fn flow<'a>(
+        &mut self,
+        scene: &Scene<'a>,
+        reference: &Spanned<String>,
+    ) -> Option<([Option<&'a str>; 2], &'a Flow)> {
+        let Spanned { value, span } = reference;
+        let split = value.rsplit_once('.');
+        let aggregate = split.and_then(|(namespace, _)| {
+            scene.aggregates.iter().find(|aggregate| aggregate.namespace.value == namespace)
+        });
+        let Some((aggregate, (_, name))) = aggregate.zip(split) else {
+            let wanted = split.map(|(namespace, _)| namespace);
+            if let Some(import) = scene.missing.iter().find(|missing| Some(missing.value.as_str()) == wanted) {
+                let message = format!("the namespace `{}` could not be imported, so this is left out", import.value);
+                let problem = Diagnostic::error(Code::UnknownFlow, *span, message);
+                self.problems.push(problem.with_secondary(import.span, "the import"));
+                return None;
+            }
+            let known = scene.aggregates.iter().map(|aggregate| aggregate.namespace.value.as_str());
+            let message = format!(
+                "unknown flow `{value}`; `ref` is `NAMESPACE.FLOW`, and there are flows in {}",
+                list(known.clone())
+            );
+            let given = split.map_or(value.as_str(), |(namespace, _)| namespace);
+            self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(given, known));
+            return None;
+        };
+        let Some(flow) = aggregate.flows.iter().find(|flow| flow.name.value == name) else {
+            let known = aggregate.flows.iter().map(|flow| flow.name.value.as_str());
+            let message = if aggregate.left_out.iter().any(|left_out| left_out == name) {
+                format!("the flow `{name}` was left out for an error of its own, so this {} is", scene.used_as.noun())
+            } else {
+                format!("unknown flow `{name}`; `{}` has {}", aggregate.namespace.value, list(known.clone()))
+            };
+            self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(name, known));
+            return None;
+        };
+        let namespaces = [Some(aggregate.namespace.value.as_str()), aggregate.imported_as.as_deref()];
+        Some((namespaces, flow))
+    }
+}

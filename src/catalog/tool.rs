@@ -1,0 +1,243 @@
+//! One tool, from what its spec writes to what is offered: mode, arguments, hints, description, answer. A continuation of
+//! `compile.rs`.
+
+use std::collections::BTreeSet;
+
+use super::{
+    CompiledTool, InputSchema, OutputSchema,
+    compile::{Compiler, Scene, Target, Use},
+    fill::Fill,
+    flow::WrittenSteps,
+    hints::{self, Hints},
+    input::Argument,
+    names,
+    plan::{Plan, Shaping},
+    resolve::Names,
+    wiring::{Arguments, parameters},
+};
+use crate::{
+    access::GateId,
+    diagnostic::{Code, Diagnostic},
+    spec::{self, Action, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool, yaml::Node},
+};
+
+impl Compiler<'_> {
+    pub(super) fn tool<'a>(
+        &mut self,
+        tool: &'a Tool,
+        server: &'a McpServer,
+        scene: &mut Scene<'a>,
+    ) -> Option<CompiledTool> {
+        let before = self.problems.len();
+        let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
+        let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
+        let namespaces: Vec<&str> = own.into_iter().chain(server.imported_as.as_deref()).collect();
+        let mut names = Names::new(scene.index, self.variables, namespaces);
+        let mut inputs = input_parameters.as_slice();
+        let mut outputs = action.outputs.as_slice();
+        let mut stated = stated.clone();
+        let mut done: &Action = action;
+        let mut from_flow: Option<&Flow> = None;
+        if let Mode::Ref(reference) = &action.mode {
+            let (namespaces, flow) = self.flow(scene, reference)?;
+            hints::from_semantics(&mut stated, flow.safe.as_ref(), flow.idempotent.as_ref());
+            // What the tool feeds, the flow knows by the names of its own parameters.
+            let fed = action.with.iter().map(|(parameter, node)| {
+                (names::argument(&parameter.value), names.node(node, &|names, text| names.value(text)))
+            });
+            names.inputs = fed.collect();
+            names.namespaces.extend(namespaces.into_iter().flatten());
+            if inputs.is_empty() {
+                inputs = flow.input_parameters.as_slice();
+            }
+            if outputs.is_empty() {
+                outputs = flow.action.outputs.as_slice();
+            }
+            done = &flow.action;
+            from_flow = Some(flow);
+        }
+        // What a tool declares itself it offers, though it may feed a parameter of the flow that has the same name.
+        let own = !input_parameters.is_empty();
+        let asked: BTreeSet<&str> = names.inputs.values().flat_map(Fill::arguments).collect();
+        let is_fed = |name: &&String| !own && !asked.contains(name.as_str());
+        let fed: BTreeSet<String> = names.inputs.keys().filter(is_fed).cloned().collect();
+        let mut arguments = self.declared(inputs, &fed)?;
+        arguments.declared |= scene.used_as == Use::Resource;
+        let mut target = None;
+        let (plan, hints) = match &done.mode {
+            Mode::Call(call) => {
+                let found = self.target(scene, call)?;
+                target = Some(found);
+                self.with(&done.with, inputs, &mut names, found);
+                let operation = self.operation(found, names, &mut arguments)?;
+                (Plan::Call(Box::new(operation)), self.hints(&stated, found))
+            }
+            Mode::Steps(steps) => {
+                let (steps, hints) = {
+                    let written = WrittenSteps { steps, mappings: &done.mappings, stated: &stated };
+                    self.steps(written, names, &mut arguments, scene)?
+                };
+                (Plan::Steps(steps), hints)
+            }
+            Mode::Mock => (Plan::Mock(self.mock(outputs, &names, &mut arguments)), hints::of_fixed_values(&stated)),
+            Mode::Ref(reference) => {
+                let message = "a flow cannot refer to another one; write its `call` or `steps` here";
+                self.problems.push(Diagnostic::error(Code::UnsupportedFeature, reference.span, message));
+                return None;
+            }
+        };
+        if let Some(flow) = from_flow {
+            self.check_fed(&action.with, flow, target);
+        }
+        self.check_unused(inputs, &fed, &plan);
+        let description = self.description(tool, target, from_flow, scene.used_as);
+        let shaped = match &plan {
+            Plan::Call(_) => self.answer(outputs, target)?,
+            Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
+            Plan::Mock(_) => self.composed(outputs, &[])?,
+        };
+        self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
+    }
+
+    /// The arguments that a tool declares itself.
+    fn declared(&mut self, parameters: &[InputParameter], fed: &BTreeSet<String>) -> Option<Arguments> {
+        let place = parameters.first().map(|first| first.name.span);
+        let mut arguments = Arguments { declared: !parameters.is_empty(), place, list: Vec::new() };
+        for parameter in parameters {
+            let required = parameter.required.as_ref().is_none_or(|required| required.value);
+            let schema = self.declared_schema(parameter)?;
+            let name = names::argument(&parameter.name.value);
+            if fed.contains(&name) {
+                continue; // fed by the tool, no model is to
+            }
+            if arguments.has(&name) {
+                let message = format!("the argument `{name}` is there already; the first one counts");
+                self.problems.push(Diagnostic::warning(Code::DuplicateParameter, parameter.name.span, message));
+                continue;
+            }
+            arguments.list.push(Argument { name, schema, required });
+        }
+        Some(arguments)
+    }
+
+    /// Reports what a tool feeds that its flow does not have.
+    fn check_fed(&mut self, with: &[(Spanned<String>, Node)], flow: &Flow, target: Option<Target<'_>>) {
+        let own = flow.input_parameters.iter().map(|parameter| parameter.name.value.as_str());
+        let called = target.into_iter().flat_map(parameters).map(|parameter| parameter.name.value.as_str());
+        let known: BTreeSet<&str> = own.chain(called).collect();
+        if known.is_empty() && target.is_none() {
+            return; // the steps may name anything
+        }
+        for (parameter, _) in with {
+            let Spanned { value, span } = parameter;
+            let in_path = target.is_some_and(|target| target.operation.path.value.contains(&format!("{{{value}}}")));
+            if !known.contains(value.as_str()) && !in_path {
+                let message = format!("the flow `{}` has no parameter `{value}`", flow.name.value);
+                let problem = Diagnostic::warning(Code::UnknownField, *span, message);
+                self.problems.push(problem.with_nearest(value, known.iter().copied()));
+            }
+        }
+    }
+
+    /// Reports arguments that a tool declares and nothing uses; what a tool feeds of its flow's is none of its own.
+    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) {
+        let used = plan.arguments();
+        for declared in inputs {
+            let Spanned { value, span } = &declared.name;
+            let name = names::argument(value);
+            if !fed.contains(&name) && !used.contains(name.as_str()) {
+                let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
+                let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
+                self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
+            }
+        }
+    }
+
+    pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>) -> Hints {
+        let Operation { method, path, name, .. } = target.operation;
+        hints::lower(stated, &method.value, &path.value, &name.value, &mut self.problems)
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        draft: Draft<'_>,
+        shaped: (Shaping, OutputSchema),
+        before: usize,
+    ) -> Option<CompiledTool> {
+        let Draft { tool, arguments, plan, hints, description, gate } = draft;
+        let Tool { name, title, .. } = tool;
+        let input = match InputSchema::new(arguments.list, &mut self.checker) {
+            Ok(input) => input,
+            Err(reason) => {
+                let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
+                self.problems.push(Diagnostic::error(Code::InvalidSchema, name.span, message));
+                return None;
+            }
+        };
+        if self.problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
+            return None;
+        }
+        let (shaping, output) = shaped;
+        Some(CompiledTool {
+            name: names::offered(&name.value),
+            title: title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone()),
+            description,
+            hints,
+            input,
+            output,
+            plan,
+            shaping,
+            gate,
+        })
+    }
+
+    pub(super) fn description(
+        &mut self,
+        tool: &Tool,
+        target: Option<Target<'_>>,
+        flow: Option<&Flow>,
+        used_as: Use,
+    ) -> String {
+        let joined = target.and_then(|target| self.join(target));
+        let texts = [
+            tool.description.as_ref().map(|text| text.value.as_str()),
+            flow.and_then(|flow| flow.description.as_ref()).map(|text| text.value.as_str()),
+            target.and_then(|target| target.operation.description.as_ref()).map(|text| text.value.as_str()),
+            joined.as_ref().and_then(|joined| joined.summary.as_deref()),
+            joined.as_ref().and_then(|joined| joined.description.as_deref()),
+        ];
+        if let Some(text) = texts.into_iter().flatten().map(str::trim).find(|text| !text.is_empty()) {
+            return text.to_owned();
+        }
+        let (what, name) = (used_as.noun(), &tool.name.value);
+        let message = format!("{what} `{name}` has no description; a model cannot tell what it is for");
+        self.problems.push(Diagnostic::warning(Code::MissingDescription, tool.name.span, message));
+        match target {
+            Some(target) => format!("{} {}", target.operation.method.value, target.operation.path.value),
+            None => names::readable(&tool.name.value),
+        }
+    }
+}
+
+/// A tool of which everything but the answer is known.
+pub(super) struct Draft<'a> {
+    pub(super) tool: &'a Tool,
+    pub(super) arguments: Arguments,
+    pub(super) plan: Plan,
+    pub(super) hints: Hints,
+    pub(super) description: String,
+    pub(super) gate: Option<GateId>,
+}
+
+impl Plan {
+    /// The arguments that are used anywhere in it.
+    fn arguments(&self) -> BTreeSet<&str> {
+        let mut fills: Vec<&Fill> = self.operations().iter().flat_map(|operation| operation.request.fills()).collect();
+        match self {
+            Self::Call(_) => {}
+            Self::Steps(steps) => fills.extend(steps.fills()),
+            Self::Mock(fill) => fills.push(fill),
+        }
+        fills.iter().flat_map(|fill| fill.arguments()).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! `with`: what feeds the parameters of an operation otherwise than the argument of their name. A continuation of
+//! `wiring.rs`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    compile::{Compiler, Target},
+    fill::Fill,
+    names,
+    path::{PathTemplate, WrittenPath},
+    request::RequestTemplate,
+    resolve::Names,
+    wiring::{GENERATOR_ARTEFACT, Lowering, parameters, texts_of},
+};
+use crate::{
+    diagnostic::{Code, Diagnostic, Span},
+    spec::{InputParameter, Spanned, yaml::Node},
+};
+
+impl Compiler<'_> {
+    /// What feeds each parameter of the operation that `with` names.
+    pub(super) fn with<'a>(
+        &mut self,
+        with: &[(Spanned<String>, Node)],
+        declared: &[InputParameter],
+        names: &mut Names<'a>,
+        target: Target<'a>,
+    ) {
+        let parameters = parameters(target);
+        let written = WrittenPath::split(&target.operation.path.value);
+        let template = PathTemplate::parse(written.path).ok();
+        let placeholders: Vec<&str> = template.iter().flat_map(PathTemplate::placeholders).collect();
+        let text = written.query.iter().map(|(_, value)| *value);
+        let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
+        known.extend(&placeholders);
+        let in_texts = texts_of(target.operation).chain(text.map(str::to_owned)).collect::<Vec<_>>().join(" ");
+        // Kept apart until all are read: each speaks of the arguments, none of what another one feeds.
+        let mut fed = BTreeMap::new();
+        for (parameter, node) in with {
+            let name = parameter.value.as_str();
+            if name == GENERATOR_ARTEFACT && !known.contains(&name) {
+                continue;
+            }
+            let in_templates =
+                || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
+            if !known.contains(&name) && !in_templates() {
+                let message = format!("the operation has no parameter `{name}`");
+                let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
+                self.problems.push(problem.with_nearest(name, known.iter().copied()));
+            }
+            let fill = names.node(node, &|names, text| names.value(text));
+            if let Fill::Literal(Value::String(text)) = &fill {
+                self.check_literal(text, declared, node.span);
+            }
+            fed.insert(parameter.value.clone(), Spanned::new(fill, node.span));
+        }
+        names.with.extend(fed);
+        // `mapping: $.path.id` of a tool's own parameter says the same from the other side.
+        for parameter in declared {
+            let Some(mapping) = &parameter.mapping else { continue };
+            let target = mapping.value.rsplit('.').next().unwrap_or_default();
+            if target.is_empty() || target == "$" || names.with.contains_key(target) {
+                continue;
+            }
+            let is_known = known.contains(&target) || in_texts.contains(&format!("{{{{{target}}}}}"));
+            if !is_known && !known.contains(&parameter.name.value.as_str()) {
+                let message = format!("the operation has no parameter `{target}`");
+                let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
+                self.problems.push(problem.with_nearest(target, known.iter().copied()));
+            }
+            let fill = Fill::Argument(names::argument(&parameter.name.value));
+            names.with.insert(target.to_owned(), Spanned::new(fill, mapping.span));
+        }
+    }
+
+    fn check_literal(&mut self, text: &str, declared: &[InputParameter], span: Span) {
+        let is_argument = declared.iter().any(|parameter| parameter.name.value == text);
+        if is_argument || text.starts_with('$') || text.starts_with("rest.") || text.starts_with("tool.") {
+            let message = format!("`{text}` is sent as it stands");
+            let name = text.rsplit('.').next().unwrap_or(text);
+            self.problems.push(
+                Diagnostic::warning(Code::SuspiciousLiteral, span, message)
+                    .with_help(format!("to pass an argument, write `tools.{name}`")),
+            );
+        }
+    }
+
+    /// Reports references to arguments that are not there.
+    pub(super) fn check_wiring(&mut self, request: &RequestTemplate, lowering: &Lowering<'_, '_>) {
+        if !lowering.arguments.declared {
+            return;
+        }
+        let known = || lowering.arguments.list.iter().map(|argument| argument.name.as_str());
+        for (parameter, fill) in &lowering.names.with {
+            for name in fill.value.arguments().into_iter().filter(|name| !lowering.arguments.has(name)) {
+                let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
+                let problem = Diagnostic::warning(Code::UnusedArgument, fill.span, message);
+                self.problems.push(problem.with_nearest(name, known()));
+            }
+        }
+        let body = lowering.target.operation.body.as_ref();
+        for name in request.body.fills().iter().flat_map(|fill| fill.arguments()) {
+            let from_with = lowering.names.with.values().any(|fill| fill.value.arguments().contains(&name));
+            if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with) {
+                let message = format!("no argument feeds `{name}` of the body; it is left out");
+                let place = lowering.arguments.place.unwrap_or(body.span);
+                let problem = Diagnostic::warning(Code::UnusedArgument, place, message);
+                self.problems.push(problem.with_secondary(body.span, "the body").with_nearest(name, known()));
+            }
+        }
+    }
+}
