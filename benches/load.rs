@@ -201,7 +201,6 @@ fn measure_gateway(folder: &Path) -> Result<Sample, Failure> {
     let names: Vec<String> = gateway.tools().step_by(step).map(|tool| tool.name.clone()).collect();
     let arguments = json!({"id": "thing-1", "limit": 10, "filter": "name eq \"x\""});
     let call = |name: &str| -> Result<Duration, Failure> {
-        let started = Instant::now();
         let tool = gateway.tool(name).ok_or("the tool is gone")?;
         let operations = tool.plan.operations();
         let [operation] = operations.as_slice() else { return Err("not one operation".into()) };
@@ -215,6 +214,8 @@ fn measure_gateway(folder: &Path) -> Result<Sample, Failure> {
             Some(_) => json!({"id": "thing-1", "name": "x", "kind": "small"}),
             None => arguments,
         };
+        let started = Instant::now();
+        let tool = gateway.tool(name).ok_or("the tool is gone")?;
         tool.input.check(&arguments)?;
         let Value::Object(arguments) = arguments else { return Err("no arguments".into()) };
         let arguments: JsonObject = arguments;
