@@ -37,9 +37,9 @@ pub enum Format {
 /// A request that would be sent.
 #[derive(Debug)]
 pub struct DryRun {
-    /// Without a credential, and with stand-ins where it would hold a secret argument.
+    /// Without a credential, and with stand-ins where it would hold a secret argument or variable.
     request: Request<Bytes>,
-    /// What stands in for secret arguments. Random, so that no other text looks like it.
+    /// What stands in for secret arguments and variables. Random, so that no other text looks like it.
     stand_in: String,
     credential: Credential,
     route: Route,
@@ -70,12 +70,13 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
         }
         Route::Remote => (endpoint.base.clone(), endpoint.credential.clone()),
     };
-    // What is wrong with the real values has to be said of them.
-    first.request.bind(&Scope { arguments, answers: &Value::Null }, &base)?;
     let random = random_hex::<8>().map_err(|error| CallError::Internal(format!("no randomness: {error}")))?;
-    let stand_in = format!("argument{random}");
+    let stand_in = format!("secret{random}");
+    let scope = |arguments| Scope { stand_in: Some(&stand_in), ..Scope::new(arguments, &Value::Null) };
+    // What is wrong with the real values has to be said of them.
+    first.request.bind(&scope(arguments), &base)?;
     let masked = tool.input.replace_secrets(arguments, &stand_in);
-    let mut request = first.request.bind(&Scope { arguments: &masked, answers: &Value::Null }, &base)?;
+    let mut request = first.request.bind(&scope(&masked), &base)?;
     if first.service.route == Route::Remote {
         request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));
     }

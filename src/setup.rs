@@ -22,7 +22,9 @@ use crate::{
 pub enum Purpose {
     /// To carry calls out: backends are opened.
     Call,
-    /// To look at tools and diagnostics: nothing is opened, created or connected.
+    /// To show what a call would send: nothing is opened, created or connected, and no secret is read.
+    Show,
+    /// To look at tools and diagnostics: nothing is opened, created or connected, and no variable is read.
     Inspect,
 }
 
@@ -86,7 +88,11 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let resolution = Resolution {
         backends: &settings.backends,
         credentials: &settings.credentials,
-        secrets: if purpose == Purpose::Call { Secrets::Read } else { Secrets::Leave },
+        secrets: match purpose {
+            Purpose::Call => Secrets::Read,
+            Purpose::Show => Secrets::Plain,
+            Purpose::Inspect => Secrets::Leave,
+        },
     };
     let choices = resolution.choices(&workspace);
     warn_of_unknown_namespaces(settings, &choices);

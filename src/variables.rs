@@ -34,8 +34,21 @@ const SECRET_WORDS: [&str; 8] = ["key", "keys", "auth", "oauth", "pass", "pwd", 
 pub enum Secrets {
     /// They are, and what is missing is reported.
     Read,
+    /// Those are that are no secrets: a request is to be shown.
+    Plain,
     /// They are not: tools are only looked at.
     Leave,
+}
+
+impl Secrets {
+    /// Whether a value is read.
+    fn reads(self, sensitive: bool) -> bool {
+        match self {
+            Self::Read => true,
+            Self::Plain => !sensitive,
+            Self::Leave => false,
+        }
+    }
 }
 
 /// The variables of every document.
@@ -131,10 +144,7 @@ impl Variables {
 
     fn of_environment(&self, known: &Known, name: &str) -> Variable {
         let sensitive = known.authenticates.contains(name) || names_secret(name);
-        let value = match self.secrets {
-            Secrets::Read => from_environment(name),
-            Secrets::Leave => Ok(SecretString::from("")),
-        };
+        let value = if self.secrets.reads(sensitive) { from_environment(name) } else { Ok(SecretString::from("")) };
         Variable { name: name.to_owned(), value, sensitive, from_environment: true }
     }
 }
@@ -145,7 +155,7 @@ impl Known {
         let mut bound = Vec::new();
         for bind in &document.binds {
             let file = match (&bind.source, secrets) {
-                (BindSource::File(location), Secrets::Read) => {
+                (BindSource::File(location), Secrets::Read | Secrets::Plain) => {
                     let contents = contents_of(location, sources);
                     if let Err(problem) = &contents {
                         let message = format!("the variables of `{}` cannot be read: {problem}", bind.namespace.value);
@@ -158,16 +168,16 @@ impl Known {
             for (name, source) in &bind.keys {
                 let namespace = &bind.namespace.value;
                 let (name, source) = (&name.value, &source.value);
+                let used = [name, source, &format!("{namespace}.{name}")].map(|name| authenticates.contains(name));
+                let sensitive = used.contains(&true) || names_secret(name) || names_secret(source);
                 let value = match (&bind.source, &file) {
-                    (_, _) if secrets == Secrets::Leave => Ok(SecretString::from("")),
+                    _ if !secrets.reads(sensitive) => Ok(SecretString::from("")),
                     (BindSource::Environment, _) => from_environment(source),
                     (BindSource::File(location), Some(contents)) => from_file(source, location, contents),
                     (BindSource::File(_) | BindSource::Unsupported, _) => {
                         Err(format!("give `{name}` a `location` that keyglass reads, or none"))
                     }
                 };
-                let used = [name, source, &format!("{namespace}.{name}")].map(|name| authenticates.contains(name));
-                let sensitive = used.contains(&true) || names_secret(name) || names_secret(source);
                 let from_environment = bind.source == BindSource::Environment;
                 let variable = Variable { name: source.clone(), value, sensitive, from_environment };
                 bound.push(Bound { namespace: namespace.clone(), name: name.clone(), variable });

@@ -82,7 +82,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(tool.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'), "{}", tool.name);
         // What is built when a tool is first called is built here.
         if tool.input.check(&nothing).is_ok() {
-            let scope = Scope { arguments: &serde_json::Map::new(), answers: &serde_json::Value::Null };
+            let scope = Scope::new(&serde_json::Map::new(), &serde_json::Value::Null);
             for operation in tool.plan.operations() {
                 if let Ok(endpoint) = &operation.service.endpoint {
                     operation.request.bind(&scope, &endpoint.base).ok();

@@ -136,7 +136,7 @@ async fn answer_of(
     tool.input.check(arguments)?;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
-    let scope = Scope { arguments, answers: &Value::Null };
+    let scope = Scope::new(arguments, &Value::Null);
     let secrets = tool.input.secrets(arguments);
     let run = Run { environment, secrets: &secrets, request_id: &context.request_id, started: Instant::now() };
     let answer = match &tool.plan {

@@ -23,7 +23,7 @@ impl Run<'_> {
         let mut done: Vec<String> = Vec::new();
         for (number, (name, step)) in steps.steps.iter().enumerate() {
             let failed = |error: CallError| CallError::in_step(name, &done, error);
-            let scope = Scope { arguments, answers: &answers };
+            let scope = Scope::new(arguments, &answers);
             let answer = match step {
                 Step::Call(operation) => {
                     // A service may take a repeated name for a retry of the same call.
@@ -47,7 +47,7 @@ impl Run<'_> {
                 answers.insert(name.clone(), answer);
             }
         }
-        let scope = Scope { arguments, answers: &answers };
+        let scope = Scope::new(arguments, &answers);
         let mut mapped = Value::Object(Map::new());
         for (target, fill) in &steps.mappings {
             if let Some(value) = fill.value(&scope)? {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn find(lookup: &Lookup, answers: &Value) -> Result<Value, CallError> {
-        lookup.find(&Scope { arguments: &JsonObject::new(), answers })
+        lookup.find(&Scope::new(&JsonObject::new(), answers))
     }
 
     #[test]

@@ -212,7 +212,7 @@ mod tests {
     fn bind(body: &BodyTemplate, arguments: Value) -> (Option<(String, String)>, Vec<ArgumentProblem>) {
         let Value::Object(arguments) = arguments else { panic!("an object") };
         let mut problems = Vec::new();
-        let scope = Scope { arguments: &arguments, answers: &Value::Null };
+        let scope = Scope::new(&arguments, &Value::Null);
         let bound = body.bind(&scope, &mut problems).expect("bound");
         let text = bound.map(|(bytes, kind)| (String::from_utf8(bytes.to_vec()).expect("text"), kind));
         (text, problems)

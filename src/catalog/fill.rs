@@ -37,6 +37,15 @@ pub struct Scope<'a> {
     pub arguments: &'a JsonObject,
     /// The answers of the steps so far, by the name of the step.
     pub answers: &'a Value,
+    /// What stands in for variables that are credentials, where a request is only shown.
+    pub stand_in: Option<&'a str>,
+}
+
+impl<'a> Scope<'a> {
+    /// A scope of a call that is carried out.
+    pub fn new(arguments: &'a JsonObject, answers: &'a Value) -> Self {
+        Self { arguments, answers, stand_in: None }
+    }
 }
 
 impl Fill {
@@ -46,6 +55,9 @@ impl Fill {
         Ok(match self {
             Self::Argument(name) => scope.arguments.get(name).map(Cow::Borrowed),
             Self::Literal(value) => Some(Cow::Borrowed(value)),
+            Self::Variable(Variable { sensitive: true, .. }) if scope.stand_in.is_some() => {
+                scope.stand_in.map(|text| Cow::Owned(Value::from(text)))
+            }
             Self::Variable(variable) => match &variable.value {
                 Ok(secret) => Some(Cow::Owned(Value::from(secret.expose_secret()))),
                 Err(missing) => return Err(CallError::Unconfigured(missing.clone())),
@@ -178,7 +190,8 @@ mod tests {
 
     fn value(fill: &Fill, arguments: Value) -> Option<Value> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
-        let scope = Scope { arguments: &arguments, answers: &json!({"step": {"id": 7}}) };
+        let answers = json!({"step": {"id": 7}});
+        let scope = Scope::new(&arguments, &answers);
         fill.value(&scope).expect("filled").map(Cow::into_owned)
     }
 
@@ -213,7 +226,8 @@ mod tests {
     #[test]
     fn a_missing_variable_says_what_to_set() {
         let variable = |value| Variable { name: "V".to_owned(), value, sensitive: true, from_environment: true };
-        let scope = Scope { arguments: &JsonObject::new(), answers: &Value::Null };
+        let arguments = JsonObject::new();
+        let scope = Scope::new(&arguments, &Value::Null);
         let fill = Fill::Text(vec![Fill::Variable(variable(Err("set `V`".to_owned())))]);
         assert_eq!(fill.value(&scope).expect_err("missing").to_string(), "set `V`");
         let fill = Fill::List(vec![Fill::Variable(variable(Ok("canary".into())))]);

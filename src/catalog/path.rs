@@ -241,7 +241,7 @@ mod tests {
     fn bind(path: &str, arguments: Value) -> Result<String, Vec<ArgumentProblem>> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
         let mut problems = Vec::new();
-        let scope = Scope { arguments: &arguments, answers: &Value::Null };
+        let scope = Scope::new(&arguments, &Value::Null);
         let path = PathTemplate::parse(path).expect("a path").bind(&scope, &mut problems).expect("bound");
         if problems.is_empty() { Ok(path) } else { Err(problems) }
     }

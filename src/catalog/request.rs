@@ -211,7 +211,7 @@ mod tests {
     fn bind_with(template: &RequestTemplate, arguments: Value) -> Result<Request<Bytes>, CallError> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
         let base = Url::parse("https://host.test/base").expect("a URL");
-        template.bind(&Scope { arguments: &arguments, answers: &Value::Null }, &base)
+        template.bind(&Scope::new(&arguments, &Value::Null), &base)
     }
 
     fn bind(arguments: Value) -> Result<Request<Bytes>, CallError> {

@@ -69,7 +69,8 @@ impl Compiler<'_> {
                 let found = self.target(scene, call)?;
                 target = Some(found);
                 self.with(&done.with, inputs, &mut names, found);
-                let operation = self.operation(found, names, &mut arguments)?;
+                let mut operation = self.operation(found, names, &mut arguments)?;
+                operation.max_binary_size = operation.max_binary_size.or(server.max_binary_size);
                 (Plan::Call(Box::new(operation)), self.hints(&stated, found))
             }
             Mode::Steps(steps) => {

@@ -41,7 +41,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
     let settings = options.or_environment()?.settings()?;
     // A slip must not open anything, let alone make a data folder.
-    let looked_at = setup(&settings, Purpose::Inspect, Clock::System)?;
+    let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
+    let looked_at = setup(&settings, purpose, Clock::System)?;
     log_errors(&looked_at.diagnostics, &looked_at.sources);
     let Some(tool) = looked_at.gateway.tool(&name) else {
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));

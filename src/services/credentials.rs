@@ -227,7 +227,7 @@ impl Resolver<'_> {
         let address = self.text(Some(text), Sort::Plain, text.span)?;
         match Url::parse(address.expose()).ok().filter(is_safe) {
             Some(url) => Ok(url),
-            None if self.secrets == Secrets::Leave && text.value.contains("{{") => {
+            None if self.secrets != Secrets::Read && text.value.contains("{{") => {
                 Err("its variables are not read".into())
             }
             None => {
@@ -326,7 +326,7 @@ impl Resolver<'_> {
         let shell = if variable.from_environment { shell_variable(&variable.name) } else { None };
         match variable.value {
             // Looked at without their values, two are the same where they are written the same.
-            Ok(_) if self.secrets == Secrets::Leave => {
+            Ok(_) if self.secrets != Secrets::Read => {
                 Ok(Secret::new(SecretString::from(template.value.as_str()), shell))
             }
             Ok(value) => Ok(Secret::new(value, shell)),

@@ -135,7 +135,7 @@ impl Resolution<'_> {
         let value = match self.secrets {
             Secrets::Read => reference.read()?,
             // Looked at without their values, two are the same where they come from the same place.
-            Secrets::Leave => SecretString::from(reference.to_string()),
+            Secrets::Plain | Secrets::Leave => SecretString::from(reference.to_string()),
         };
         let shell = match reference {
             CredentialReference::Environment(name) => shell_variable(name),

@@ -3,6 +3,7 @@
 
 use super::{
     auth::{self, Authentication},
+    consumes::read_size,
     flow::{self, Action, Mode},
     parameters::{self, InputParameter},
     reader::{Fields, NamedNode, Spanned},
@@ -19,6 +20,8 @@ pub struct McpServer {
     pub imported_as: Option<String>,
     /// What the server is for, told to the client.
     pub description: Option<Spanned<String>>,
+    /// The largest binary answer of its tools, in bytes.
+    pub max_binary_size: Option<usize>,
     /// What callers have to show, over transports that can carry it.
     pub authentication: Option<Authentication>,
     /// The tools.
@@ -154,9 +157,20 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     let tools = tools.iter().filter_map(|tool| read_tool(tool, &mut left_out, problems)).collect();
     let resources = resources.iter().filter_map(|resource| read_resource(resource, problems)).collect();
     let prompts = prompts.iter().filter_map(|prompt| read_prompt(prompt, problems)).collect();
-    fields.skip(&["ttlMs", "cacheScope", "maxBinarySize"]);
+    let max_binary_size = read_size(&mut fields, problems);
+    fields.skip(&["ttlMs", "cacheScope"]);
     fields.finish(problems);
-    Some(McpServer { namespace, imported_as: None, description, authentication, tools, resources, prompts, left_out })
+    Some(McpServer {
+        namespace,
+        imported_as: None,
+        description,
+        max_binary_size,
+        authentication,
+        tools,
+        resources,
+        prompts,
+        left_out,
+    })
 }
 
 fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {

@@ -92,3 +92,21 @@ async fn a_dry_run_shows_the_headers_that_a_call_sends() {
     sent.remove("host");
     assert!(sent.is_empty(), "not shown: {sent:?}");
 }
+
+#[test]
+fn plain_variables_are_shown_and_credentials_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spec = folder.path().join("pets.yaml");
+    std::fs::write(folder.path().join("values.yaml"), "version: '7'\nkey: canary-key\n").expect("written");
+    let text = "ikanos: 1.0.0-beta5\ninfo: {display: Pets, description: Pets.}\n\
+        binds: [{namespace: pets-env, location: 'file:///./values.yaml', keys: {PETS_VERSION: version, PETS_KEY: key}}]\n\
+        capability:\n  consumes:\n  - {type: http, namespace: pets, baseUri: 'https://pets.test', inputParameters: {\
+        Pets-Version: {in: header, value: '{{PETS_VERSION}}'}, Pets-Key: {in: header, value: 'k-{{PETS_KEY}}'}}, resources: {pets: {path: /pets, operations: {\
+        list: {method: GET, description: List pets.}}}}}\n";
+    std::fs::write(&spec, text).expect("written");
+    let data = folder.path().join("data");
+    let (code, text, err) = run(&data, &["call", "list", "--dry-run", "--capabilities", &spec.display().to_string()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(text.contains("pets-version: 7\n") && text.contains("pets-key: k-[masked]\n"), "{text}");
+    assert!(!text.contains("canary") && !err.contains("canary"), "{text}{err}");
+}
