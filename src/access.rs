@@ -150,11 +150,7 @@ fn matches(asked: &Credential, shown: &Shown) -> Choice {
             let (name, password) =
                 shown.basic.as_ref().map_or((None, None), |(name, password)| (Some(name), Some(password)));
             // The password of a user known by a key is empty.
-            let password = match user.password.expose() {
-                "" => is_same("", password),
-                expected => is_same(expected, password),
-            };
-            is_secret(user.name.expose(), name) & password
+            is_secret(user.name.expose(), name) & is_same(user.password.expose(), password)
         }
         Credential::Keys(keys) => {
             let key = |key: &crate::credential::Key| {

@@ -4,13 +4,14 @@
 //! # The map
 //!
 //! ```text
-//! capabilities/*.yaml ── spec::load ──▶ Workspace ──┐
-//! schemas/*.json ─────── SchemaStore ───────────────┤
-//! flags, KEYGLASS_*, file ── config ──▶ Settings ── services ──▶ Services
-//!                                                   │
-//!                             catalog::compile ◀────┘ ──▶ Catalog + diagnostics
-//!                                                            │
-//!            mcp (stdio, http, sse) ──▶ gateway ──▶ call ──▶ backend::{Remote, Embedded}
+//! capabilities/*.yaml ─────── spec::load ──▶ Workspace ──┬── variables ──▶ Variables ──┐
+//! flags, KEYGLASS_*, file ─── config ──▶ Settings ───────┴── services ──▶ Services ─────┤
+//! schemas/*.json ──────────── SchemaStore ──────────────────────────────────────────────┤
+//! OpenAPI documents ───────── openapi ──▶ catalog::join ────────────────────────────────┤
+//!                                                                                       │
+//!                              Catalog + diagnostics ◀────────────── catalog::compile ◀─┘
+//!                                        │
+//!            mcp (stdio, http, sse) ──▶ gateway ──▶ call ──▶ credential ──▶ backend::{Remote, Embedded}
 //! ```
 //!
 //! | module | holds | must not know |
@@ -19,8 +20,8 @@
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
 //! | [`openapi`] | OpenAPI and Swagger documents as operations with plain schemas | capability specs |
-//! | [`config`] | settings, checked; alone reads the environment and secret files | what specs say |
-//! | [`variables`] | what specs bind, where it comes from, its values | what they are used for |
+//! | [`config`] | settings, checked; alone reads the environment, and files that `--credential` names | what specs say |
+//! | [`variables`] | what specs bind, and its values, from the environment by `config` or from files | what they are used for |
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
@@ -28,6 +29,8 @@
 //! | [`import`] | capability specs made from OpenAPI documents | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
+//! | [`decode`] | bodies of answers as JSON: XML, HTML, CSV, YAML and the like | which operation answered |
+//! | [`jsonpath`] | JSONPath as specs write it, parsed and applied | what the values are |
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check; reading a resource | transports |
 //! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
@@ -40,9 +43,9 @@
 //!
 //! # Rules of direction
 //!
-//! `diagnostic ← spec ← catalog ← call → credential → backend`, with `error` below the last three and `mcp` and `cli` on top. All that
-//! can be wrong with a spec is found left of the catalog, with file, line and column; right of it only arguments, the
-//! network and the backend can fail. A catalog never changes once it stands.
+//! `diagnostic ← spec ← catalog ← call → credential → backend`, with `error` below the last four and `mcp` and `cli` on
+//! top. All that can be wrong with a spec is found left of the catalog, with file, line and column; right of it only
+//! arguments, the network and the backend can fail. A catalog never changes once it stands.
 //!
 //! # Adding a feature of the language
 //!

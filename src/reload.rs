@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    catalog::{Catalog, folder::Folder, resource::ResourceSource},
+    catalog::{Catalog, folder::Folder, join, resource::ResourceSource},
     clock::Clock,
     config::Settings,
     diagnostic::{self, Code, Diagnostic, SourceMap},
@@ -115,7 +115,7 @@ impl Reload {
                 return None;
             }
         };
-        let Setup { gateway, embedded, diagnostics, sources, routes: _ } = set_up;
+        let Setup { gateway, embedded, diagnostics, sources, routes: _, remarks: _ } = set_up;
         self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources, &gateway.catalog));
         let contents = digest(&sources, &gateway.catalog);
         if contents == std::mem::replace(&mut self.contents, contents) {
@@ -150,8 +150,8 @@ pub struct Snapshot(BTreeMap<PathBuf, (Kind, Option<Stamp>)>);
 enum Kind {
     /// One in which specs are searched: every spec and every folder in it.
     Specs,
-    /// One in which a schema may yet appear: JSON files and folders that are named for schemas. Other files may come and
-    /// go in it all the time.
+    /// One in which a schema or an OpenAPI document may yet appear: JSON and YAML files, and folders that are named for
+    /// schemas. Other files may come and go in it all the time.
     Schemas,
     /// One whose files are offered: everything in it.
     Files,
@@ -235,7 +235,7 @@ fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
             let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
             match kind {
                 Kind::Specs => matches!(extension, "yaml" | "yml") || path.is_dir(),
-                Kind::Schemas => extension == "json" || is_named_for_schemas(&path),
+                Kind::Schemas => matches!(extension, "json" | "yaml" | "yml") || is_named_for_schemas(&path),
                 Kind::Files => true,
             }
         });
@@ -277,8 +277,10 @@ fn watched(settings: &Settings, sources: &SourceMap, catalog: &Catalog) -> BTree
             continue;
         }
         let parent = folder.join("..");
-        let beside = fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path());
-        paths.extend(beside.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+        for holder in [folder, &parent] {
+            let entries = fs::read_dir(holder).into_iter().flatten().flatten().map(|entry| entry.path());
+            paths.extend(entries.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+        }
         paths.insert(parent, Kind::Schemas);
     }
     paths.extend(named(settings));
@@ -297,7 +299,7 @@ fn folders(catalog: &Catalog) -> impl Iterator<Item = &Folder> {
 
 fn is_named_for_schemas(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    name.to_ascii_lowercase().contains("schema") && path.is_dir()
+    join::is_named_for_schemas(name) && path.is_dir()
 }
 
 /// Of all texts that were read, and of the names of files that are offered: those are read each time one is asked for.
@@ -384,6 +386,24 @@ mod tests {
         assert!(reload.snapshot.again() == before, "no file that counts");
         fs::write(folder.path().join("late.json"), "{}").unwrap();
         assert!(reload.snapshot.again() != before, "a schema may have been waited for");
+    }
+
+    #[test]
+    fn types_that_appear_later_are_seen() {
+        for place in ["specs/openapi", "swagger"] {
+            let root = tempfile::tempdir().unwrap();
+            let specs = root.path().join("specs");
+            let types = root.path().join(place);
+            fs::create_dir_all(&specs).unwrap();
+            fs::create_dir_all(&types).unwrap();
+            fs::write(specs.join("spec.yaml"), SPEC).unwrap();
+            let (reload, _) = reload(&specs);
+            let before = reload.snapshot.again();
+            fs::write(types.join("notes.txt"), "notes").unwrap();
+            assert!(reload.snapshot.again() == before, "no file that counts in `{place}`");
+            fs::write(types.join("api.yaml"), "openapi: 3.1.0").unwrap();
+            assert!(reload.snapshot.again() != before, "a document in `{place}`");
+        }
     }
 
     #[test]

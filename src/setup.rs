@@ -41,6 +41,8 @@ pub struct Setup {
     pub sources: SourceMap,
     /// Where calls go, a line for each backend in use.
     pub routes: Vec<String>,
+    /// What is odd about the settings, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// What is open already and stays so when everything else is set up anew.
@@ -69,12 +71,17 @@ pub enum SetupError {
     Client(String),
 }
 
-/// Sets everything up.
+/// Sets everything up. What is odd about the settings is logged.
 pub fn setup(settings: &Settings, purpose: Purpose, clock: Clock) -> Result<Setup, SetupError> {
-    setup_with(settings, purpose, clock, &Open::default())
+    let set_up = setup_with(settings, purpose, clock, &Open::default())?;
+    for remark in &set_up.remarks {
+        tracing::warn!("{remark}");
+    }
+    Ok(set_up)
 }
 
-/// Sets everything up to carry calls out, with what is open already.
+/// Sets everything up to carry calls out, with what is open already. The settings were looked at before, so nothing is
+/// logged of them again.
 pub fn setup_again(settings: &Settings, clock: Clock, open: &Open) -> Result<Setup, SetupError> {
     setup_with(settings, Purpose::Call, clock, open)
 }
@@ -95,8 +102,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         },
     };
     let choices = resolution.choices(&workspace);
-    warn_of_unknown_namespaces(settings, &choices);
-    warn_of_split_service(&workspace, &choices);
+    let mut remarks = unknown_namespaces(settings, &choices);
+    remarks.extend(split_service(&workspace, &choices));
     let embedded = match purpose {
         Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => match &is_open.embedded {
             Some(embedded) => Some(embedded.clone()),
@@ -147,7 +154,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
-    Ok(Setup { gateway, embedded, diagnostics, sources, routes })
+    Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks })
 }
 
 /// The names of the variables that have no value, as the diagnostics name them, each once.
@@ -162,20 +169,21 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, Set
     Ok(embedded::open(&embedded::Options { clock, ..embedded::Options::new(data_dir) })?)
 }
 
-fn warn_of_unknown_namespaces(settings: &Settings, choices: &Choices) {
-    for name in settings.backends.names().chain(settings.credentials.names()) {
-        if !choices.keys().any(|(_, namespace)| namespace == name) {
-            let known = choices.keys().map(|(_, namespace)| namespace.as_str());
-            let near = crate::nearest::nearest(name, known);
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            tracing::warn!("a setting names the namespace `{name}`, which no loaded spec consumes{near}");
-        }
-    }
+fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
+    let known = || choices.keys().map(|(_, namespace)| namespace.as_str());
+    let named = settings.backends.names().chain(settings.credentials.names());
+    let unknown = named.filter(|name| !known().any(|namespace| namespace == *name));
+    let remark = |name| {
+        let near = crate::nearest::nearest(name, known());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("a setting names the namespace `{name}`, which no loaded spec consumes{near}")
+    };
+    unknown.map(remark).collect()
 }
 
-/// Warns where one part of Runloop's API stays on this machine while another goes to the service itself: a secret that is
+/// A remark where one part of Runloop's API stays on this machine while another goes to the service itself: a secret that is
 /// stored here is unknown there.
-fn warn_of_split_service(workspace: &Workspace, choices: &Choices) {
+fn split_service(workspace: &Workspace, choices: &Choices) -> Option<String> {
     let on = |wanted: Choice| {
         choices.iter().filter(move |(_, choice)| **choice == wanted).filter(|((index, namespace), _)| {
             let document = workspace.documents.get(*index);
@@ -186,15 +194,13 @@ fn warn_of_split_service(workspace: &Workspace, choices: &Choices) {
             })
         })
     };
-    let here = on(Choice::Embedded).next();
-    let there = on(Choice::Remote).next();
-    if let (Some(((_, here), _)), Some(((_, there), _))) = (here, there) {
-        tracing::warn!(
-            "`{here}` is served on this machine, while `{there}` of the same API goes to {}; to have both in one place, \
-             give `--backend remote` or `--backend embedded`",
-            embedded::RUNLOOP_BASE_URI
-        );
-    }
+    let ((_, here), _) = on(Choice::Embedded).next()?;
+    let ((_, there), _) = on(Choice::Remote).next()?;
+    Some(format!(
+        "`{here}` is served on this machine, while `{there}` of the same API goes to {}; to have both in one place, \
+         give `--backend remote` or `--backend embedded`",
+        embedded::RUNLOOP_BASE_URI
+    ))
 }
 
 /// A line for each backend in use, with the namespaces it serves.

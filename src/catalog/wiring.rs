@@ -1,7 +1,7 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
 //! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
@@ -24,7 +24,11 @@ use crate::{
     diagnostic::{Code, Diagnostic, Span},
     jsonpath::JsonPath,
     openapi,
-    spec::{InputParameter, Location, Operation, OutputParameter, Spanned},
+    spec::{
+        BodyKind, InputParameter, Location, Operation, OutputParameter, Part, Spanned,
+        template::{Piece, pieces},
+        yaml::{self, Node},
+    },
 };
 
 /// Headers that the program sets itself; parameters of these names are no arguments.
@@ -94,9 +98,7 @@ impl Lowering<'_, '_> {
         let parameters = self.joined.as_ref()?.parameters.iter();
         parameters.into_iter().find(|known| known.location == place && known.name.eq_ignore_ascii_case(name))
     }
-}
 
-impl Lowering<'_, '_> {
     /// Gives the argument that fills a slot the type that a document knows of it, where the tool declares the argument
     /// with a bare type that fits: the official dialect has no other.
     pub(super) fn refine(&mut self, fill: &Fill, known: &Value) {
@@ -130,7 +132,7 @@ impl Compiler<'_> {
             format_schema,
             media_type,
             max_binary_size,
-            span,
+            span: _,
         } = target.operation;
         let service = self.service(target)?;
         let format = self.format(format.as_ref(), format_schema.as_ref())?;
@@ -170,7 +172,6 @@ impl Compiler<'_> {
         request.body = self.body(&parameters, &mut lowering)?;
         self.check_wiring(&request, &lowering);
         let projection = self.projection(output_parameters);
-        let _ = span;
         Some(CompiledOperation {
             name: format!("{} {}", method.value, path.value),
             request,
@@ -316,7 +317,7 @@ impl Compiler<'_> {
         let name = parameter.name.value.as_str();
         let Some(place) = parameter.place() else {
             let in_path = request.path.placeholders().any(|placeholder| placeholder == name);
-            if !in_path && !texts_of(lowering.target.operation).any(|text| text.contains(name)) {
+            if !in_path && !placeholders_of(lowering.target.operation).contains(name) {
                 let message = format!("parameter `{name}` needs `in`: `path`, `query`, `header`, `cookie` or `body`");
                 self.problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, message));
             }
@@ -376,7 +377,7 @@ impl Compiler<'_> {
         if let Fill::Argument(name) = &mut fill {
             if keyed && !stated {
                 *name = names::argument(&parameter.name.value.replace("[key]", ""));
-            } else if keyed {
+            } else if keyed && !lowering.arguments.declared {
                 *name = names::argument(&name.replace("_key", ""));
             }
             let shared = lowering.arguments.declared || (stated && !keyed);
@@ -504,9 +505,49 @@ fn query_style(name: &str, known: Option<&openapi::Parameter>) -> (String, Query
     (name.to_owned(), style)
 }
 
-/// The texts of an operation in which placeholders may stand.
-pub(super) fn texts_of(operation: &Operation) -> impl Iterator<Item = String> {
-    let values = operation.input_parameters.iter().filter_map(|parameter| parameter.value.as_ref());
-    let values = values.map(|value| value.value.clone());
-    values.chain(operation.body.as_ref().map(|body| format!("{:?}", body.kind)))
+/// The names of the placeholders in the values and the body of an operation, with and without their namespace.
+pub(super) fn placeholders_of(operation: &Operation) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for value in operation.input_parameters.iter().filter_map(|parameter| parameter.value.as_ref()) {
+        collect_placeholders(&value.value, &mut names);
+    }
+    match operation.body.as_ref().map(|body| &body.kind) {
+        None | Some(BodyKind::Parameters(_)) => {}
+        Some(BodyKind::Json(node)) => collect_from_node(node, &mut names),
+        Some(BodyKind::Text { media_type: _, data } | BodyKind::EncodedForm(data)) => {
+            collect_placeholders(&data.value, &mut names);
+        }
+        Some(BodyKind::Form(fields)) => fields.iter().for_each(|(_, node)| collect_from_node(node, &mut names)),
+        Some(BodyKind::Multipart(parts)) => {
+            for Part { name: _, value, filename, content_type } in parts {
+                collect_from_node(value, &mut names);
+                for text in filename.iter().chain(content_type) {
+                    collect_placeholders(&text.value, &mut names);
+                }
+            }
+        }
+    }
+    names
+}
+
+fn collect_from_node(node: &Node, names: &mut BTreeSet<String>) {
+    match &node.value {
+        yaml::Value::String(text) => collect_placeholders(text, names),
+        yaml::Value::Sequence(items) => items.iter().for_each(|item| collect_from_node(item, names)),
+        yaml::Value::Mapping(entries) => {
+            for (key, node) in entries {
+                collect_placeholders(&key.text, names);
+                collect_from_node(node, names);
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn collect_placeholders(text: &str, names: &mut BTreeSet<String>) {
+    for piece in pieces(text) {
+        if let Piece::Name(name) = piece {
+            names.extend([name, name.rsplit('.').next().unwrap_or(name)].map(str::to_owned));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     path::{PathTemplate, WrittenPath},
     request::RequestTemplate,
     resolve::Names,
-    wiring::{GENERATOR_ARTEFACT, Lowering, parameters, texts_of},
+    wiring::{GENERATOR_ARTEFACT, Lowering, collect_placeholders, parameters, placeholders_of},
 };
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
@@ -32,10 +32,12 @@ impl Compiler<'_> {
         let written = WrittenPath::split(&target.operation.path.value);
         let template = PathTemplate::parse(written.path).ok();
         let placeholders: Vec<&str> = template.iter().flat_map(PathTemplate::placeholders).collect();
-        let text = written.query.iter().map(|(_, value)| *value);
         let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
         known.extend(&placeholders);
-        let in_texts = texts_of(target.operation).chain(text.map(str::to_owned)).collect::<Vec<_>>().join(" ");
+        let mut in_texts = placeholders_of(target.operation);
+        for (_, value) in &written.query {
+            collect_placeholders(value, &mut in_texts);
+        }
         // Kept apart until all are read: each speaks of the arguments, none of what another one feeds.
         let mut fed = BTreeMap::new();
         for (parameter, node) in with {
@@ -43,9 +45,7 @@ impl Compiler<'_> {
             if name == GENERATOR_ARTEFACT && !known.contains(&name) {
                 continue;
             }
-            let in_templates =
-                || in_texts.contains(&format!("{{{{{name}}}}}")) || in_texts.contains(&format!("{{{{ {name} }}}}"));
-            if !known.contains(&name) && !in_templates() {
+            if !known.contains(&name) && !in_texts.contains(name) {
                 let message = format!("the operation has no parameter `{name}`");
                 let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
                 self.problems.push(problem.with_nearest(name, known.iter().copied()));
@@ -64,7 +64,7 @@ impl Compiler<'_> {
             if target.is_empty() || target == "$" || names.with.contains_key(target) {
                 continue;
             }
-            let is_known = known.contains(&target) || in_texts.contains(&format!("{{{{{target}}}}}"));
+            let is_known = known.contains(&target) || in_texts.contains(target);
             if !is_known && !known.contains(&parameter.name.value.as_str()) {
                 let message = format!("the operation has no parameter `{target}`");
                 let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);

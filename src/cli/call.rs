@@ -14,7 +14,7 @@ use crate::{
     config::Options,
     dry_run,
     nearest::nearest,
-    setup::{Purpose, setup},
+    setup::{Open, Purpose, setup, setup_again},
 };
 
 /// The largest text of arguments that is read from standard input, in bytes.
@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    let gateway = setup(&settings, Purpose::Call, Clock::System)?.gateway;
+    let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
     let context = CallContext { request_id: call::request_id()? };
     match gateway.call(tool, arguments, &context).await {

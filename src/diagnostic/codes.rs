@@ -983,8 +983,9 @@ codes! {
     UnusableOpenApi = "unusable-openapi",
     /// A base URL names a host of documentation, which serves nobody.
     ///
-    /// `example.com`, `example.org` and `example.net` are reserved for examples (RFC 2606), so every call would fail. Write the
-    /// real one, or give it by `--backend NAMESPACE=URL`.
+    /// `example.com`, `example.org`, `example.net` and all that ends in `.example` or `.invalid` is reserved (RFC 2606), so
+    /// every call would fail. An import writes such a host where its document names no server. Write the real one, or give
+    /// it by `--backend NAMESPACE=URL`.
     ///
     /// # Wrong
     ///

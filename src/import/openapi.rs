@@ -103,11 +103,6 @@ impl Importer<'_> {
         let (mut inputs, mut with, mut template) = (Map::new(), Map::new(), path.clone());
         let mut arguments: Vec<Argument> = Vec::new();
         for parameter in &operation.parameters {
-            if parameter.location == ParameterLocation::Cookie {
-                self.notes
-                    .push(format!("the cookie `{}` of `{name}` is left out: no cookies are sent", parameter.name));
-                continue;
-            }
             let key = self.key(parameter, &mut inputs);
             if parameter.location == ParameterLocation::Path {
                 template = template.replace(&format!("{{{}}}", parameter.name), &format!("{{{{{key}}}}}"));

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     diagnostic::SourceMap,
     schema::{self, MAX_FILE_BYTES},
-    spec::{read_text, yaml},
+    spec::{normalize, read_text, yaml},
 };
 
 /// Where the files stand in the document.
@@ -104,7 +104,7 @@ impl Bundling<'_> {
             return None; // on another host: nothing is fetched
         }
         let target = percent_decode_str(target).decode_utf8().ok()?;
-        let path = schema::normalize(&file.parent()?.join(target.as_ref()));
+        let path = normalize(&file.parent()?.join(target.as_ref()));
         if let Some(name) = self.names.get(&path) {
             return Some(name.clone());
         }

@@ -10,7 +10,7 @@ mod validity;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -123,7 +123,8 @@ impl SchemaStore {
         if !pointer.is_empty() && !pointer.starts_with('/') {
             return Err(format!("schema reference `{reference}` must end in a JSON pointer such as `#/$defs/Name`"));
         }
-        let path = if file.is_empty() { base.to_owned() } else { normalize(&base.parent().unwrap_or(base).join(file)) };
+        let path =
+            if file.is_empty() { base.to_owned() } else { spec::normalize(&base.parent().unwrap_or(base).join(file)) };
         Ok(Target { path, pointer })
     }
 
@@ -253,22 +254,7 @@ pub(crate) fn escapes(path: &Path, folder: &Path) -> bool {
 }
 
 pub(crate) fn absolute(path: &Path) -> Option<PathBuf> {
-    std::path::absolute(path).ok().map(|path| normalize(&path))
-}
-
-/// Resolves `.` and `..` by the text alone.
-pub(crate) fn normalize(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(result.components().next_back(), Some(Component::Normal(_))) => {
-                result.pop();
-            }
-            other => result.push(other),
-        }
-    }
-    result
+    std::path::absolute(path).ok().map(|path| spec::normalize(&path))
 }
 
 #[cfg(test)]

@@ -153,11 +153,11 @@ impl BaseResolver<'_> {
             self.problems.push(Diagnostic::note(Code::TrailingSlash, written.span, message));
         }
         let host = url.host_str().unwrap_or_default();
-        let is_example = ["example.com", "example.org", "example.net"]
+        let is_example = ["example.com", "example.org", "example.net", "example", "invalid"]
             .iter()
             .any(|example| host.strip_suffix(example).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
         if is_example {
-            let message = format!("`{host}` is a host of documentation, which serves nobody");
+            let message = format!("`{host}` is reserved for examples and serves nobody");
             let problem = Diagnostic::warning(Code::ExampleBaseUri, written.span, message);
             self.problems.push(problem.with_help(format!("give the real one by `{setting}`")));
         }

@@ -148,7 +148,8 @@ pub(super) fn resolve(
                 names.join(", ")
             ),
         };
-        problems.push(Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden());
+        let note = Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden();
+        problems.push(note.with_help("a spec of its own has `capability`, with `consumes` in it"));
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
     Workspace { documents, files, folders: roots.to_vec() }

@@ -1,6 +1,6 @@
 //! Behaviour through the public API and the program itself, in one binary.
 
-// `cfg(test)` always holds here; it tells clippy that helpers are test code too.
+// `cfg(test)` always holds here; it tells clippy that functions without `#[test]` are test code too.
 #[cfg(test)]
 mod auth;
 #[cfg(test)]

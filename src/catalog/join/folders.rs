@@ -55,7 +55,8 @@ pub(super) fn beside(own: &Path) -> Vec<(PathBuf, Looked)> {
     found
 }
 
-fn is_named_for_schemas(name: &str) -> bool {
+/// Whether a folder of this name is one for schemas.
+pub(crate) fn is_named_for_schemas(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !name.starts_with('.')
         && (["openapi", "open-api", "swagger", "schema"].iter().any(|word| name.contains(word)) || name == "oas")

@@ -357,7 +357,10 @@ impl Key {
             Value::Bool(flag) => flag.to_string(),
             Value::Null => "null".to_owned(),
             Value::Sequence(_) | Value::Mapping(_) => {
-                return Err(Fault::at(node.span, "a key must be text, not a list or a map"));
+                return Err(Fault::at(
+                    node.span,
+                    "a key must be text, not a list or a map; `{{NAME}}` stands in quotes",
+                ));
             }
         };
         Ok(Self { text, span: node.span })
