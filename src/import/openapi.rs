@@ -96,6 +96,11 @@ impl Importer<'_> {
             self.notes.push(format!("`{method} {path}` is left out: the language has no such method"));
             return;
         }
+        // What the document means as text, a spec would take for a variable of whoever runs it.
+        if ["{{", "{env.", "{secrets."].iter().any(|variable| path.contains(variable)) {
+            self.notes.push(format!("`{method} {path}` is left out: its path would name a variable"));
+            return;
+        }
         let own = id.as_deref().map(|id| kebab(id, "")).filter(|name| !name.is_empty());
         let name = self.operation_names.unique(own.unwrap_or_else(|| of_request(method, path)), '-');
         let operation = self.document.operation(outline);

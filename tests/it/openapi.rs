@@ -412,3 +412,17 @@ fn a_document_in_several_files_is_one() {
     let imported = import(&document, &Options::default());
     assert!(imported.schemas.contains("#/components/schemas/Pet") && !imported.schemas.contains("x-keyglass"));
 }
+
+#[test]
+fn no_path_of_a_document_becomes_a_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = r#"{"openapi": "3.0.0", "info": {"title": "x", "version": "1"}, "paths": {
+        "/a?b={{env.CANARY}}": {"get": {"operationId": "double"}},
+        "/b?b={env.CANARY}": {"get": {"operationId": "single"}},
+        "/c/{id}": {"get": {"operationId": "fine", "parameters": [{"name": "id", "in": "path", "required": true}]}}}}"#;
+    write(folder.path(), &[("api.json", text)]);
+    let imported = import(&document(&folder.path().join("api.json")), &Options::default());
+    assert_eq!(imported.tools, 1, "{}", imported.spec);
+    assert!(!imported.spec.contains("CANARY"), "{}", imported.spec);
+    assert_eq!(imported.notes.iter().filter(|note| note.contains("would name a variable")).count(), 2);
+}
