@@ -1,5 +1,7 @@
 //! Carrying out several steps: each sees the answers of those before, the first failure ends all.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::Run;
@@ -13,6 +15,10 @@ use crate::{
     decode::Decoded,
     error::CallError,
 };
+
+/// How much one look-up may find: a list that names one large entry many times would make far more of an answer than was
+/// read.
+const MAX_FOUND_BYTES: usize = 64 * 1024 * 1024;
 
 impl Run<'_> {
     /// The answer that the steps make together. Error: [`CallError::Step`] with the step that failed and those that were
@@ -80,15 +86,26 @@ impl Lookup {
             _ => return Err(CallError::Unusable("no list to look in")),
         };
         let Some(wanted) = self.value.value(scope)? else { return Ok(Value::Null) };
-        let first = |wanted: &Value| {
-            let wanted = text(wanted)?;
-            let matches = |entry: &&Value| self.matched.select(entry).as_ref().and_then(text) == Some(wanted.clone());
-            entries.iter().find(matches).map(|entry| self.selected(entry))
+        // Each text once, with the entry it is found at first: looking through all for each would take their product.
+        let mut known = HashMap::new();
+        for entry in &entries {
+            if let Some(text) = self.matched.select(entry).as_ref().and_then(text) {
+                known.entry(text).or_insert(entry);
+            }
+        }
+        let first = |wanted: &Value| known.get(&text(wanted)?).copied();
+        let items = match &*wanted {
+            Value::Array(items) => items,
+            single => return Ok(first(single).map(|entry| self.selected(entry)).unwrap_or_default()),
         };
-        Ok(match &*wanted {
-            Value::Array(items) => Value::Array(items.iter().filter_map(first).collect()),
-            single => first(single).unwrap_or_default(),
-        })
+        let mut left = MAX_FOUND_BYTES;
+        let mut found = Vec::new();
+        for entry in items.iter().filter_map(first) {
+            let entry = self.selected(entry);
+            left = left.checked_sub(size_of(&entry)).ok_or(CallError::Oversized(MAX_FOUND_BYTES))?;
+            found.push(entry);
+        }
+        Ok(Value::Array(found))
     }
 
     fn selected(&self, entry: &Value) -> Value {
@@ -99,6 +116,17 @@ impl Lookup {
             }
             entry => entry.clone(),
         }
+    }
+}
+
+/// About how much memory a value takes.
+fn size_of(value: &Value) -> usize {
+    let own = std::mem::size_of::<Value>();
+    own + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size_of).sum(),
+        Value::Object(members) => members.iter().map(|(name, member)| name.len() + size_of(member)).sum(),
     }
 }
 
@@ -158,6 +186,16 @@ mod tests {
         let wrapped = json!({"crew": {"total": 1, "items": [{"id": 7}]}});
         assert_eq!(find(&lookup(&[], Fill::Literal(json!(7))), &wrapped).expect("found"), json!({"id": 7}));
         assert!(find(&one, &json!({"crew": "x"})).is_err(), "no list");
+    }
+
+    #[test]
+    fn a_look_up_finds_only_so_much() {
+        let ids = Fill::Answer(JsonPath::parse("$.ids").expect("a path"));
+        let answers = |times: usize| json!({"crew": [{"id": 7, "text": "x".repeat(100_000)}], "ids": vec![7; times]});
+        let found = find(&lookup(&[], ids.clone()), &answers(3)).expect("found");
+        assert_eq!(found.as_array().map(Vec::len), Some(3));
+        let refused = find(&lookup(&[], ids), &answers(2_000));
+        assert!(matches!(refused, Err(CallError::Oversized(_))), "200 MB of one entry");
     }
 
     #[test]

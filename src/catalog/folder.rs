@@ -131,7 +131,22 @@ fn place(location: &Spanned<String>, reach: Reach<'_>, sources: &SourceMap) -> R
     if reach.withheld.contains(&real) {
         return Err("it holds variables, which are not for clients".to_owned());
     }
+    if is_hidden(&real, &spec::folder_of(spec).canonicalize().unwrap_or_default(), reach.named) {
+        return Err(
+            "its name, or that of a folder it lies in, starts with a dot; such files are for programs".to_owned()
+        );
+    }
     Ok(real)
+}
+
+/// Whether a path goes through a name with a dot before it that neither the spec's own folder nor one that the operator
+/// named goes through: keys and settings of programs lie there. All of them are paths without links.
+fn is_hidden(real: &Path, own: &Path, named: &[PathBuf]) -> bool {
+    let named = named.iter().filter_map(|folder| folder.canonicalize().ok());
+    let trusted = named.filter(|folder| real.starts_with(folder)).map(|folder| folder.components().count());
+    let shared = real.components().zip(own.components()).take_while(|(one, other)| one == other).count();
+    let trusted = trusted.chain([shared]).max().unwrap_or_default();
+    real.components().skip(trusted).any(|component| component.as_os_str().as_encoded_bytes().starts_with(b"."))
 }
 
 struct Search<'a> {
@@ -164,6 +179,10 @@ impl Search<'_> {
             }
             let Ok(real) = entry.path().canonicalize() else { continue };
             if !real.starts_with(&self.folder.root) || self.reach.withheld.contains(&real) {
+                continue;
+            }
+            // A link with an ordinary name may lead to what is hidden.
+            if is_hidden(&real, &self.folder.root, &[]) {
                 continue;
             }
             let Ok(metadata) = fs::metadata(&real) else { continue };
@@ -258,6 +277,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().canonicalize().expect("it is there");
         fs::create_dir_all(root.join("specs/docs/deeper/.git")).expect("made");
+        fs::create_dir_all(root.join(".ssh")).expect("made");
         for (path, text) in [
             ("specs/docs/guide.md", "# Guide"),
             ("specs/docs/deeper/data.json", "{}"),
@@ -266,6 +286,8 @@ mod tests {
             ("specs/docs/a b.txt", "unfit"),
             ("specs/docs/secrets.json", "canary"),
             ("specs/docs/notes", "no ending"),
+            (".ssh/key", "canary"),
+            ("specs/.env", "canary"),
             ("specs/spec.yaml", ""),
             ("outside.txt", "canary"),
         ] {
@@ -296,6 +318,9 @@ mod tests {
             symlink(scene.root.join("specs/docs/guide.md"), scene.root.join("specs/docs/same.md")).expect("made");
             symlink(scene.root.join("specs/docs"), scene.root.join("specs/docs/deeper/round")).expect("made");
             symlink(&scene.root, scene.root.join("specs/docs/up")).expect("made");
+            symlink(scene.root.join("specs/docs/deeper/.env"), scene.root.join("specs/docs/shown")).expect("made");
+            symlink(scene.root.join("specs/docs/deeper/.git"), scene.root.join("specs/docs/shown-folder"))
+                .expect("made");
         }
         let (folder, problems) = lower(&scene, "file:///./docs", &["specs/docs/secrets.json"]);
         let folder = folder.expect("a folder");
@@ -312,6 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn hidden_files_are_no_texts_unless_the_operator_named_their_folder() {
+        let mut scene = scene();
+        let file = scene.sources.add(scene.root.join("specs/spec.yaml").display().to_string(), "");
+        let withheld = BTreeSet::new();
+        let mut text = |location: &str, named: &[PathBuf]| {
+            let location = Spanned::new(location.to_owned(), Span::start_of(file));
+            text_of(&location, 100, Reach { named, withheld: &withheld }, &mut scene.sources)
+        };
+        for location in ["file:///./.env", "file:///./../.ssh/key"] {
+            let problem = text(location, &[]).expect_err(location);
+            assert!(problem.contains("starts with a dot"), "{problem}");
+        }
+        assert_eq!(text("file:///./../.ssh/key", &[scene.root.join(".ssh")]).as_deref(), Ok("canary"));
+    }
+
+    #[test]
     fn a_location_stays_within_reach() {
         let scene = scene();
         let elsewhere = tempfile::tempdir().expect("a folder");
@@ -322,6 +363,8 @@ mod tests {
             ("docs/deeper", None),
             ("file:///./nowhere", Some("no such file")),
             ("file:///../", Some("out of reach")),
+            ("file:///./../.ssh", Some("starts with a dot")),
+            ("file:///./docs/deeper/.git", Some("starts with a dot")),
             ("file:///./docs/guide.md", Some("no folder")),
             (elsewhere.path().to_str().expect("text"), Some("out of reach")),
             ("file:///", Some("out of reach")),

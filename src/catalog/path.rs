@@ -214,6 +214,12 @@ fn push_text(text: &str, pieces: &mut Vec<PathPiece>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a step is `.` or `..`, which it is to many servers with parameters behind it as well (`..;v=1`; RFC 3986,
+/// section 3.3).
+fn is_dots(step: &str) -> bool {
+    matches!(step.split(';').next(), Some("." | ".."))
+}
+
 /// Why a value must not stand in a path segment; `segment` is the whole segment, not encoded.
 fn unsafe_in_path(value: &str, segment: &str, greedy: bool) -> Option<&'static str> {
     let decoded = percent_decode_str(segment).decode_utf8_lossy();
@@ -221,9 +227,9 @@ fn unsafe_in_path(value: &str, segment: &str, greedy: bool) -> Option<&'static s
         Some("goes into the path of a URL and must not be empty")
     } else if value.chars().any(char::is_control) || decoded.chars().any(char::is_control) {
         Some("goes into the path of a URL and must hold no control characters")
-    } else if matches!(segment, "." | "..") || matches!(&*decoded, "." | "..") {
+    } else if matches!(segment, "." | "..") || is_dots(&decoded) {
         Some("goes into the path of a URL and must be neither `.` nor `..`")
-    } else if decoded.split(['/', '\\']).any(|step| matches!(step, "." | "..")) {
+    } else if decoded.split(['/', '\\']).any(is_dots) {
         Some("goes into the path of a URL and must hold no `.` or `..` step")
     } else if greedy && (value.starts_with('/') || value.ends_with('/') || value.contains("//")) {
         Some("goes into the path of a URL; its steps must not be empty")
@@ -281,6 +287,11 @@ mod tests {
         }
         bind("/v1/{a+}", json!({"a": "x//y"})).expect_err("an empty step");
         bind("/v1/.{a}", json!({"a": "."})).expect_err("a step made of two");
+        for path in ["/v1/{a};v=1", "/v1/{a};v={a}/x", "/v1/{a}%3Bv"] {
+            bind(path, json!({"a": ".."})).expect_err(path);
+            bind(path, json!({"a": "..x"})).expect(path);
+        }
+        bind("/v1/{a}", json!({"a": "..;x"})).expect_err("a step with parameters");
     }
 
     #[test]

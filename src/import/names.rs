@@ -1,6 +1,6 @@
 //! Names as the official language has them, each once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::catalog::names;
 
@@ -9,18 +9,26 @@ const MAX_NAME: usize = 60;
 
 /// Names that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeSet<String>);
+pub(super) struct Taken {
+    names: BTreeSet<String>,
+    /// The number to try next for a name that was taken: documents of a stranger may repeat one a hundred thousand times.
+    next: HashMap<String, usize>,
+}
 
 impl Taken {
     /// The name, with a number behind it where it is taken already.
     pub(super) fn unique(&mut self, name: String, separator: char) -> String {
-        let mut candidate = name.clone();
-        let mut number = 2;
-        while !self.0.insert(candidate.clone()) {
-            candidate = format!("{name}{separator}{number}");
-            number += 1;
+        if self.names.insert(name.clone()) {
+            return name;
         }
-        candidate
+        let number = self.next.entry(format!("{name}{separator}")).or_insert(2);
+        loop {
+            let candidate = format!("{name}{separator}{number}");
+            *number += 1;
+            if self.names.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
     }
 }
 
@@ -66,5 +74,8 @@ mod tests {
         let mut taken = Taken::default();
         let names = ["a", "a", "a-2"].map(|name| taken.unique(name.to_owned(), '-'));
         assert_eq!(names, ["a", "a-2", "a-2-2"]);
+        let mut taken = Taken::default();
+        let names = ["a-2", "a", "a", "a"].map(|name| taken.unique(name.to_owned(), '-'));
+        assert_eq!(names, ["a-2", "a", "a-3", "a-4"]);
     }
 }

@@ -96,6 +96,11 @@ impl Importer<'_> {
             self.notes.push(format!("`{method} {path}` is left out: the language has no such method"));
             return;
         }
+        // What the document means as text, a spec would take for a variable of whoever runs it.
+        if names_variable(path) {
+            self.notes.push(format!("`{method} {path}` is left out: its path would name a variable"));
+            return;
+        }
         let own = id.as_deref().map(|id| kebab(id, "")).filter(|name| !name.is_empty());
         let name = self.operation_names.unique(own.unwrap_or_else(|| of_request(method, path)), '-');
         let operation = self.document.operation(outline);
@@ -122,7 +127,7 @@ impl Importer<'_> {
         let mut body = None;
         if let Some(taken_body) = &operation.body {
             let lowered = body::lower(taken_body, &mut taken);
-            if let Some(content_type) = lowered.content_type {
+            if let Some(content_type) = lowered.content_type.filter(|kind| !names_variable(kind)) {
                 inputs.insert("Content-Type".to_owned(), json!({ "in": "header", "value": content_type }));
             }
             arguments.extend(lowered.arguments);
@@ -270,6 +275,9 @@ impl Importer<'_> {
                     (value, vec![key])
                 }
                 SecurityKind::ClientCredentials { token_url, scopes } => {
+                    if names_variable(token_url) || scopes.iter().any(|scope| names_variable(scope)) {
+                        continue;
+                    }
                     let Some(issuer) = origin(token_url) else { continue };
                     self.notes.push(format!(
                         "the client's name and secret have no place in the language; give them by `--credential {}=…`",
@@ -346,6 +354,11 @@ impl Importer<'_> {
         let schemas = format!("{types:#}\n");
         Imported { spec: yaml::document(&Value::Object(root)), schemas, tools: count, notes }
     }
+}
+
+/// Whether a spec would take a text for one with a variable of whoever runs it in it.
+fn names_variable(text: &str) -> bool {
+    ["{{", "{env.", "{secrets."].iter().any(|variable| text.contains(variable))
 }
 
 /// What an operation does, in at most 400 characters: its description where that is short, else its summary.

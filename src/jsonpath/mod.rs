@@ -14,7 +14,14 @@ use serde_json::{Number, Value};
 /// Longest path that is read, in bytes. Longer ones are no paths that a person wrote.
 const MAX_BYTES: usize = 4_096;
 /// How often a path may descend to any depth: each time multiplies what it may find by the depth of the value.
-const MAX_DESCENTS: usize = 4;
+const MAX_DESCENTS: usize = 2;
+/// How many ways through its brackets a path may have: `[*,*]` twice is four. A value nested as deep as that would be
+/// found as often.
+const MAX_WAYS: usize = 1_000;
+
+/// How many values, those inside others included, a path may give. What it finds may lie inside one another, and each is
+/// copied whole.
+const MAX_FOUND: usize = 1_000_000;
 
 /// A path. Equal to another one of the same text.
 #[derive(Clone)]
@@ -80,23 +87,40 @@ impl JsonPath {
     }
 
     /// What is at the path. A path that can only mean one place gives the value there, `None` where nothing is; any other
-    /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning.
+    /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning, and so does a
+    /// path that finds more than a million values.
     pub fn select(&self, value: &Value) -> Option<Value> {
         let nodes = self.path.query(value);
         let Some(function) = self.function else {
             if !self.definite {
-                return Some(nodes.into_iter().cloned().collect());
+                return copied(nodes);
             }
             return nodes.first().cloned().or_else(|| {
                 let parent = self.length_of.as_ref()?.query(value).first()?;
                 parent.is_array().then(|| Function::Length.apply(parent))?
             });
         };
-        if self.definite {
-            function.apply(nodes.first()?)
-        } else {
-            function.apply(&nodes.into_iter().cloned().collect())
-        }
+        if self.definite { function.apply(nodes.first()?) } else { function.apply(&copied(nodes)?) }
+    }
+}
+
+/// The values as an array, unless they are too many.
+fn copied<'a>(nodes: impl IntoIterator<Item = &'a Value>) -> Option<Value> {
+    let mut left = MAX_FOUND;
+    let each = nodes.into_iter().map(|node| {
+        take(node, &mut left)?;
+        Some(node.clone())
+    });
+    each.collect::<Option<Vec<_>>>().map(Value::Array)
+}
+
+/// Takes a value with all that is in it from what is left.
+fn take(value: &Value, left: &mut usize) -> Option<()> {
+    *left = left.checked_sub(1)?;
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| take(item, left)),
+        Value::Object(members) => members.values().try_for_each(|member| take(member, left)),
+        _ => Some(()),
     }
 }
 
@@ -195,11 +219,12 @@ struct Normalizer<'a> {
     path: String,
     definite: bool,
     descents: usize,
+    ways: usize,
 }
 
 impl<'a> Normalizer<'a> {
     fn new(text: &'a str) -> Self {
-        Self { rest: text, path: "$".to_owned(), definite: true, descents: 0 }
+        Self { rest: text, path: "$".to_owned(), definite: true, descents: 0, ways: 1 }
     }
 
     fn read(mut self) -> Result<Normal, String> {
@@ -314,6 +339,10 @@ impl<'a> Normalizer<'a> {
                     });
                 }
                 self.definite &= selectors.len() == 1;
+                self.ways = self.ways.saturating_mul(selectors.len());
+                if self.ways > MAX_WAYS {
+                    return Err(format!("its brackets together name more than {MAX_WAYS} ways"));
+                }
                 selectors.join(",")
             }
         };
@@ -475,6 +504,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_path_finds_is_bounded() {
+        let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert!(JsonPath::parse(&format!("${}", "[*,*]".repeat(9))).is_ok());
+        for brackets in ["[*,*]", "[0,0]", "[0:1,0:1]"] {
+            let error = JsonPath::parse(&format!("${}", brackets.repeat(40))).expect_err(brackets);
+            assert!(error.reason.contains("ways"), "{error}");
+        }
+        let all = JsonPath::parse("$..*..*").expect("a path");
+        assert!(all.select(&deep(20)).is_some());
+        assert_eq!(
+            all.select(&Value::Array(vec![deep(100); 50])),
+            None,
+            "50 × C(100, 2) values with up to 100 in each"
+        );
+    }
+
+    #[test]
     fn any_other_path_gives_an_array() {
         for (path, expected) in [
             ("$.numbers[*]", json!([3, 1, 2])),
@@ -575,7 +621,7 @@ mod tests {
             ("$.a[(@.length-1)]", "must be a number"),
             ("$.a['b'c]", "before `c`"),
             ("$[1]x", "before `x`"),
-            ("$..a..b..c..d..e", "more than 4 times"),
+            ("$..a..b..c..d..e", "more than 2 times"),
             ("$.a.index(1)", "unknown function `index`"),
             ("$.a.sum().b", "at the end"),
             ("$.a[?(@.b ~ 1)]", "`~"),

@@ -415,3 +415,21 @@ fn a_document_in_several_files_is_one() {
     let imported = import(&document, &Options::default());
     assert!(imported.schemas.contains("#/components/schemas/Pet") && !imported.schemas.contains("x-keyglass"));
 }
+
+#[test]
+fn nothing_in_a_document_becomes_a_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = r#"{"openapi": "3.0.0", "info": {"title": "x", "version": "1"},
+        "security": [{"o": ["s"]}], "components": {"securitySchemes": {"o": {"type": "oauth2", "flows":
+            {"clientCredentials": {"tokenUrl": "https://auth.test/{{env.CANARY}}", "scopes": {"s": ""}}}}}}, "paths": {
+        "/d": {"post": {"operationId": "typed", "requestBody": {"content":
+            {"text/{{env.canary}}": {"schema": {"type": "string"}}}}}},
+        "/a?b={{env.CANARY}}": {"get": {"operationId": "double"}},
+        "/b?b={env.CANARY}": {"get": {"operationId": "single"}},
+        "/c/{id}": {"get": {"operationId": "fine", "parameters": [{"name": "id", "in": "path", "required": true}]}}}}"#;
+    write(folder.path(), &[("api.json", text)]);
+    let imported = import(&document(&folder.path().join("api.json")), &Options::default());
+    assert_eq!(imported.tools, 2, "{}", imported.spec);
+    assert!(!imported.spec.to_ascii_uppercase().contains("CANARY"), "{}", imported.spec);
+    assert_eq!(imported.notes.iter().filter(|note| note.contains("would name a variable")).count(), 2);
+}
