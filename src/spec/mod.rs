@@ -149,6 +149,7 @@ impl Text {
                 let is_meant = text.lines().any(|line| line.starts_with("naftiko:") || line.starts_with("ikanos:"));
                 if found == Found::InFolder && !is_meant {
                     problem.severity = crate::diagnostic::Severity::Note;
+                    problem.source = crate::diagnostic::Source::Hidden; // whatever it is, its text is nobody's concern
                 }
                 return (None, vec![*problem]);
             }
