@@ -1,6 +1,6 @@
 //! Tools of many files under names of their own: the same one merged, different ones told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 
@@ -22,6 +22,10 @@ pub(super) struct Collected {
     aliases: BTreeMap<String, String>,
     /// Where each tool stands.
     places: BTreeMap<String, Span>,
+    /// The tools that a spec gives the same name and that make requests of the same shape.
+    alike: HashMap<(String, String), Vec<String>>,
+    /// The number of the next tool of a name that others have already.
+    numbers: HashMap<String, usize>,
 }
 
 impl Collected {
@@ -51,22 +55,22 @@ impl Collected {
             }
             let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
             let namespace = namespace.as_deref().unwrap_or("other");
-            let numbered = (2_usize..).map(|number| names::told_apart(namespace, &format!("{own}_{number}")));
-            let mut candidates = std::iter::once(names::told_apart(namespace, own)).chain(numbered);
-            let mut same_again = false;
-            let apart = candidates.find(|name| match self.tools.get(name) {
-                Some(known) => {
-                    same_again = does_same(known, &tool);
-                    same_again
-                }
-                None => true,
-            });
-            let apart = apart.unwrap_or_default();
-            if same_again {
-                let message = format!("`{own}` does the same as the tool `{apart}`; they are one");
+            // Not compared with all of that name: there may be thousands.
+            let alike = self.alike.get(&(own.clone(), shape_of(&tool))).into_iter().flatten();
+            let same = alike.filter_map(|name| self.tools.get(name)).find(|known| does_same(known, &tool));
+            if let Some(same) = same {
+                let message = format!("`{own}` does the same as the tool `{}`; they are one", same.name);
                 problems.push(Diagnostic::note(Code::DuplicateTool, *span, message));
                 return;
             }
+            let number = self.numbers.entry(names::told_apart(namespace, own)).or_insert(1);
+            let numbered = (*number..).map(|number| match number {
+                1 => names::told_apart(namespace, own),
+                number => names::told_apart(namespace, &format!("{own}_{number}")),
+            });
+            let free = numbered.enumerate().find(|(_, name)| !self.tools.contains_key(name));
+            let (tried, apart) = free.unwrap_or_default();
+            *number += tried + 1;
             let taken = std::mem::replace(&mut tool.name, apart);
             let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
             let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
@@ -74,9 +78,17 @@ impl Collected {
         } else if tool.name != *own {
             self.aliases.insert(own.clone(), tool.name.clone());
         }
+        self.alike.entry((own.clone(), shape_of(&tool))).or_default().push(tool.name.clone());
         self.places.insert(tool.name.clone(), *span);
         self.tools.insert(tool.name.clone(), tool);
     }
+}
+
+/// What the requests of a tool look like, whatever is in them.
+fn shape_of(tool: &CompiledTool) -> String {
+    let operations = tool.plan.operations().into_iter();
+    let shapes = operations.map(|one| format!("{} {}", one.request.method, one.request.path.shape()));
+    shapes.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether both tools do the same: the same method and path of the same service, with the same fixed values. Which optional
@@ -118,7 +130,7 @@ fn is_same_operation(one: &CompiledOperation, other: &CompiledOperation) -> bool
         operation.request.path.fills().map(open).collect()
     };
     one.request.method == other.request.method
-        && one.request.path.is_same_shape(&other.request.path)
+        && one.request.path.shape() == other.request.path.shape()
         && fixed_path(one) == fixed_path(other)
         && fixed(one) == fixed(other)
         && one.service.is_same_place(&other.service)

@@ -87,15 +87,23 @@ pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, pr
         problems.push(contradiction(flag, "destructive", true));
         hints.destructive = true;
     }
-    // A search by POST may truly read only; what takes something away, or is said to, never does.
+    // A search by POST may truly read only; what takes something away, or is said to, never does. Nor does GraphQL, where
+    // the same request carries a mutation.
+    let never_reads = hints.destructive || method == "DELETE" || is_graphql(method, path);
     if let Some(flag) = read_only
         && flag.value
-        && (hints.destructive || method == "DELETE")
+        && never_reads
     {
         problems.push(contradiction(flag, "readOnly", false));
     }
-    hints.read_only &= !hints.destructive && method != "DELETE";
+    hints.read_only &= !never_reads;
     hints
+}
+
+/// Whether a request goes to a GraphQL endpoint by the method that takes mutations (GraphQL over HTTP).
+fn is_graphql(method: &str, path: &str) -> bool {
+    let last = path.split(['?', '#']).next().unwrap_or(path).trim_end_matches('/').rsplit('/').next();
+    method == "POST" && last.is_some_and(|last| last.eq_ignore_ascii_case("graphql"))
 }
 
 /// Completes hints from what a flow says of itself: safe is read-only and destroys nothing (language schema, semantics).
@@ -185,6 +193,7 @@ mod tests {
         );
         let stated = spec::Hints { read_only: flag(true), ..spec::Hints::default() };
         assert!(lower(&stated, "POST", "/v1/search", "search", &mut problems).read_only, "a search by POST");
+        assert!(!lower(&stated, "POST", "/api/graphql/", "query", &mut problems).read_only, "it may be a mutation");
         let stated = spec::Hints { destructive: flag(true), idempotent: flag(true), ..spec::Hints::default() };
         let hints = lower(&stated, "POST", "/v1/secrets/{name}", "updateSecret", &mut problems);
         assert!(hints.destructive && hints.idempotent, "what is stated wins where it is the careful answer");

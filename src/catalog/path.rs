@@ -114,19 +114,14 @@ impl PathTemplate {
         }
     }
 
-    /// Whether both are the same once placeholders have no names.
-    pub fn is_same_shape(&self, other: &Self) -> bool {
-        let shape = |path: &Self| -> Vec<Vec<Option<String>>> {
-            let segments = path.segments.iter().map(|segment| {
-                let pieces = segment.iter().map(|piece| match piece {
-                    PathPiece::Text(text) => Some(text.clone()),
-                    PathPiece::Placeholder { .. } => None,
-                });
-                pieces.collect()
-            });
-            segments.collect()
+    /// The path with its placeholders unnamed: the same for all that lead to the same place.
+    pub fn shape(&self) -> String {
+        let piece = |piece: &PathPiece| match piece {
+            PathPiece::Text(text) => text.clone(),
+            PathPiece::Placeholder { .. } => "{}".to_owned(),
         };
-        shape(self) == shape(other)
+        let segments: Vec<String> = self.segments.iter().map(|segment| segment.iter().map(piece).collect()).collect();
+        segments.join("/")
     }
 
     /// The path with all values in it. Values that cannot stand there are added to the problems.

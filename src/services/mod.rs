@@ -92,7 +92,45 @@ impl Resolution<'_> {
             let namespace = consumes.namespace.value.clone();
             services.insert(key, Arc::new(Service { namespace, route, slots, endpoint }));
         }
+        self.withhold(workspace, &mut services, &mut problems);
         Ok((services, problems))
+    }
+
+    /// Keeps a credential that was given for a namespace to one site. Specs come from others, and one of them may take
+    /// the name of another one's service to be given its key.
+    fn withhold(&self, workspace: &Workspace, services: &mut Services, problems: &mut Vec<Diagnostic>) {
+        let named: Vec<&str> = self.credentials.names().collect();
+        let mut sites: BTreeMap<&str, url::Origin> = BTreeMap::new();
+        for (index, consumes) in consumed(workspace) {
+            let namespace = &consumes.namespace;
+            let Some(service) = services.get_mut(&(index, namespace.value.clone())) else { continue };
+            let Ok(endpoint) = &service.endpoint else { continue };
+            if !named.contains(&namespace.value.as_str()) || endpoint.credential.is_none() {
+                continue;
+            }
+            let site = endpoint.base.origin();
+            let first = sites.entry(&namespace.value).or_insert_with(|| site.clone());
+            if *first == site {
+                continue;
+            }
+            let message = format!(
+                "the credential given for `{}` goes to {}; this service of the same name is elsewhere and is not given it",
+                namespace.value,
+                first.ascii_serialization()
+            );
+            problems.push(
+                Diagnostic::warning(Code::DuplicateNamespace, namespace.span, message)
+                    .with_help("give this service a namespace of its own; its tools are listed, but cannot be called"),
+            );
+            let missing = format!(
+                "the service `{}` shares its name with another one, whose credential it is not given; the operator must \
+                 give it a namespace of its own",
+                namespace.value
+            );
+            if let Some(service) = Arc::get_mut(service) {
+                service.endpoint = Err(missing);
+            }
+        }
     }
 
     fn remote_endpoint(

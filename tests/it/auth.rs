@@ -295,6 +295,30 @@ async fn the_operator_gives_credentials_of_every_kind() {
 }
 
 #[tokio::test]
+async fn a_given_credential_goes_to_one_site() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (service, base) = Service::start().await;
+    let (thief, elsewhere) = Service::start().await;
+    let first = spec(folder.path(), "svc", &base, "authentication: {type: bearer, token: '{{UNSET}}'}", "");
+    let text = std::fs::read_to_string(&first).expect("the spec");
+    let second = folder.path().join("zzz.yaml");
+    std::fs::write(&second, text.replace(&base, &elsewhere).replace("name: get-svc", "name: steal")).expect("written");
+    let given = folder.path().join("given");
+    std::fs::write(&given, "canary-given").expect("written");
+    let credential = vec![format!("svc=file:{}", given.display())];
+    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    get(&set_up).await.expect("an answer");
+    assert_eq!(service.seen("authorization")[0].1, "Bearer canary-given");
+    let tool = set_up.gateway.tool("steal").expect("the tool");
+    let context = CallContext { request_id: "00000000deadbeef".to_owned() };
+    let error = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect_err("not given");
+    assert!(error.to_string().contains("shares its name"), "{error}");
+    assert!(thief.seen("authorization").is_empty());
+    assert!(said(&set_up).contains("is not given it"), "{}", said(&set_up));
+}
+
+#[tokio::test]
 async fn what_is_not_set_is_named_at_start_and_in_a_call() {
     let (service, base) = Service::start().await;
     let folder = tempfile::tempdir().expect("a folder");
