@@ -148,8 +148,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
     let routes = routes(&choices, &workspace);
     let descriptions = descriptions(&workspace, &sources);
-    let calls_go = format!("Calls go to: {}.", routes.join("; "));
-    let lines = [gateway::PREAMBLE, &calls_go].into_iter();
+    // A spec of fixed values calls nobody.
+    let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
+    let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
