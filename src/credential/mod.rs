@@ -253,10 +253,12 @@ impl Secret {
 pub fn shell_quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for character in text.chars() {
-        if matches!(character, '\\' | '"' | '$' | '`' | '!') {
-            quoted.push('\\');
+        match character {
+            // A backslash before it would stay, and interactive shells read it even here.
+            '!' => quoted.push_str("\"'!'\""),
+            '\\' | '"' | '$' | '`' => quoted.extend(['\\', character]),
+            other => quoted.push(other),
         }
-        quoted.push(character);
     }
     quoted
 }
@@ -346,6 +348,7 @@ mod tests {
         assert_eq!(lines[2], [r#"--user "alice:$NAME""#]);
         assert_eq!(lines[3], ["--digest", r#"--user "alice:$NAME""#]);
         assert_eq!(shell_quoted(r#"a"$(b)`\"#), r#"a\"\$(b)\`\\"#);
+        assert_eq!(shell_quoted("a!b"), "a\"'!'\"b");
         assert_eq!(
             Credential::Bearer(Secret::unnamed("canary")).curl(),
             [r#"--header "authorization: Bearer [masked]""#]
