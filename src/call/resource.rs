@@ -9,6 +9,7 @@ use crate::{
     catalog::resource::{CompiledResource, Target},
     decode::Decoded,
     error::CallError,
+    media_type::is_json,
 };
 
 const JSON: &str = "application/json";
@@ -71,11 +72,6 @@ fn content(answer: Decoded, stated: Option<&str>) -> Content {
             Content::Binary(Binary { media_type: if unknown { stated.to_owned() } else { media_type }, bytes })
         }
     }
-}
-
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == JSON || essence == "text/json" || essence.ends_with("+json")
 }
 
 #[cfg(test)]

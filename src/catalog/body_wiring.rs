@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
-    openapi,
+    media_type, openapi,
     spec::{Body, BodyKind, InputParameter, Location, ParametersAs, Part, Spanned},
 };
 
@@ -348,7 +348,7 @@ fn takes_body(method: &str) -> bool {
 }
 
 fn is_json(media_type: &str) -> bool {
-    media_type.contains("json") || media_type == "*/*"
+    media_type::is_json(media_type) || media_type.ends_with("/*")
 }
 
 fn is_form(media_type: &str) -> bool {

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     diagnostic::{Code, Diagnostic, SourceMap},
+    media_type,
     spec::{self, Spanned},
 };
 
@@ -251,11 +252,11 @@ fn media_type_of(name: &str) -> Option<&'static str> {
 
 /// Whether what has this media type is text.
 pub fn is_text(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let words = ["json", "xml", "yaml", "toml", "sql", "javascript", "x-ndjson", "x-www-form-urlencoded"];
+    let essence = media_type::essence(media_type);
+    let words = ["yaml", "toml", "sql", "javascript", "x-ndjson", "x-www-form-urlencoded"];
     essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
+        || media_type::is_json(media_type)
+        || media_type::is_xml(media_type)
         || essence.ends_with("+yaml")
         || essence.strip_prefix("application/").is_some_and(|kind| words.contains(&kind))
 }

@@ -7,6 +7,7 @@ use http::{HeaderName, Method, header};
 use serde_json::{Value, json};
 
 use super::{
+    body::BodyTemplate,
     compile::{Compiler, Target, list},
     fill::Fill,
     input::Argument,
@@ -23,7 +24,7 @@ use crate::{
     decode::{Format, FormatError},
     diagnostic::{Code, Diagnostic, Span},
     jsonpath::JsonPath,
-    openapi,
+    media_type, openapi,
     spec::{
         BodyKind, InputParameter, Location, Operation, OutputParameter, Part, Spanned,
         template::{Piece, pieces},
@@ -155,7 +156,7 @@ impl Compiler<'_> {
             query: Vec::new(),
             headers: Vec::new(),
             cookies: Vec::new(),
-            body: super::body::BodyTemplate::None,
+            body: BodyTemplate::None,
             accept: format.accept(),
         };
         let mut lowering = Lowering { target, names, arguments, joined };
@@ -170,6 +171,7 @@ impl Compiler<'_> {
             self.parameter(parameter, &mut request, &mut lowering);
         }
         request.body = self.body(&parameters, &mut lowering)?;
+        request.headers.extend(content_type(&request, &lowering));
         self.check_wiring(&request, &lowering);
         let projection = self.projection(output_parameters);
         Some(CompiledOperation {
@@ -550,4 +552,15 @@ pub(super) fn collect_placeholders(text: &str, names: &mut BTreeSet<String>) {
             names.extend([name, name.rsplit('.').next().unwrap_or(name)].map(str::to_owned));
         }
     }
+}
+
+/// The media type of a JSON body where a document asks for another than JSON's own, as in `application/merge-patch+json`,
+/// and the spec states none.
+fn content_type(request: &RequestTemplate, lowering: &Lowering<'_, '_>) -> Option<(HeaderName, Fill)> {
+    let asked = &lowering.joined.as_ref()?.body.as_ref()?.media_type;
+    let stated = request.headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE);
+    let is_own = media_type::is_json(asked) && media_type::essence(asked) != "application/json";
+    http::HeaderValue::from_str(asked).ok()?; // whoever wrote the document may have put anything there
+    let is_sent = matches!(request.body, BodyTemplate::Json(_)) && !stated;
+    (is_own && is_sent).then(|| (header::CONTENT_TYPE, Fill::Literal(Value::from(asked.as_str()))))
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use self::charset::OnInvalid;
 pub use self::html::CssSelector;
+use crate::media_type::essence;
 
 /// How deep answers may be nested in formats whose readers are written here; as in `serde_json`.
 const MAX_DEPTH: usize = 128;
@@ -255,11 +256,6 @@ fn sent_as(content_type: &str) -> Option<Format> {
         ) => Some(Format::Text),
         _ => Some(Format::Binary),
     }
-}
-
-/// A media type without its parameters, in lower case.
-fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Line and column of a byte of a text, both from 1; the column counts characters.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::names::Taken;
 use crate::{
     catalog::{join::written, names::readable},
+    media_type,
     openapi::Body,
 };
 
@@ -30,8 +31,8 @@ pub(super) struct Argument {
 
 /// Lowers a body: each member of a flat object becomes an argument, any other body is one.
 pub(super) fn lower(body: &Body, taken: &mut Taken) -> Lowered {
-    let media_type = body.media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = media_type == "application/json" || media_type.ends_with("+json") || media_type.ends_with("/*");
+    let media_type = media_type::essence(&body.media_type);
+    let is_json = media_type::is_json(&media_type) || media_type.ends_with("/*");
     let own_type =
         (is_json && media_type != "application/json" && !media_type.contains('*')).then(|| media_type.clone());
     let is_form = media_type == "application/x-www-form-urlencoded";

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     catalog::{hints, join::written, names::readable},
+    media_type,
     openapi::{Answer, Body, Document, Operation, Outline, Parameter, ParameterLocation, SecurityKind, Style, Trimmer},
     spec,
 };
@@ -415,16 +416,16 @@ fn kept_parameter(parameter: &Parameter) -> Value {
 
 /// The official name of the format of an answer, where it is not JSON.
 fn raw_format(media_type: &str) -> Option<&'static str> {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media_type::essence(media_type);
     Some(match essence.as_str() {
-        "" | "*/*" | "application/json" | "text/json" => return None,
-        json if json.ends_with("+json") => return None,
+        "" | "*/*" => return None,
+        json if media_type::is_json(json) => return None,
         "text/csv" => "csv",
         "text/tab-separated-values" => "tsv",
         "text/html" => "html",
         "text/markdown" => "markdown",
         "application/yaml" | "application/x-yaml" | "text/yaml" => "yaml",
-        xml if xml.ends_with("/xml") || xml.ends_with("+xml") => "xml",
+        xml if media_type::is_xml(xml) => "xml",
         _ => "binary",
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     Answer, Body, Document, Edition, Operation, Outline, Parameter, ParameterLocation, Style, single, swagger, text,
 };
-use crate::schema::dialect::Direction;
+use crate::{media_type, schema::dialect::Direction};
 
 /// Converts a schema of the document.
 type Convert<'a> = dyn FnMut(Value, Direction) -> Value + 'a;
@@ -184,15 +184,15 @@ fn best(content: &Map<String, Value>) -> Option<(&str, &Value)> {
 
 /// How gladly a media type is used: JSON, then forms, text, anything. Parameters (`; charset=utf-8`) do not count.
 pub(super) fn rank(media_type: &str) -> u8 {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media_type::essence(media_type);
     match essence.as_str() {
         "application/json" | "text/json" => 0,
-        json if json.ends_with("+json") => 1,
+        json if media_type::is_json(json) => 1,
         "*/*" | "application/*" => 2,
         "application/x-www-form-urlencoded" => 3,
         "multipart/form-data" => 4,
         text if text.starts_with("text/") => 5,
-        xml if xml.ends_with("/xml") || xml.ends_with("+xml") => 6,
+        xml if media_type::is_xml(xml) => 6,
         _ => 7,
     }
 }
