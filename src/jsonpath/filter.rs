@@ -7,6 +7,8 @@ use super::{Selector, bracketed, quoted, shown, split_selectors, string};
 
 /// How deep parentheses may be nested: the strict parser recurses.
 const MAX_DEPTH: usize = 16;
+/// The largest regular expression, compiled, in bytes.
+const MAX_REGEX_BYTES: usize = 32 * 1024;
 /// Operators of the dialect that are not run.
 const NOT_RUN: [&str; 6] = ["subsetof", "anyof", "noneof", "contains", "all", "type"];
 
@@ -161,12 +163,25 @@ fn regex(text: &str) -> Result<(Token<'_>, &str), String> {
                 if !matches!(flags, "" | "i") {
                     return Err(format!("unknown flags `{}`", shown(flags)));
                 }
+                check_size(&pattern)?;
                 return Ok((Token::Regex { pattern, ignore_case: flags == "i" }, after));
             }
             character => pattern.push(character),
         }
     }
     Err("a regular expression is not closed".to_owned())
+}
+
+/// Refuses what is no regular expression, and large ones: the library compiles one anew for every value it looks at.
+fn check_size(pattern: &str) -> Result<(), String> {
+    match regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build() {
+        Ok(_) => Ok(()),
+        Err(regex::Error::CompiledTooBig(_)) => {
+            Err("a regular expression is too large; `[a-z]` is smaller than `\\w`, and so are fewer repetitions"
+                .to_owned())
+        }
+        Err(_) => Err(format!("`{}` is not a regular expression", shown(pattern))),
+    }
 }
 
 /// A path within a filter, which means at most one place, and what follows.

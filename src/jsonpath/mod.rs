@@ -621,6 +621,8 @@ mod tests {
             ("$.a[(@.length-1)]", "must be a number"),
             ("$.a['b'c]", "before `c`"),
             ("$[1]x", "before `x`"),
+            ("$[?(@.a =~ /(\\w{20}){5}/)]", "too large"),
+            ("$[?(@.a =~ /(/)]", "is not a regular expression"),
             ("$..a..b..c..d..e", "more than 2 times"),
             ("$.a.index(1)", "unknown function `index`"),
             ("$.a.sum().b", "at the end"),
