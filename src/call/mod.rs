@@ -6,7 +6,10 @@ mod file;
 mod resource;
 mod steps;
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::Response;
@@ -35,6 +38,8 @@ use crate::{
 const MAX_ANSWER_SHOWN: usize = 1_200;
 /// The largest binary answer where the spec says nothing, in bytes (language schema, `maxBinarySize`).
 const MAX_BINARY_BYTES: usize = 10 * 1024 * 1024;
+/// From how many bytes of answers on reading and shaping them keeps a thread busy long enough for others to notice.
+const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 /// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
 pub const REQUEST_ID: &str = "x-request-id";
 
@@ -138,7 +143,9 @@ async fn answer_of(
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);
     let secrets = tool.input.secrets(arguments);
-    let run = Run { environment, secrets: &secrets, request_id: &context.request_id, started: Instant::now() };
+    let received = AtomicUsize::new(0);
+    let request_id = &context.request_id;
+    let run = Run { environment, secrets: &secrets, request_id, started: Instant::now(), received: &received };
     let answer = match &tool.plan {
         Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,
         Plan::Steps(steps) => Decoded::Json(run.steps(steps, arguments).await?),
@@ -147,7 +154,9 @@ async fn answer_of(
     let shapes = &tool.shaping.shapes;
     Ok(match answer {
         Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
-        Decoded::Json(answer) if !shapes.is_empty() => Decoded::Json(shape::apply(shapes, &answer).unwrap_or_default()),
+        Decoded::Json(answer) if !shapes.is_empty() => {
+            Decoded::Json(run.work(|| shape::apply(shapes, &answer)).unwrap_or_default())
+        }
         answer => answer,
     })
 }
@@ -160,6 +169,8 @@ struct Run<'a> {
     secrets: &'a [secrecy::SecretString],
     request_id: &'a str,
     started: Instant,
+    /// How much was received in answers so far, in bytes.
+    received: &'a AtomicUsize,
 }
 
 impl Run<'_> {
@@ -198,11 +209,19 @@ impl Run<'_> {
         if !status.is_success() {
             return Err(refused(&response, &mask, self.environment.clock));
         }
-        let mut answer = decoded(&response, operation, &mask)?;
-        if let Decoded::Json(answer) = &mut answer {
-            mask.value(answer);
-        }
-        Ok(answer)
+        self.received.fetch_add(response.body().len(), Ordering::Relaxed);
+        self.work(|| {
+            let mut answer = decoded(&response, operation, &mask)?;
+            if let Decoded::Json(answer) = &mut answer {
+                mask.value(answer);
+            }
+            Ok(answer)
+        })
+    }
+
+    /// Does something with what was received.
+    fn work<T>(&self, work: impl FnOnce() -> T) -> T {
+        work_on(self.received.load(Ordering::Relaxed), work)
     }
 
     /// The limits of what is left of the call.
@@ -216,6 +235,18 @@ impl Run<'_> {
         };
         Ok(Limits { timeout, max_answer_bytes })
     }
+}
+
+/// Does something with so many bytes. Where they are many, other calls do not wait for this thread meanwhile.
+fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let may_leave = || match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread,
+        Err(_) => false,
+    };
+    if bytes < LARGE_ANSWER_BYTES || !may_leave() {
+        return work();
+    }
+    tokio::task::block_in_place(work)
 }
 
 fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
@@ -233,5 +264,22 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
             let reason = format!("{kind}; {}", problem.reason);
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_large_answer_stops_no_other_call() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let wait = move || work_on(LARGE_ANSWER_BYTES, || receiver.recv_timeout(Duration::from_secs(20)));
+        let waiting = runtime.spawn(async move { wait() });
+        runtime.spawn(async move { sender.send(()) });
+        assert_eq!(runtime.block_on(waiting).unwrap(), Ok(()), "the other call had a thread");
     }
 }

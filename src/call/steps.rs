@@ -35,13 +35,13 @@ impl Run<'_> {
                     // A service may take a repeated name for a retry of the same call.
                     let request_id = format!("{}-{}", self.request_id, number + 1);
                     match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
-                        Decoded::Json(answer) => shape::project(&operation.projection, answer),
+                        Decoded::Json(answer) => self.work(|| shape::project(&operation.projection, answer)),
                         Decoded::Binary { .. } => {
                             return Err(failed(CallError::Unusable("bytes, which no step can use")));
                         }
                     }
                 }
-                Step::Lookup(lookup) => lookup.find(&scope).map_err(failed)?,
+                Step::Lookup(lookup) => self.work(|| lookup.find(&scope)).map_err(failed)?,
             };
             if matches!(step, Step::Call(_)) {
                 done.push(name.clone());
@@ -54,12 +54,15 @@ impl Run<'_> {
             }
         }
         let scope = Scope::new(arguments, &answers);
-        let mut mapped = Value::Object(Map::new());
-        for (target, fill) in &steps.mappings {
-            if let Some(value) = fill.value(&scope)? {
-                insert(&mut mapped, target, value.into_owned());
+        let mapped = self.work(|| {
+            let mut mapped = Value::Object(Map::new());
+            for (target, fill) in &steps.mappings {
+                if let Some(value) = fill.value(&scope)? {
+                    insert(&mut mapped, target, value.into_owned());
+                }
             }
-        }
+            Ok::<_, CallError>(mapped)
+        })?;
         let nothing = mapped.as_object().is_some_and(Map::is_empty);
         Ok(if nothing { last } else { mapped })
     }

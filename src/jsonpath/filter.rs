@@ -3,12 +3,10 @@
 //! Only what differs is understood: paths with other names, strings, regular expressions, lists and the operators in
 //! words. All else is handed on for the strict parser to judge.
 
-use super::{Selector, bracketed, quoted, shown, split_selectors, string};
+use super::{Selector, bracketed, quoted, regex, shown, split_selectors, string};
 
 /// How deep parentheses may be nested: the strict parser recurses.
 const MAX_DEPTH: usize = 16;
-/// The largest regular expression, compiled, in bytes.
-const MAX_REGEX_BYTES: usize = 32 * 1024;
 /// Operators of the dialect that are not run.
 const NOT_RUN: [&str; 6] = ["subsetof", "anyof", "noneof", "contains", "all", "type"];
 
@@ -59,7 +57,7 @@ fn in_words(left: &str, operator: &str, right: Option<Token<'_>>) -> Result<Stri
     match (operator.to_ascii_lowercase().as_str(), right) {
         ("=~", Some(Token::Regex { pattern, ignore_case })) => {
             let flags = if ignore_case { "(?i)" } else { "" };
-            Ok(format!("match({left}, {})", quoted(&format!("{flags}{pattern}"))))
+            Ok(format!("{}({left}, {})", regex::MATCHES, quoted(&format!("{flags}{pattern}"))))
         }
         ("in", Some(Token::List(values))) => Ok(one_of(left, &values, "==", " || ", "1 == 0")),
         ("nin", Some(Token::List(values))) => Ok(one_of(left, &values, "!=", " && ", "1 == 1")),
@@ -109,7 +107,7 @@ fn tokens(expression: &str) -> Result<Vec<Token<'_>>, String> {
             tokens.push(Token::List(list(inner)?));
             rest = after;
         } else if rest.starts_with('/') {
-            let (token, after) = regex(rest)?;
+            let (token, after) = regular_expression(rest)?;
             tokens.push(token);
             rest = after;
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
@@ -146,7 +144,7 @@ fn list(inner: &str) -> Result<Vec<String>, String> {
 }
 
 /// A regular expression between slashes, with its flags.
-fn regex(text: &str) -> Result<(Token<'_>, &str), String> {
+fn regular_expression(text: &str) -> Result<(Token<'_>, &str), String> {
     let mut pattern = String::new();
     let mut characters = text.char_indices().skip(1);
     while let Some((offset, character)) = characters.next() {
@@ -163,25 +161,13 @@ fn regex(text: &str) -> Result<(Token<'_>, &str), String> {
                 if !matches!(flags, "" | "i") {
                     return Err(format!("unknown flags `{}`", shown(flags)));
                 }
-                check_size(&pattern)?;
+                regex::check(&pattern)?;
                 return Ok((Token::Regex { pattern, ignore_case: flags == "i" }, after));
             }
             character => pattern.push(character),
         }
     }
     Err("a regular expression is not closed".to_owned())
-}
-
-/// Refuses what is no regular expression, and large ones: the library compiles one anew for every value it looks at.
-fn check_size(pattern: &str) -> Result<(), String> {
-    match regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build() {
-        Ok(_) => Ok(()),
-        Err(regex::Error::CompiledTooBig(_)) => {
-            Err("a regular expression is too large; `[a-z]` is smaller than `\\w`, and so are fewer repetitions"
-                .to_owned())
-        }
-        Err(_) => Err(format!("`{}` is not a regular expression", shown(pattern))),
-    }
 }
 
 /// A path within a filter, which means at most one place, and what follows.

@@ -6,6 +6,7 @@
 //! and a path that can only mean one place gives the value itself, not a list with one value in it.
 
 mod filter;
+mod regex;
 
 use std::fmt;
 
@@ -623,6 +624,7 @@ mod tests {
             ("$[1]x", "before `x`"),
             ("$[?(@.a =~ /(\\w{20}){5}/)]", "too large"),
             ("$[?(@.a =~ /(/)]", "is not a regular expression"),
+            ("$[?(@.a =~ /a)(b/)]", "is not a regular expression"),
             ("$..a..b..c..d..e", "more than 2 times"),
             ("$.a.index(1)", "unknown function `index`"),
             ("$.a.sum().b", "at the end"),
