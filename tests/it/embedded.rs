@@ -1,5 +1,8 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
+mod management;
+mod storage;
+
 use std::{
     collections::HashSet,
     fs,
@@ -139,6 +142,29 @@ async fn a_secret_lives_from_creation_to_deletion() {
             assert!(message.contains("`GONE`"), "{message}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_secret_is_reached_by_its_id_too_and_ids_are_no_names() {
+    let (_folder, backend) = new_backend();
+    let made = create_secret(&backend, "A").await;
+    let id = made["id"].as_str().unwrap();
+    let path = |rest: &str| format!("/v1/secrets/id/{id}{rest}");
+    assert_eq!(call(&backend, "GET", &path(""), "").await.with_members(&SECRET_VIEW), made);
+    let updated = call(&backend, "POST", &path("/update"), r#"{"value": "v"}"#).await.with_members(&SECRET_VIEW);
+    assert_eq!(updated["id"], made["id"]);
+    for (method, path, body) in [
+        ("GET", "/v1/secrets/id/A".to_owned(), ""),
+        ("GET", format!("/v1/secrets/{id}"), ""),
+        ("POST", "/v1/secrets/id/A/update".to_owned(), r#"{"value": "v"}"#),
+        ("POST", "/v1/secrets/id/A/delete".to_owned(), ""),
+    ] {
+        call(&backend, method, &path, body).await.refused(404);
+    }
+    call(&backend, "POST", &path(""), "{}").await.refused(405);
+    call(&backend, "POST", &path("/update"), "{}").await.refused(400);
+    assert_eq!(call(&backend, "POST", &path("/delete"), "").await.with_members(&SECRET_VIEW)["name"], "A");
+    call(&backend, "GET", &path(""), "").await.refused(404);
 }
 
 #[tokio::test]
@@ -388,8 +414,8 @@ async fn a_repeated_request_gets_its_first_answer() {
     }
     let database = rusqlite::Connection::open(folder.path().join("keyglass.db")).unwrap();
     let count = |sql| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT count(*) FROM api_keys WHERE kind = 'standard'"), 3);
-    assert_eq!(count("SELECT count(*) FROM api_keys WHERE kind = 'restricted'"), 3);
+    assert_eq!(count("SELECT count(*) FROM keys WHERE kind = 'standard'"), 3);
+    assert_eq!(count("SELECT count(*) FROM keys WHERE kind = 'restricted'"), 3);
     assert_eq!(count("SELECT count(*) FROM secrets"), 2);
 }
 

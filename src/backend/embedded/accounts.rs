@@ -5,8 +5,9 @@
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
+    routing::get,
 };
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
@@ -16,8 +17,12 @@ use super::{
     auth::AccountReader,
     error::{ApiError, json_headers},
     ids,
+    route::Route,
     store::StoreError,
 };
+
+/// The operation.
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/accounts/me", || get(me))];
 
 /// The published answer with its required members. Status, tier and billing are fixed: nothing here depends on them.
 #[derive(Serialize)]
@@ -36,10 +41,7 @@ struct BillingView {
 }
 
 /// `GET /v1/accounts/me`.
-pub(super) async fn me(
-    State(backend): State<Embedded>,
-    AccountReader(caller): AccountReader,
-) -> Result<Response, ApiError> {
+async fn me(State(backend): State<Embedded>, AccountReader(caller): AccountReader) -> Result<Response, ApiError> {
     let view = backend
         .store()
         .read(move |transaction| {
@@ -63,13 +65,13 @@ pub(super) async fn me(
 }
 
 /// The id of the account, which is made where there is none.
-pub(super) fn ensure(transaction: &Transaction<'_>, now_ms: i64) -> Result<String, StoreError> {
-    let id = transaction.query_row("SELECT id FROM accounts", [], |row| row.get(0)).optional()?;
+pub(super) fn ensure(connection: &Connection, now_ms: i64) -> Result<String, StoreError> {
+    let id = connection.query_row("SELECT id FROM accounts", [], |row| row.get(0)).optional()?;
     if let Some(id) = id {
         return Ok(id);
     }
-    let id = ids::next(transaction, "acct", now_ms)?;
-    transaction
+    let id = ids::next(connection, "acct", now_ms)?;
+    connection
         .execute("INSERT INTO accounts (id, name, create_time_ms) VALUES (?1, 'keyglass', ?2)", params![id, now_ms])?;
     Ok(id)
 }

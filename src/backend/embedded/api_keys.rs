@@ -1,73 +1,32 @@
-//! API keys: making a standard key, the rows of all keys, and finding the one a request came with.
+//! Runloop's API keys: making a standard key.
 //!
 //! Source: the published document of the API keys API. There is no list, get, revoke or delete in it, so there is none
-//! here. A key itself is never stored: the row holds its keyed digest.
+//! here: [`super::management`] has them.
 
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
+    routing::post,
 };
 use http::HeaderMap;
-use rusqlite::{OptionalExtension as _, Transaction, named_params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{
-    Embedded, Operation,
+    Embedded,
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
-    crypto::{DIGEST_BYTES, equal, new_key},
     error::{ApiError, json_headers},
     idempotency::request_name,
-    ids,
-    restricted_keys::{self, Scope},
-    store::StoreError,
+    keys::{self, Kind, NewKey, Provider},
+    route::Route,
 };
 
+/// The operation.
+pub(super) const ROUTES: &[Route] = &[Route::post(PATH, || post(create))];
+const PATH: &str = "/v1/apikeys";
 /// The longest name of a key, in characters. No source gives one.
 const LONGEST_NAME: usize = 1024;
-
-/// What a key is, and with that its prefix.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// `ak_`, made at the start, written to a file for the operator.
-    Root,
-    /// `ak_`, may do everything.
-    Standard,
-    /// `rk_`, may do what its scopes grant.
-    Restricted(Vec<Scope>),
-}
-
-impl Kind {
-    /// What a key of this kind starts with, without the `_`.
-    pub(super) fn prefix(&self) -> &'static str {
-        match self {
-            Self::Root | Self::Standard => "ak",
-            Self::Restricted(_) => "rk",
-        }
-    }
-
-    fn column(&self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Standard => "standard",
-            Self::Restricted(_) => "restricted",
-        }
-    }
-}
-
-/// A key to be stored.
-#[derive(Debug)]
-pub(super) struct NewKey {
-    /// The account it is for.
-    pub(super) account_id: String,
-    /// What it is.
-    pub(super) kind: Kind,
-    /// What its maker calls it.
-    pub(super) name: Option<String>,
-    /// From when on it is refused, in Unix milliseconds.
-    pub(super) expires_at_ms: Option<i64>,
-}
 
 /// The published answer, `ApiKeyCreatedView`: all members optional, `expires_at_ms` alone may be `null`. So `name` is
 /// left out where none was given, and `expires_at_ms` is always there.
@@ -81,14 +40,14 @@ struct CreatedView<'a> {
 }
 
 /// `POST /v1/apikeys`: `name?`, `expires_at_ms?`.
-pub(super) async fn create(
+async fn create(
     State(backend): State<Embedded>,
     AccountWriter(caller): AccountWriter,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
-    let key = NewKey { kind: Kind::Standard, ..described(&mut members, &caller, backend.clock().now_ms())? };
+    let key = described(&mut members, &caller, Kind::Standard, backend.clock().now_ms())?;
     if matches!(caller.rights, Rights::Scoped(_)) {
         // the published API allows it, but it turns a key that may do little into one that may do everything
         tracing::warn!(key_id = %caller.key_id, "restricted key makes a standard key");
@@ -101,29 +60,36 @@ pub(super) async fn create(
             expires_at_ms: key.expires_at_ms,
         })
     };
-    let request = Minting { operation: Operation::CreateApiKey, caller: &caller, headers: &headers, body: &body };
+    let request = Minting { route: PATH, caller: &caller, headers: &headers, body: &body };
     mint(&backend, request, key, view).await
 }
 
-/// The members that both kinds of keys have. The kind is still to be set.
-pub(super) fn described(members: &mut Members, caller: &Caller, now_ms: i64) -> Result<NewKey, ApiError> {
+/// A key of the members that both kinds have.
+pub(super) fn described(members: &mut Members, caller: &Caller, kind: Kind, now_ms: i64) -> Result<NewKey, ApiError> {
     let name = members.text("name")?;
     if name.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
         return Err(ApiError::invalid(format!("`name` must have at most {LONGEST_NAME} characters")));
     }
-    let expires_at_ms = members.integer("expires_at_ms")?;
-    if let Some(expiry) = expires_at_ms.filter(|expiry| *expiry <= now_ms) {
-        return Err(ApiError::invalid(format!(
-            "`expires_at_ms` is in the past: `{expiry}`; expected Unix milliseconds after `{now_ms}`"
-        )));
+    let expires_at_ms = expiry(members, now_ms)?;
+    let account_id = caller.account_id.clone();
+    Ok(NewKey { account_id, provider: Provider::Runloop, kind, name, scopes: None, details: None, expires_at_ms })
+}
+
+/// `expires_at_ms` of a request: in the future, or nothing.
+pub(super) fn expiry(members: &mut Members, now_ms: i64) -> Result<Option<i64>, ApiError> {
+    let expiry = members.integer("expires_at_ms")?;
+    match expiry.filter(|expiry| *expiry <= now_ms) {
+        None => Ok(expiry),
+        Some(past) => Err(ApiError::invalid(format!(
+            "`expires_at_ms` is in the past: `{past}`; expected Unix milliseconds after `{now_ms}`"
+        ))),
     }
-    Ok(NewKey { account_id: caller.account_id.clone(), kind: Kind::Standard, name, expires_at_ms })
 }
 
 /// The request in which a key is made.
 pub(super) struct Minting<'a> {
-    /// Which of the two calls it is.
-    pub(super) operation: Operation,
+    /// The path of the call, which of the two it is.
+    pub(super) route: &'static str,
     /// Who asks.
     pub(super) caller: &'a Caller,
     /// The request's headers.
@@ -139,18 +105,17 @@ pub(super) async fn mint(
     key: NewKey,
     view: impl Fn(&str, &NewKey, &SecretString) -> Result<SecretString, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let Minting { operation, caller, headers, body } = request;
+    let Minting { route, caller, headers, body } = request;
     let now_ms = backend.clock().now_ms();
-    let name = request_name(backend.crypto(), caller, operation.template(), headers, body.bytes());
-    let (store, crypto) = (backend.store().clone(), backend.crypto().clone());
-    let kind = key.kind.column();
+    let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
+    let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
+    let kind = key.kind.name();
     let work = async move {
         let (id, answer) = store
-            .write(move |transaction| {
-                let secret = new_key(key.kind.prefix())?;
-                let id = insert(transaction, &crypto.key_digest(secret.expose_secret()), &key, now_ms)?;
-                let answer = view(&id, &key, &secret)?;
-                Ok((id, answer))
+            .write(move |connection| {
+                let (stored, secret) = keys::mint(connection, &keyring, key, now_ms)?;
+                let answer = view(&stored.id, &stored.key, &secret)?;
+                Ok((stored.id, answer))
             })
             .await?;
         tracing::info!(key_id = %id, kind, "API key made");
@@ -158,84 +123,6 @@ pub(super) async fn mint(
     };
     let answer = backend.replays().answer(name, now_ms, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
-}
-
-/// The caller that a key with this digest stands for, and when the key expires.
-pub(super) fn find(
-    transaction: &Transaction<'_>,
-    digest: &[u8; DIGEST_BYTES],
-) -> Result<Option<(Caller, Option<i64>)>, ApiError> {
-    // The index finds a row in a time that depends on the digest; without the master key nobody can aim at one. The
-    // comparison that decides is the constant-time one below.
-    let row = transaction
-        .prepare_cached("SELECT id, account_id, kind, scopes, expires_at_ms, digest FROM api_keys WHERE digest = ?1")?
-        .query_row([digest], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, String>(2)?,
-                row.get::<_, Option<String>>(3)?,
-                row.get::<_, Option<i64>>(4)?,
-                row.get::<_, [u8; DIGEST_BYTES]>(5)?,
-            ))
-        })
-        .optional()?;
-    let Some((key_id, account_id, kind, scopes, expires_at_ms, stored)) = row else { return Ok(None) };
-    if !equal(&stored, digest) {
-        return Ok(None);
-    }
-    let rights = match (kind.as_str(), scopes) {
-        ("root" | "standard", None) => Rights::All,
-        (_, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.as_deref().unwrap_or("[]"))?),
-    };
-    Ok(Some((Caller { key_id, account_id, rights }, expires_at_ms)))
-}
-
-/// Stores a key's row and gives its id.
-pub(super) fn insert(
-    transaction: &Transaction<'_>,
-    digest: &[u8; DIGEST_BYTES],
-    key: &NewKey,
-    now_ms: i64,
-) -> Result<String, StoreError> {
-    let scopes = match &key.kind {
-        Kind::Root | Kind::Standard => None,
-        Kind::Restricted(scopes) => Some(serde_json::to_string(scopes)?),
-    };
-    // no source tells what ids of keys look like; every other id is a short prefix and 21 characters
-    let id = ids::next(transaction, "key", now_ms)?;
-    transaction.execute(
-        "INSERT INTO api_keys (id, account_id, kind, name, digest, scopes, create_time_ms, expires_at_ms)
-         VALUES (:id, :account_id, :kind, :name, :digest, :scopes, :now_ms, :expires_at_ms)",
-        named_params! {
-            ":id": id,
-            ":account_id": key.account_id,
-            ":kind": key.kind.column(),
-            ":name": key.name,
-            ":digest": digest,
-            ":scopes": scopes,
-            ":now_ms": now_ms,
-            ":expires_at_ms": key.expires_at_ms,
-        },
-    )?;
-    Ok(id)
-}
-
-/// The digest of the account's root key.
-pub(super) fn root_digest(
-    transaction: &Transaction<'_>,
-    account_id: &str,
-) -> rusqlite::Result<Option<[u8; DIGEST_BYTES]>> {
-    transaction
-        .query_row("SELECT digest FROM api_keys WHERE account_id = ?1 AND kind = 'root'", [account_id], |row| {
-            row.get(0)
-        })
-        .optional()
-}
-
-/// Retires the account's root key.
-pub(super) fn delete_root(transaction: &Transaction<'_>, account_id: &str) -> rusqlite::Result<()> {
-    transaction.execute("DELETE FROM api_keys WHERE account_id = ?1 AND kind = 'root'", [account_id]).map(drop)
 }
 
 /// An answer as JSON; a secret, since it may hold a key.

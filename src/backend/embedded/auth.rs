@@ -11,11 +11,15 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, header, request::Parts};
+use rusqlite::Connection;
 
 use super::{
-    Embedded, api_keys,
+    Embedded,
     error::ApiError,
-    restricted_keys::{AccessLevel, ResourceType, Scope},
+    keys::{self, Kind, NewKey, State as KeyState, StoredKey},
+    restricted_keys::{self, AccessLevel, ResourceType, Scope},
+    surface::Surface,
+    uses,
 };
 
 /// The key a request came with, as the database knows it.
@@ -79,15 +83,43 @@ pub(super) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let digest = backend.crypto().key_digest(bearer_token(request.headers())?);
+    let surface = Surface::of(request.uri().path());
+    let digest = backend.keyring().key_digest(token(request.headers(), surface)?);
     let now_ms = backend.clock().now_ms();
-    let found = backend.store().read(move |transaction| api_keys::find(transaction, &digest)).await?;
-    let (caller, expires_at_ms) = found.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
-    if expires_at_ms.is_some_and(|expiry| expiry <= now_ms) {
-        return Err(ApiError::unauthorized("the API key has expired"));
+    let keyring = backend.keyring().clone();
+    let find = move |connection: &Connection| Ok(keys::by_digest(connection, &keyring, &digest)?);
+    let stored = backend.store().read(find).await?;
+    // A key of another API is as good as none.
+    let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
+    let stored = stored.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
+    match stored.state(now_ms) {
+        KeyState::Active => {}
+        KeyState::Expired => return Err(ApiError::unauthorized("the API key has expired")),
+        KeyState::Revoked => return Err(ApiError::unauthorized("the API key has been revoked")),
+    }
+    let caller = caller_of(stored)?;
+    if backend.uses().note(&caller.key_id, now_ms) {
+        let (store, key_id) = (backend.store().clone(), caller.key_id.clone());
+        tokio::spawn(async move {
+            let write = move |connection: &Connection| Ok(uses::write(connection, &key_id, now_ms)?);
+            if let Err(error) = store.write(write).await {
+                tracing::debug!(?error, "the use of a key could not be written");
+            }
+        });
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// The caller that a key stands for.
+fn caller_of(stored: StoredKey) -> Result<Caller, ApiError> {
+    let NewKey { account_id, kind, scopes, .. } = stored.key;
+    let scopes = scopes.as_deref();
+    let rights = match (kind, scopes) {
+        (Kind::Root | Kind::Standard, None) => Rights::All,
+        (_, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
+    };
+    Ok(Caller { key_id: stored.id, account_id, rights })
 }
 
 fn caller_with(parts: &Parts, level: AccessLevel) -> Result<Caller, ApiError> {
@@ -98,6 +130,23 @@ fn caller_with(parts: &Parts, level: AccessLevel) -> Result<Caller, ApiError> {
     }
     let wanted = if level == AccessLevel::Write { "ACCESS_LEVEL_WRITE" } else { "ACCESS_LEVEL_READ" };
     Err(ApiError::forbidden(format!("this key lacks the scope `RESOURCE_TYPE_ACCOUNT` with `{wanted}`")))
+}
+
+/// The key of a request: in `Authorization`, or in the header that the API has besides.
+fn token(headers: &HeaderMap, surface: Surface) -> Result<&str, ApiError> {
+    let Some(name) = surface.key_header().filter(|name| headers.contains_key(*name)) else {
+        return bearer_token(headers);
+    };
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next(), headers.contains_key(header::AUTHORIZATION)) {
+        (Some(value), None, false) => value
+            .to_str()
+            .ok()
+            .map(str::trim)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(|| ApiError::unauthorized(format!("the `{name}` header must be an API key"))),
+        _ => Err(ApiError::unauthorized(format!("send the API key once, in `Authorization` or in `{name}`"))),
+    }
 }
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1; RFC 9110, section 11.1: the scheme's case does

@@ -81,6 +81,11 @@ impl Body {
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
+    /// Refuses a body without this member; `null` will do.
+    pub(super) fn required(&self, name: &'static str) -> Result<(), ApiError> {
+        if self.0.contains_key(name) { Ok(()) } else { Err(ApiError::invalid(format!("`{name}` is required"))) }
+    }
+
     /// A text that must be there.
     pub(super) fn required_text(&mut self, name: &'static str) -> Result<String, ApiError> {
         self.text(name)?.ok_or_else(|| ApiError::invalid(format!("`{name}` is required")))

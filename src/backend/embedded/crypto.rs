@@ -1,7 +1,6 @@
 //! Keys, digests and sealing: everything that touches key material.
 //!
-//! Knows nothing of files, tables or HTTP. The master key comes from `folder`; two subkeys are derived from it, so that
-//! a fault in the use of one says nothing about the other.
+//! Knows nothing of files, tables or HTTP. Which key is used for what is told by `keyring`.
 
 use std::fmt;
 
@@ -74,33 +73,59 @@ impl MasterKey {
     }
 }
 
+impl MasterKey {
+    /// The key of this purpose, made from the master key. Its id is the master key's.
+    pub(super) fn derive(&self, label: &[u8]) -> Key {
+        let named = Zeroizing::new(hmac(&self.0, &[b"keyglass key id 1"]));
+        let mut id = KeyId::default();
+        id.iter_mut().zip(named.iter()).for_each(|(to, from)| *to = *from);
+        Key { id, bytes: Zeroizing::new(hmac(&self.0, &[label])) }
+    }
+}
+
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey([redacted])")
     }
 }
 
-/// The subkeys in use: one seals secrets, one makes digests of API keys.
-pub(super) struct Crypto {
-    sealing: Zeroizing<[u8; 32]>,
-    digesting: Zeroizing<[u8; 32]>,
-    key_id: [u8; KEY_ID_BYTES],
+/// A name for a key: what is sealed carries that of its key.
+pub(super) type KeyId = [u8; KEY_ID_BYTES];
+
+/// One key for one purpose, with its id.
+#[derive(Clone)]
+pub(super) struct Key {
+    id: KeyId,
+    bytes: Zeroizing<[u8; 32]>,
 }
 
-impl Crypto {
-    /// Derives the subkeys with HMAC-SHA256, a label each.
-    pub(super) fn new(master: &MasterKey) -> Self {
-        let derive = |label: &[u8]| Zeroizing::new(hmac(&master.0, &[label]));
-        let named = derive(b"keyglass key id 1");
-        let mut key_id = [0; KEY_ID_BYTES];
-        key_id.iter_mut().zip(named.iter()).for_each(|(to, from)| *to = *from);
-        Self { sealing: derive(b"keyglass sealing 1"), digesting: derive(b"keyglass digests 1"), key_id }
+impl Key {
+    /// A key of these bytes.
+    pub(super) fn new(id: KeyId, bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self { id, bytes }
     }
 
-    /// The digest under which an API key is kept. Keys are random, so a keyed hash is enough: there is no dictionary to
-    /// try, and without the master key a stolen database cannot even be used to check a guess.
-    pub(super) fn key_digest(&self, key: &str) -> [u8; DIGEST_BYTES] {
-        self.digest("api key", &[key.as_bytes()])
+    /// A key with a random id.
+    pub(super) fn generate() -> Result<Self, CryptoError> {
+        let (mut id, mut bytes) = (KeyId::default(), Zeroizing::new([0; 32]));
+        getrandom::fill(&mut id).and_then(|()| getrandom::fill(bytes.as_mut())).map_err(|_| CryptoError::Random)?;
+        Ok(Self { id, bytes })
+    }
+
+    /// What what it seals is known by.
+    pub(super) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The key itself, to be sealed by another.
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// A key for another purpose, made from this one with HMAC-SHA256. A fault in the use of one says nothing about the
+    /// others.
+    pub(super) fn derive(&self, label: &[u8]) -> Self {
+        Self { id: self.id, bytes: Zeroizing::new(hmac(&self.bytes, &[label])) }
     }
 
     /// A keyed digest of these parts. Digests of different purposes, or of differently cut parts, never coincide.
@@ -110,7 +135,7 @@ impl Crypto {
         // piece by piece: a part may be a body with a secret in it, and joining them would leave a copy in memory
         let pieces: Vec<&[u8]> =
             lengths.iter().zip(&parts).flat_map(|(length, part)| [length.as_slice(), *part]).collect();
-        hmac(&self.digesting, &pieces)
+        hmac(&self.bytes, &pieces)
     }
 
     /// Seals a text for one place: version, key id, random nonce, XChaCha20-Poly1305 ciphertext.
@@ -120,7 +145,7 @@ impl Crypto {
         getrandom::fill(&mut nonce).map_err(|_| CryptoError::Random)?;
         let header = self.header();
         let aad = associated_data(&header, place);
-        let ciphertext = XChaCha20Poly1305::new((&*self.sealing).into())
+        let ciphertext = XChaCha20Poly1305::new((&*self.bytes).into())
             .encrypt(XNonce::from(nonce).as_ref(), Payload { msg: text, aad: &aad })
             .map_err(|_| CryptoError::Seal)?;
         Ok([header.as_slice(), nonce.as_slice(), ciphertext.as_slice()].concat())
@@ -134,21 +159,26 @@ impl Crypto {
             .and_then(|rest| rest.split_first_chunk::<NONCE_BYTES>())
             .ok_or(CryptoError::Unseal)?;
         let aad = associated_data(&header, place);
-        XChaCha20Poly1305::new((&*self.sealing).into())
+        XChaCha20Poly1305::new((&*self.bytes).into())
             .decrypt(XNonce::from(*nonce).as_ref(), Payload { msg: ciphertext, aad: &aad })
             .map(Zeroizing::new)
             .map_err(|_| CryptoError::Unseal)
     }
 
     fn header(&self) -> Vec<u8> {
-        [[VERSION].as_slice(), self.key_id.as_slice()].concat()
+        [[VERSION].as_slice(), self.id.as_slice()].concat()
     }
 }
 
-impl fmt::Debug for Crypto {
+impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Crypto([redacted])")
+        f.write_str("Key([redacted])")
     }
+}
+
+/// The id of the key that a sealed text was sealed with.
+pub(super) fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
+    sealed.strip_prefix(&[VERSION])?.first_chunk().copied()
 }
 
 /// A new API key: the prefix, `_`, 43 random characters.
@@ -213,46 +243,53 @@ fn length(part: &[u8]) -> [u8; 8] {
 mod tests {
     use super::*;
 
-    fn crypto(byte: u8) -> Crypto {
-        Crypto::new(&MasterKey(Zeroizing::new([byte; 32])))
+    fn key(byte: u8) -> Key {
+        Key::new([byte; 4], Zeroizing::new([byte; 32]))
     }
 
     #[test]
     fn a_sealed_text_opens_only_with_its_key_and_in_its_place() {
-        let sealed = crypto(1).seal(b"canary", &["acct", "sec_1"]).unwrap();
+        let sealed = key(1).seal(b"canary", &["acct", "sec_1"]).unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"canary"));
-        assert_eq!(crypto(1).unseal(&sealed, &["acct", "sec_1"]).unwrap().as_slice(), b"canary");
+        assert_eq!(key(1).unseal(&sealed, &["acct", "sec_1"]).unwrap().as_slice(), b"canary");
         for place in [&["acct", "sec_2"][..], &["acctsec_1"], &["acc", "tsec_1"], &["acct", "sec_1", ""], &[]] {
-            assert_eq!(crypto(1).unseal(&sealed, place), Err(CryptoError::Unseal), "{place:?}");
+            assert_eq!(key(1).unseal(&sealed, place), Err(CryptoError::Unseal), "{place:?}");
         }
-        assert_eq!(crypto(2).unseal(&sealed, &["acct", "sec_1"]), Err(CryptoError::Unseal));
+        assert_eq!(key(2).unseal(&sealed, &["acct", "sec_1"]), Err(CryptoError::Unseal));
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let sealed = crypto(1).seal(b"canary", &["p"]).unwrap();
+        let sealed = key(1).seal(b"canary", &["p"]).unwrap();
         for at in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[at] ^= 1;
-            assert_eq!(crypto(1).unseal(&damaged, &["p"]), Err(CryptoError::Unseal), "byte {at}");
-            assert_eq!(crypto(1).unseal(&sealed[..at], &["p"]), Err(CryptoError::Unseal), "cut at {at}");
+            assert_eq!(key(1).unseal(&damaged, &["p"]), Err(CryptoError::Unseal), "byte {at}");
+            assert_eq!(key(1).unseal(&sealed[..at], &["p"]), Err(CryptoError::Unseal), "cut at {at}");
         }
     }
 
     #[test]
+    fn a_sealed_text_names_its_key() {
+        assert_eq!(sealed_with(&key(7).seal(b"x", &[]).unwrap()), Some([7; 4]));
+        assert_eq!(sealed_with(b""), None);
+        assert_eq!(sealed_with(&[9; 40]), None);
+    }
+
+    #[test]
     fn sealing_twice_gives_different_bytes() {
-        assert_ne!(crypto(1).seal(b"x", &[]).unwrap(), crypto(1).seal(b"x", &[]).unwrap());
+        assert_ne!(key(1).seal(b"x", &[]).unwrap(), key(1).seal(b"x", &[]).unwrap());
     }
 
     #[test]
     fn digests_depend_on_key_purpose_and_cut() {
-        let one = crypto(1);
+        let one = key(1);
         let digest = one.digest("p", &[b"ab", b"c"]);
         assert_eq!(digest, one.digest("p", &[b"ab", b"c"]));
         assert_ne!(digest, one.digest("p", &[b"a", b"bc"]));
         assert_ne!(digest, one.digest("q", &[b"ab", b"c"]));
-        assert_ne!(digest, crypto(2).digest("p", &[b"ab", b"c"]));
-        assert_ne!(one.sealing, one.digesting);
+        assert_ne!(digest, key(2).digest("p", &[b"ab", b"c"]));
+        assert_ne!(one.derive(b"a").bytes, one.derive(b"b").bytes);
     }
 
     #[test]
@@ -274,7 +311,7 @@ mod tests {
         for bad in ["", "00", hex.get(1..).unwrap(), &format!("{hex}0"), &"g".repeat(64), &"é".repeat(32)] {
             assert!(MasterKey::parse(bad).is_none(), "{bad}");
         }
-        assert_eq!(format!("{key:?} {:?}", Crypto::new(&key)), "MasterKey([redacted]) Crypto([redacted])");
+        assert_eq!(format!("{key:?} {:?}", key.derive(b"x")), "MasterKey([redacted]) Key([redacted])");
     }
 
     #[test]

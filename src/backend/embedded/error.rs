@@ -53,14 +53,23 @@ pub enum OpenError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The master key cannot be had from where it is said to be.
+    #[error("the master key `{reference}` cannot be used: {reason}")]
+    MasterKeyUnusable {
+        /// Where it is said to be.
+        reference: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The database was made with another master key.
     #[error(
-        "`{}` is not the key that `{}` was made with; restore the right one, or move the database away to start empty",
-        path.display(), database.display()
+        "`{source_name}` is not the key that `{}` was made with; restore the right one, or move the database away to \
+         start empty",
+        database.display()
     )]
     MasterKeyMismatch {
-        /// The key file.
-        path: PathBuf,
+        /// The key file, or the reference.
+        source_name: String,
         /// The database.
         database: PathBuf,
     },
@@ -128,6 +137,15 @@ pub(super) struct ApiError {
     internal: Option<String>,
 }
 
+/// What a refused request was told, for those APIs that put it in another form.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// The stable code.
+    pub(super) code: &'static str,
+    /// The message.
+    pub(super) message: String,
+}
+
 impl ApiError {
     /// 400: the request is wrong in itself. The text names the member and says what was expected.
     pub(super) fn invalid(external: impl Into<String>) -> Self {
@@ -180,14 +198,30 @@ impl ApiError {
 
 impl From<rusqlite::Error> for ApiError {
     fn from(error: rusqlite::Error) -> Self {
-        if is_busy(&error) {
-            return Self {
-                internal: Some(error.to_string()),
-                // 503 is repeated by clients, and here that is right: another process holds the file for a moment
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
-            };
-        }
-        Self::internal(error)
+        Self::from(&error)
+    }
+}
+
+impl From<&rusqlite::Error> for ApiError {
+    fn from(error: &rusqlite::Error) -> Self {
+        // All of these are repeated by clients, and rightly: they are the machine's, and may pass.
+        let (status, code, external) = match error.sqlite_error_code() {
+            _ if is_busy(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
+            }
+            Some(rusqlite::ErrorCode::DiskFull) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk of the backend is full; nothing was changed, make room and repeat the request",
+            ),
+            Some(rusqlite::ErrorCode::ReadOnly) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "read_only",
+                "the backend may not write to its folder; nothing was changed, mend the folder's permissions",
+            ),
+            _ => return Self::internal(error),
+        };
+        Self { internal: Some(error.to_string()), ..Self::new(status, code, external) }
     }
 }
 
@@ -195,6 +229,14 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Sqlite(error) => error.into(),
+            StoreError::Damaged(_) => Self {
+                internal: Some(error.to_string()),
+                ..Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "damaged",
+                    "what is stored here was changed by someone else, or is damaged; restore a backup",
+                )
+            },
             other => Self::internal(other),
         }
     }
@@ -214,6 +256,7 @@ impl IntoResponse for ApiError {
         }
         let body = serde_json::json!({ "message": external, "code": code }).to_string();
         let mut response = (status, json_headers(), body).into_response();
+        response.extensions_mut().insert(Refusal { code, message: external });
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

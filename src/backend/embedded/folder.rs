@@ -1,18 +1,104 @@
-//! The files of the data folder: the folder itself, the master key, the root key, who may read them.
+//! The files of the data folder: the folder itself, the master key (or where else it lies), the root key, who may read
+//! them.
 //!
 //! Knows nothing of tables and HTTP. Several processes may start on an empty folder at once: a key file appears whole
 //! or not at all, and the first one to appear is everybody's.
 
 use std::{
+    fmt,
     fs::{self, OpenOptions},
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::{crypto::MasterKey, error::OpenError};
+
+/// Where the master key comes from.
+#[derive(Clone, Debug)]
+pub(super) enum MasterKeySource {
+    /// A file in the data folder, made where there is none.
+    Folder(Folder),
+    /// Wherever the operator keeps it.
+    Reference(MasterKeyReference),
+}
+
+impl MasterKeySource {
+    /// The master key.
+    pub(super) fn present(&self) -> Result<MasterKey, OpenError> {
+        match self {
+            Self::Folder(folder) => folder.master_key(),
+            Self::Reference(reference) => reference.read(),
+        }
+    }
+
+    /// The master key, which has to be there already.
+    pub(super) fn existing(&self) -> Result<MasterKey, OpenError> {
+        match self {
+            Self::Folder(folder) if !folder.master_key_path().is_file() => {
+                Err(OpenError::MasterKeyMissing { path: folder.master_key_path(), database: folder.database() })
+            }
+            other => other.present(),
+        }
+    }
+
+    /// The master key to come, where one is on its way.
+    pub(super) fn next(&self) -> Result<Option<MasterKey>, OpenError> {
+        match self {
+            Self::Folder(folder) => folder.next_master_key(),
+            Self::Reference(_) => Ok(None),
+        }
+    }
+
+    /// All that can be read now.
+    pub(super) fn candidates(&self) -> Vec<MasterKey> {
+        let (present, next) = (self.present(), self.next());
+        present.ok().into_iter().chain(next.ok().flatten()).collect()
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Folder(folder) => folder.master_key_path().display().to_string(),
+            Self::Reference(reference) => reference.name.clone(),
+        }
+    }
+}
+
+/// A master key that lies outside the data folder, and how to read it: 64 hexadecimal digits.
+#[derive(Clone)]
+pub struct MasterKeyReference {
+    name: String,
+    read: Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>,
+}
+
+impl MasterKeyReference {
+    /// A reference as the operator writes it, and what reads it. The error of `read` is a reason for a person, without
+    /// the key.
+    pub fn new(
+        name: impl Into<String>,
+        read: impl Fn() -> Result<SecretString, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), read: Arc::new(read) }
+    }
+
+    /// Reads it.
+    pub(super) fn read(&self) -> Result<MasterKey, OpenError> {
+        let unusable = |reason| OpenError::MasterKeyUnusable { reference: self.name.clone(), reason };
+        let text = (self.read)().map_err(unusable)?;
+        MasterKey::parse(text.expose_secret())
+            .ok_or_else(|| unusable("it does not hold 64 hexadecimal digits".to_owned()))
+    }
+}
+
+impl fmt::Debug for MasterKeyReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MasterKeyReference").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// Where everything is kept.
 #[derive(Clone, Debug)]
@@ -50,8 +136,13 @@ impl Folder {
         self.path.join("root.key")
     }
 
+    /// The file with the master key to come, there only while one takes the place of another.
+    fn next_master_key_path(&self) -> PathBuf {
+        self.path.join("master.key.next")
+    }
+
     /// The master key: the one in the folder, or a new one where there is neither key nor database.
-    pub(super) fn master_key(&self) -> Result<MasterKey, OpenError> {
+    fn master_key(&self) -> Result<MasterKey, OpenError> {
         let (path, database) = (self.master_key_path(), self.database());
         // In this order: the key always appears before the database, so whoever sees a database must also see a key.
         let has_database = database.try_exists().map_err(|source| file_error(&path, "read", source))?;
@@ -82,6 +173,39 @@ impl Folder {
                 None => Err(OpenError::MasterKeyMissing { path, database }),
             },
             Err(source) => Err(file_error(&path, "made", source)),
+        }
+    }
+
+    /// The master key to come, where one is on its way.
+    fn next_master_key(&self) -> Result<Option<MasterKey>, OpenError> {
+        let path = self.next_master_key_path();
+        read_private(&path)?.map(|text| parse_master_key(&path, &text)).transpose()
+    }
+
+    /// Writes the master key to come. The caller holds the database's write lock.
+    pub(super) fn announce_master_key(&self, key: &MasterKey) -> Result<(), OpenError> {
+        let path = self.next_master_key_path();
+        let draft = self.draft("master.key.next", &key.to_hex())?;
+        fs::rename(&draft, &path).map_err(|source| file_error(&path, "written", source))?;
+        self.sync()
+    }
+
+    /// Puts the master key to come in the place of the present one: the database is sealed with it already. Another
+    /// process may have done so first.
+    pub(super) fn promote_master_key(&self) -> Result<(), OpenError> {
+        let path = self.master_key_path();
+        match fs::rename(self.next_master_key_path(), &path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "written", error)),
+            _ => self.sync(),
+        }
+    }
+
+    /// Removes a master key to come that came to nothing. The caller holds the database's write lock.
+    pub(super) fn forget_next_master_key(&self) -> Result<(), OpenError> {
+        let path = self.next_master_key_path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "removed", error)),
+            _ => Ok(()),
         }
     }
 
@@ -163,7 +287,8 @@ fn read_private(path: &Path) -> Result<Option<SecretString>, OpenError> {
     Ok(Some(SecretString::from(text.trim())))
 }
 
-fn private_options() -> OpenOptions {
+/// For files that nobody else may read.
+pub(super) fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]

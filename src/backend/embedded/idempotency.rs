@@ -14,11 +14,7 @@ use http::HeaderMap;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use super::{
-    auth::Caller,
-    crypto::{Crypto, DIGEST_BYTES},
-    error::ApiError,
-};
+use super::{auth::Caller, crypto::DIGEST_BYTES, error::ApiError, keyring::Keyring};
 
 /// How long an answer is kept: clients give up after about four minutes (six attempts of 30 s, 27 s of waiting).
 const KEPT_MS: i64 = 10 * 60 * 1000;
@@ -89,14 +85,14 @@ impl fmt::Debug for Replays {
 
 /// The name of a request that carries a request id.
 pub(super) fn request_name(
-    crypto: &Crypto,
+    keyring: &Keyring,
     caller: &Caller,
     route: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Option<RequestName> {
     let request_id = headers.get(REQUEST_ID).map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty())?;
-    Some(crypto.digest("request", &[caller.key_id.as_bytes(), route.as_bytes(), request_id, body]))
+    Some(keyring.digest("request", &[caller.key_id.as_bytes(), route.as_bytes(), request_id, body]))
 }
 
 #[cfg(test)]

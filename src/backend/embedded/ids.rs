@@ -1,9 +1,9 @@
-//! Ids: a prefix, `_` and 21 base-62 characters that sort by creation.
+//! Ids: Runloop's, a prefix, `_` and 21 base-62 characters that sort by creation.
 //!
 //! The last id is kept in the database and read inside the writing transaction, so ids rise strictly whatever the
 //! clocks of several processes say, and no id comes back after its row was deleted.
 
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
     crypto::{CryptoError, base_62},
@@ -15,17 +15,28 @@ const CHANCE: u128 = 62_u128.pow(13);
 const LAST_MILLISECOND: u128 = 62_u128.pow(8) - 1;
 
 /// The next id with this prefix. Call it inside the transaction that writes the row.
-pub(super) fn next(transaction: &Transaction<'_>, prefix: &str, now_ms: i64) -> Result<String, StoreError> {
+pub(super) fn next(connection: &Connection, prefix: &str, now_ms: i64) -> Result<String, StoreError> {
     let last: Option<[u8; 16]> =
-        transaction.query_row("SELECT value FROM meta WHERE key = 'last_id'", [], |row| row.get(0)).optional()?;
+        connection.query_row("SELECT value FROM meta WHERE key = 'last_id'", [], |row| row.get(0)).optional()?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
     let number = following(last.map_or(0, u128::from_be_bytes), now_ms, u128::from_be_bytes(random));
-    transaction.execute(
+    connection.execute(
         "INSERT INTO meta (key, value) VALUES ('last_id', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [number.to_be_bytes()],
     )?;
     Ok(format!("{prefix}_{}", base_62::<21>(number)))
+}
+
+/// A random UUID (RFC 9562, section 5.4), as RunTools and Runtype name their keys.
+pub(super) fn uuid() -> Result<String, CryptoError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
+    let number = u128::from_be_bytes(random);
+    let number = number & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let digits = format!("{number:032x}");
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| digits.get(range).unwrap_or_default());
+    Ok(parts.join("-"))
 }
 
 /// A number for this millisecond; where that would not be above the last one, a little above the last one.
@@ -48,6 +59,14 @@ mod tests {
             assert!(base_62::<21>(next) > base_62::<21>(last));
             last = next;
         }
+    }
+
+    #[test]
+    fn a_uuid_says_that_it_is_random() {
+        let uuid = uuid().unwrap();
+        let parts: Vec<&str> = uuid.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{uuid}");
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{uuid}");
     }
 
     #[test]

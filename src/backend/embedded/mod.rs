@@ -3,10 +3,15 @@
 //! Knows nothing of tools, specs and MCP; its input is HTTP requests and a data folder. Source: the published documents
 //! of the API keys API and the secrets API; what they leave open is decided where it is handled, with the reason.
 //!
-//! - `folder`, `start`, `store`: the data folder, what happens once, the connection's thread
-//! - `crypto`, `ids`: digests and sealing, ids that sort by creation
-//! - `auth`, `body`, `idempotency`, `error`: what all routes share
-//! - `api_keys`, `restricted_keys`, `secrets`, `accounts`: a resource each, its handlers, views and SQL
+//! - `folder`, `start`, `upgrade`: the data folder, what happens once, what SQL alone cannot upgrade
+//! - `schema`, `store`: the database's schema, the threads that own its connections
+//! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
+//! - [`maintenance`]: backup, restore, new keys
+//! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
+//! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
+//! - `keys`: the rows of API keys, whoever they are for
+//! - `management`: what Runloop's API lacks
+//! - `api_keys`, `restricted_keys`, `secrets`, `accounts`: a resource of Runloop's each, its handlers, views and SQL
 
 mod accounts;
 mod api_keys;
@@ -17,10 +22,20 @@ mod error;
 mod folder;
 mod idempotency;
 mod ids;
+mod keyring;
+mod keys;
+pub mod maintenance;
+mod management;
+mod query;
 mod restricted_keys;
+mod route;
+mod schema;
 mod secrets;
 mod start;
 mod store;
+mod surface;
+mod upgrade;
+mod uses;
 
 use std::{
     fmt, io,
@@ -29,17 +44,23 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router, middleware,
-    routing::{MethodRouter, get, post},
-};
+use axum::{Router, middleware};
 use http::Method;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::OpenError;
-use self::{crypto::Crypto, error::ApiError, folder::Folder, idempotency::Replays, start::Start, store::Store};
+use self::{
+    error::ApiError,
+    folder::{Folder, MasterKeySource},
+    idempotency::Replays,
+    keyring::Keyring,
+    route::Route,
+    start::Start,
+    store::Store,
+    uses::Uses,
+};
+pub use self::{error::OpenError, folder::MasterKeyReference};
 use crate::{clock::Clock, http_server};
 
 /// Base URI of the service that this backend stands in for.
@@ -47,6 +68,8 @@ pub const RUNLOOP_BASE_URI: &str = "https://api.runloop.ai";
 
 /// How long open requests may take to end once [`serve`] was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How many connections read at a time.
+const READERS: usize = 4;
 
 /// Where a backend keeps its data, and whose time it uses.
 #[derive(Clone, Debug)]
@@ -57,12 +80,16 @@ pub struct Options {
     pub clock: Clock,
     /// How long to wait for another program that holds the database.
     pub patience: Duration,
+    /// Where the master key lies, if not in the data folder.
+    pub master_key: Option<MasterKeyReference>,
 }
 
 impl Options {
-    /// This folder, the machine's clock, 5 s of patience.
+    /// This folder with the master key in it, the machine's clock, 15 s of patience: several processes that write all
+    /// the time make each other wait, but clients wait 30 s.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), clock: Clock::System, patience: Duration::from_secs(5) }
+        let patience = Duration::from_secs(15);
+        Self { data_dir: data_dir.into(), clock: Clock::System, patience, master_key: None }
     }
 }
 
@@ -74,9 +101,10 @@ pub struct Embedded {
 
 struct Shared {
     store: Store,
-    crypto: Arc<Crypto>,
+    keyring: Arc<Keyring>,
     clock: Clock,
     replays: Replays,
+    uses: Uses,
     root_key: SecretString,
     root_key_path: PathBuf,
 }
@@ -86,19 +114,27 @@ struct Shared {
 /// Blocks on files and locks, so it belongs to the start of a program. Errors: each one a line that names the file and
 /// says what to do.
 pub fn open(options: &Options) -> Result<Embedded, OpenError> {
-    let Options { data_dir, clock, patience } = options;
+    let Options { data_dir, clock, patience, master_key } = options;
     let folder = Folder::prepare(data_dir)?;
-    let crypto = Crypto::new(&folder.master_key()?);
+    let source = match master_key {
+        Some(reference) => MasterKeySource::Reference(reference.clone()),
+        None => MasterKeySource::Folder(folder.clone()),
+    };
+    // Before there is a database: who sees one must be able to see the key as well.
+    source.present()?;
     let database = folder.prepare_database()?;
-    let mut connection = store::connect(&database, *patience)?;
+    let connect = || schema::connect(&database, *patience);
+    let writer = connect()?;
     let start =
-        Start { folder: &folder, database: &database, crypto: &crypto, now_ms: clock.now_ms(), patience: *patience };
-    let root_key = start.run(&mut connection)?;
+        Start { folder: &folder, database: &database, source: &source, now_ms: clock.now_ms(), patience: *patience };
+    let (keyring, root_key) = start.run(&writer)?;
+    let readers = std::iter::repeat_with(connect).take(READERS).collect::<Result<_, _>>()?;
     let shared = Shared {
-        store: Store::start(connection)?,
-        crypto: Arc::new(crypto),
+        store: Store::start(writer, readers, *patience)?,
+        keyring: Arc::new(keyring),
         clock: *clock,
         replays: Replays::default(),
+        uses: Uses::default(),
         root_key,
         root_key_path: folder.root_key_path(),
     };
@@ -108,12 +144,12 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
 impl Embedded {
     /// All routes behind the auth layer. Everything it answers is JSON, unknown routes and wrong methods included.
     pub fn router(&self) -> Router {
-        Operation::ALL
-            .into_iter()
-            .fold(Router::new(), |router, operation| router.route(operation.template(), operation.handler()))
-            .fallback(async || ApiError::not_found("this backend has no such route"))
+        routes()
+            .fold(Router::new(), |router, route| router.route(route.template, (route.handler)()))
+            .fallback(async || surface::unknown_route())
             .method_not_allowed_fallback(async || ApiError::method_not_allowed("this route has other methods only"))
             .layer(middleware::from_fn_with_state(self.clone(), auth::layer))
+            .layer(middleware::from_fn(surface::layer))
             .with_state(self.clone())
     }
 
@@ -131,12 +167,16 @@ impl Embedded {
         &self.shared.store
     }
 
-    fn crypto(&self) -> &Arc<Crypto> {
-        &self.shared.crypto
+    fn keyring(&self) -> &Arc<Keyring> {
+        &self.shared.keyring
     }
 
     fn clock(&self) -> Clock {
         self.shared.clock
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.shared.uses
     }
 
     fn replays(&self) -> &Replays {
@@ -154,7 +194,7 @@ impl fmt::Debug for Embedded {
 /// place of parameters, whatever they are called. A query behind the path does not matter.
 pub fn serves(method: &Method, path_template: &str) -> bool {
     let path = path_template.split('?').next().unwrap_or_default();
-    Operation::ALL.into_iter().any(|operation| operation.method() == *method && covers(operation.template(), path))
+    routes().any(|route| route.method == *method && route.covers(path))
 }
 
 /// Serves a router on a port until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
@@ -181,80 +221,11 @@ pub async fn serve(
     }
 }
 
-/// The operations, and with them the route table: every use of a method or a path comes from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    CreateApiKey,
-    CreateRestrictedKey,
-    CreateSecret,
-    ListSecrets,
-    GetSecret,
-    UpdateSecret,
-    DeleteSecret,
-    GetAccount,
-}
-
-impl Operation {
-    const ALL: [Self; 8] = [
-        Self::CreateApiKey,
-        Self::CreateRestrictedKey,
-        Self::CreateSecret,
-        Self::ListSecrets,
-        Self::GetSecret,
-        Self::UpdateSecret,
-        Self::DeleteSecret,
-        Self::GetAccount,
-    ];
-
-    fn method(self) -> Method {
-        match self {
-            Self::ListSecrets | Self::GetSecret | Self::GetAccount => Method::GET,
-            Self::CreateApiKey
-            | Self::CreateRestrictedKey
-            | Self::CreateSecret
-            | Self::UpdateSecret
-            | Self::DeleteSecret => Method::POST,
-        }
-    }
-
-    fn template(self) -> &'static str {
-        match self {
-            Self::CreateApiKey => "/v1/apikeys",
-            Self::CreateRestrictedKey => "/v1/restricted_keys",
-            Self::CreateSecret | Self::ListSecrets => "/v1/secrets",
-            // A secret may be called `id` or `delete`. No other branch lies beside `{name}`, so both can be reached.
-            Self::GetSecret | Self::UpdateSecret => "/v1/secrets/{name}",
-            Self::DeleteSecret => "/v1/secrets/{name}/delete",
-            Self::GetAccount => "/v1/accounts/me",
-        }
-    }
-
-    fn handler(self) -> MethodRouter<Embedded> {
-        match self {
-            Self::CreateApiKey => post(api_keys::create),
-            Self::CreateRestrictedKey => post(restricted_keys::create),
-            Self::CreateSecret => post(secrets::create),
-            Self::ListSecrets => get(secrets::list),
-            Self::GetSecret => get(secrets::get),
-            Self::UpdateSecret => post(secrets::update),
-            Self::DeleteSecret => post(secrets::delete),
-            Self::GetAccount => get(accounts::me),
-        }
-    }
-}
-
-/// Whether every path of a spec's template is one of this route. A parameter never stands for a fixed segment, and a
-/// fixed segment may stand where the route takes any.
-fn covers(route: &str, template: &str) -> bool {
-    let is_parameter = |segment: &str| segment.contains('{');
-    let (mut route, mut template) = (route.split('/'), template.split('/'));
-    loop {
-        match (route.next(), template.next()) {
-            (None, None) => return true,
-            (Some(taken), Some(sent)) if is_parameter(taken) && !sent.is_empty() || taken == sent => {}
-            _ => return false,
-        }
-    }
+/// All operations of all APIs.
+fn routes() -> impl Iterator<Item = &'static Route> {
+    [api_keys::ROUTES, restricted_keys::ROUTES, secrets::ROUTES, accounts::ROUTES, management::ROUTES]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -278,7 +249,10 @@ mod tests {
             ("GET", "/v1/{family}", false),
             ("POST", "/v1/secrets/{{name}}/delete", true),
             ("POST", "/v1/secrets/{name}/{action}", false),
-            ("POST", "/v1/secrets/id/{id}/delete", false),
+            ("POST", "/v1/secrets/id/{id}/delete", true),
+            ("POST", "/v1/secrets/id/{id}/update", true),
+            ("GET", "/v1/secrets/id/{id}", true),
+            ("GET", "/keyglass/v1/keys/{key}", true),
             ("DELETE", "/v1/secrets/{name}", false),
             ("GET", "/v1/accounts/me", true),
             ("GET", "/v1/devboxes", false),

@@ -2,20 +2,25 @@
 //!
 //! Source: the published document of the API keys API, `RestrictedKeyCreateParameters` and `RestrictedKeyCreatedView`.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, response::Response, routing::post};
 use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Embedded, Operation,
-    api_keys::{self, Kind, Minting, NewKey, to_json},
+    Embedded,
+    api_keys::{self, Minting, to_json},
     auth::AccountWriter,
     body::Body,
     error::ApiError,
+    keys::{Kind, NewKey},
+    route::Route,
 };
 
+/// The operation.
+pub(super) const ROUTES: &[Route] = &[Route::post(PATH, || post(create))];
+const PATH: &str = "/v1/restricted_keys";
 /// How many scopes a key may list: far more than there are different ones, and few enough to keep answers small.
 const MOST_SCOPES: usize = 100;
 
@@ -75,7 +80,7 @@ struct CreatedView<'a> {
 }
 
 /// `POST /v1/restricted_keys`: `name?`, `scopes?`, `expires_at_ms?`. Without scopes the key may do nothing.
-pub(super) async fn create(
+async fn create(
     State(backend): State<Embedded>,
     AccountWriter(caller): AccountWriter,
     headers: HeaderMap,
@@ -83,8 +88,9 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
     let scopes = sent_scopes(&members.list("scopes")?.unwrap_or_default())?;
-    let described = api_keys::described(&mut members, &caller, backend.clock().now_ms())?;
-    let key = NewKey { kind: Kind::Restricted(scopes.clone()), ..described };
+    let stored = serde_json::to_string(&scopes).map_err(ApiError::internal)?;
+    let described = api_keys::described(&mut members, &caller, Kind::Restricted, backend.clock().now_ms())?;
+    let key = NewKey { scopes: Some(stored), ..described };
     let view = move |id: &str, key: &NewKey, secret: &SecretString| {
         to_json(&CreatedView {
             id,
@@ -94,8 +100,7 @@ pub(super) async fn create(
             expires_at_ms: key.expires_at_ms,
         })
     };
-    let request =
-        Minting { operation: Operation::CreateRestrictedKey, caller: &caller, headers: &headers, body: &body };
+    let request = Minting { route: PATH, caller: &caller, headers: &headers, body: &body };
     api_keys::mint(&backend, request, key, view).await
 }
 

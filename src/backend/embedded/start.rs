@@ -5,23 +5,23 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
-use secrecy::{ExposeSecret as _, SecretString};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use secrecy::SecretString;
 
 use super::{
     accounts,
-    api_keys::{self, Kind, NewKey},
-    crypto::{self, Crypto},
+    crypto::{self, CryptoError, MasterKey},
     error::OpenError,
-    folder::Folder,
-    store::{self, StoreError},
+    folder::{Folder, MasterKeySource},
+    keyring::Keyring,
+    keys::{self, Kind, NewKey, Provider},
+    schema::{self, insist},
+    store::StoreError,
+    upgrade,
 };
 
 /// What the root key is called in the database.
 const ROOT_KEY_NAME: &str = "root";
-/// A known text, sealed with the database: whoever can open it has the right master key.
-const PROOF: &[u8] = b"keyglass";
-const PROOF_PLACE: &[&str] = &["proof"];
 
 /// What a start works with.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub(super) struct Start<'a> {
     pub(super) folder: &'a Folder,
     /// The database in it.
     pub(super) database: &'a Path,
-    /// The keys derived from the master key.
-    pub(super) crypto: &'a Crypto,
+    /// Where the master key comes from.
+    pub(super) source: &'a MasterKeySource,
     /// The time of the start, in Unix milliseconds.
     pub(super) now_ms: i64,
     /// How long to wait for other programs.
@@ -39,45 +39,62 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Brings database and folder together; gives the root key.
-    pub(super) fn run(&self, connection: &mut Connection) -> Result<SecretString, OpenError> {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| self.failed(error.into()))?;
-        store::migrate(&transaction, self.database, self.patience)?;
-        self.prove_master_key(&transaction)?;
+    /// Brings database and folder together; gives the keys and the root key.
+    pub(super) fn run(&self, connection: &Connection) -> Result<(Keyring, SecretString), OpenError> {
+        let begin = || Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+        let transaction = insist(self.patience, begin).map_err(|error| self.failed(error.into()))?;
+        schema::migrate(&transaction, self.database, self.patience)?;
+        let keyring = self.keyring(&transaction)?;
         let account_id = accounts::ensure(&transaction, self.now_ms).map_err(|error| self.failed(error))?;
-        let root_key = self.root_key(&transaction, account_id)?;
+        let root_key = self.root_key(&transaction, &keyring, account_id)?;
         transaction.commit().map_err(|error| self.failed(error.into()))?;
-        Ok(root_key)
+        Ok((keyring, root_key))
     }
 
-    fn prove_master_key(&self, transaction: &Transaction<'_>) -> Result<(), OpenError> {
-        let find = "SELECT value FROM meta WHERE key = 'proof'";
-        let proof: Option<Vec<u8>> =
-            transaction.query_row(find, [], |row| row.get(0)).optional().map_err(|error| self.failed(error.into()))?;
-        if let Some(proof) = proof {
-            let opened = self.crypto.unseal(&proof, PROOF_PLACE);
-            return match opened {
-                Ok(text) if text.as_slice() == PROOF => Ok(()),
-                _ => Err(OpenError::MasterKeyMismatch {
-                    path: self.folder.master_key_path(),
-                    database: self.database.to_owned(),
-                }),
-            };
+    /// The keys that the master key opens: the present one, or the next one where a change of it was cut off before its
+    /// last step.
+    fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
+        let mismatch =
+            || OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() };
+        if let Some(keyring) = self.keyring_of(connection, &self.source.present()?)? {
+            self.folder.forget_next_master_key()?;
+            return Ok(keyring);
         }
-        let proof = self.crypto.seal(PROOF, PROOF_PLACE).map_err(|error| self.failed(error.into()))?;
-        transaction
-            .execute("INSERT INTO meta (key, value) VALUES ('proof', ?1)", [proof])
-            .map(drop)
-            .map_err(|error| self.failed(error.into()))
+        let next = self.source.next()?.ok_or_else(mismatch)?;
+        let keyring = self.keyring_of(connection, &next)?.ok_or_else(mismatch)?;
+        self.folder.promote_master_key()?;
+        tracing::info!(file = %self.source.name(), "the change of the master key was finished");
+        Ok(keyring)
+    }
+
+    /// The keys of a database that this master key opens; nothing where it is another one.
+    pub(super) fn keyring_of(&self, connection: &Connection, master: &MasterKey) -> Result<Option<Keyring>, OpenError> {
+        let open = || {
+            let first = upgrade::first_schema(connection, master)?;
+            let digesting = first.as_ref().map(|first| first.digesting.clone());
+            let keyring = Keyring::open(connection, self.source.clone(), master, digesting, self.now_ms)?;
+            if let Some(first) = first {
+                first.finish(connection, &keyring)?;
+            }
+            Ok(keyring)
+        };
+        match open() {
+            Ok(keyring) => Ok(Some(keyring)),
+            Err(StoreError::Crypto(CryptoError::Unseal)) => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// The root key: the one in the file, or a new one where the file is missing.
-    fn root_key(&self, transaction: &Transaction<'_>, account_id: String) -> Result<SecretString, OpenError> {
+    fn root_key(
+        &self,
+        connection: &Connection,
+        keyring: &Keyring,
+        account_id: String,
+    ) -> Result<SecretString, OpenError> {
         let path = self.folder.root_key_path();
         let in_file = self.folder.read_root_key()?;
-        let in_database = api_keys::root_digest(transaction, &account_id).map_err(|error| self.failed(error.into()))?;
+        let in_database = keys::root(connection, keyring, &account_id).map_err(|error| self.failed(error))?;
         let key = match (in_file, in_database) {
             (Some(key), _) if !crypto::is_key(Kind::Root.prefix(), &key) => {
                 return Err(OpenError::KeyFileInvalid {
@@ -86,8 +103,8 @@ impl Start<'_> {
                     remedy: "restore it from a backup, or delete it to have a new root key made",
                 });
             }
-            (Some(key), Some(digest)) => {
-                if crypto::equal(&self.crypto.key_digest(key.expose_secret()), &digest) {
+            (Some(key), Some(stored)) => {
+                if keys::is(&stored, keyring, &key) {
                     return Ok(key);
                 }
                 return Err(OpenError::RootKeyMismatch { path, database: self.database.to_owned() });
@@ -100,7 +117,7 @@ impl Start<'_> {
             }
             (None, in_database) => {
                 if in_database.is_some() {
-                    api_keys::delete_root(transaction, &account_id).map_err(|error| self.failed(error.into()))?;
+                    keys::delete_root(connection, &account_id).map_err(|error| self.failed(error))?;
                     tracing::warn!(file = %path.display(), "root key file is missing: made a new key, the old one is void");
                 }
                 let key = crypto::new_key(Kind::Root.prefix()).map_err(|error| self.failed(error.into()))?;
@@ -111,15 +128,22 @@ impl Start<'_> {
                 key
             }
         };
-        let row = NewKey { account_id, kind: Kind::Root, name: Some(ROOT_KEY_NAME.to_owned()), expires_at_ms: None };
-        api_keys::insert(transaction, &self.crypto.key_digest(key.expose_secret()), &row, self.now_ms)
-            .map_err(|error| self.failed(error))?;
+        let row = NewKey {
+            account_id,
+            provider: Provider::Runloop,
+            kind: Kind::Root,
+            name: Some(ROOT_KEY_NAME.to_owned()),
+            scopes: None,
+            details: None,
+            expires_at_ms: None,
+        };
+        keys::insert(connection, keyring, &key, row, self.now_ms).map_err(|error| self.failed(error))?;
         Ok(key)
     }
 
     fn failed(&self, error: StoreError) -> OpenError {
         match error {
-            StoreError::Sqlite(error) => store::database_error(self.database, self.patience, error),
+            StoreError::Sqlite(error) => schema::database_error(self.database, self.patience, error),
             other => OpenError::System(other.to_string()),
         }
     }

@@ -1,63 +1,29 @@
-//! The database: opening it, its schema, and the thread that owns the connection.
+//! The threads that own the database's connections: one writes, a few read.
 //!
-//! Holds no statement of a resource: those sit in the resource's own file and come here as jobs. Several processes may
-//! have the same file open; SQLite's locks keep them apart.
+//! Holds no statement of a resource: those sit in the resource's own file and come here as jobs. Writing jobs that wait
+//! are carried out in one transaction, each in a savepoint of its own: what takes time is to bring a commit down to the
+//! disk, and so many callers share one.
 
 use std::{
     panic::{self, AssertUnwindSafe},
-    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     crypto::CryptoError,
-    error::{ApiError, OpenError, is_busy},
+    error::{ApiError, OpenError},
+    schema::insist,
 };
 
-/// Jobs that may wait for the connection before senders have to wait too.
-const WAITING_JOBS: usize = 128;
-const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
-const APPLICATION_ID: i64 = 0x6b79_676c;
-/// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
-const MIGRATIONS: &[&str] = &[MIGRATION_1];
-
-const MIGRATION_1: &str = "
-    CREATE TABLE meta (
-        key   TEXT PRIMARY KEY,
-        value BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE accounts (
-        id             TEXT PRIMARY KEY,
-        name           TEXT NOT NULL,
-        create_time_ms INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE api_keys (
-        id             TEXT PRIMARY KEY,
-        account_id     TEXT NOT NULL REFERENCES accounts (id),
-        kind           TEXT NOT NULL CHECK (kind IN ('root', 'standard', 'restricted')),
-        name           TEXT,
-        digest         BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
-        scopes         TEXT,
-        create_time_ms INTEGER NOT NULL,
-        expires_at_ms  INTEGER,
-        CHECK ((kind = 'restricted') = (scopes IS NOT NULL))
-    ) STRICT;
-    CREATE UNIQUE INDEX one_root_key ON api_keys (account_id) WHERE kind = 'root';
-    CREATE TABLE secrets (
-        id             TEXT PRIMARY KEY,
-        account_id     TEXT NOT NULL REFERENCES accounts (id),
-        name           TEXT NOT NULL,
-        sealed         BLOB NOT NULL,
-        create_time_ms INTEGER NOT NULL,
-        update_time_ms INTEGER NOT NULL,
-        UNIQUE (account_id, name)
-    ) STRICT;
-";
+/// Jobs that may wait before senders have to wait too.
+const WAITING_JOBS: usize = 256;
+/// How many writing jobs share one commit at most.
+const JOBS_IN_A_COMMIT: usize = 64;
 
 /// Why a row could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -71,164 +37,202 @@ pub(super) enum StoreError {
     /// A column that holds JSON could not be written or read.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A row is not as this program wrote it.
+    #[error("a row of the table `{0}` was changed by someone else, or is damaged; restore a backup")]
+    Damaged(&'static str),
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// What tells a caller how its job ended, once it is known why the commit failed, if it did.
+type Reply = Box<dyn FnOnce(Option<&rusqlite::Error>) + Send>;
+/// A job within the transaction that several share, or the reason why there is none. What it changed is undone where it
+/// fails.
+type WriteJob = Box<dyn FnOnce(Result<&mut Transaction<'_>, &rusqlite::Error>) -> Reply + Send>;
+type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// A handle on the connection's thread. The thread ends, and closes the connection, when the last handle is dropped.
+/// A handle on the connections' threads. They end, and close the connections, when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
-    jobs: mpsc::Sender<Job>,
+    writes: mpsc::Sender<WriteJob>,
+    reads: mpsc::Sender<ReadJob>,
 }
 
 impl Store {
-    /// Hands a prepared connection to a thread of its own.
-    pub(super) fn start(mut connection: Connection) -> Result<Self, OpenError> {
-        let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING_JOBS);
-        thread::Builder::new()
-            .name("keyglass-store".to_owned())
-            .spawn(move || {
-                while let Some(job) = waiting.blocking_recv() {
-                    // A fault in one request must not take the database from all others; its caller sees that no
-                    // answer came, and the transaction is rolled back as it is dropped.
-                    if panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
-                        tracing::error!("a job of the database panicked");
-                    }
-                }
-            })
-            .map_err(|error| OpenError::System(format!("no thread for the database ({error})")))?;
-        Ok(Self { jobs })
+    /// Hands prepared connections to threads of their own. `patience` is how long to wait for other processes.
+    pub(super) fn start(writer: Connection, readers: Vec<Connection>, patience: Duration) -> Result<Self, OpenError> {
+        let (writes, waiting) = mpsc::channel::<WriteJob>(WAITING_JOBS);
+        spawn("keyglass-writer", move || write_all(writer, waiting, patience))?;
+        let (reads, waiting) = mpsc::channel::<ReadJob>(WAITING_JOBS);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for reader in readers {
+            let waiting = Arc::clone(&waiting);
+            spawn("keyglass-reader", move || read_all(reader, &waiting))?;
+        }
+        Ok(Self { writes, reads })
     }
 
-    /// Runs a job that only reads. All its statements see the same state.
+    /// Runs a job that only reads. All its statements see the same state, with all that was written before it was asked
+    /// for.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        self.run(TransactionBehavior::Deferred, job).await
-    }
-
-    /// Runs a job that writes. It takes the write lock at once, so what it reads stays true until it is done; all of it
-    /// happens, or nothing where the job gives an error. It runs to its end even if the caller no longer waits.
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        self.run(TransactionBehavior::Immediate, job).await
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        behavior: TransactionBehavior,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, ApiError> + Send + 'static,
+        job: impl FnOnce(&Connection) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result =
-                connection.transaction_with_behavior(behavior).map_err(ApiError::from).and_then(|transaction| {
-                    let value = job(&transaction)?;
-                    transaction.commit()?;
-                    Ok(value)
-                });
-            // nobody waits any more: the work is done all the same
+        let job: ReadJob = Box::new(move |connection| {
+            let result = connection.transaction().map_err(ApiError::from).and_then(|transaction| job(&transaction));
+            // nobody waits any more: nothing was changed
             drop(reply.send(result));
         });
-        self.jobs.send(job).await.map_err(|_| ApiError::internal("the database's thread has ended"))?;
-        answer.await.map_err(|_| ApiError::internal("the database's thread has ended"))?
+        self.reads.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Runs a job that writes. It holds the write lock, so what it reads stays true until it is done; all of it happens,
+    /// or nothing where the job gives an error. It runs to its end even if the caller no longer waits. The answer comes
+    /// once all is on the disk.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let job: WriteJob = Box::new(move |transaction| {
+            let result = transaction.map_err(ApiError::from).and_then(|transaction| {
+                let savepoint = transaction.savepoint()?;
+                let value = job(&savepoint)?;
+                savepoint.commit()?;
+                Ok(value)
+            });
+            Box::new(move |failure| {
+                let result = match failure {
+                    None => result,
+                    // Where the job failed by itself, that is what its caller has to know.
+                    Some(error) => result.and(Err(ApiError::from(error))),
+                };
+                drop(reply.send(result));
+            })
+        });
+        self.writes.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
     }
 }
 
-/// Opens the database's file and sets the connection up. The schema is still to be brought up to date: [`migrate`].
-pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
-    let failed = |error| database_error(database, patience, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
-    // SQLite counts milliseconds in 32 bits
-    connection.busy_timeout(patience.min(LONGEST_PATIENCE)).map_err(failed)?;
-    // before anything is changed: the file may be another program's
-    steps_to_do(&connection, database, patience)?;
-    let begun = Instant::now();
-    // Several processes that turn a new file to WAL at once get "busy" straight away, whatever the timeout is.
-    while let Err(error) = set_up(&connection) {
-        if !is_busy(&error) || begun.elapsed() >= patience {
-            return Err(failed(error));
+fn ended() -> ApiError {
+    ApiError::internal("the database's thread has ended, or the job panicked")
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(|error| OpenError::System(format!("no thread for the database ({error})")))
+}
+
+fn read_all(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
+    loop {
+        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(job) = job else { return };
+        // A fault in one request must not take the thread from all others; its caller sees that no answer came.
+        if panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+            tracing::error!("a reading job of the database panicked");
         }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(connection)
-}
-
-/// Brings the schema up to date, inside the caller's writing transaction.
-pub(super) fn migrate(transaction: &Transaction<'_>, database: &Path, patience: Duration) -> Result<(), OpenError> {
-    let failed = |error| database_error(database, patience, error);
-    for step in steps_to_do(transaction, database, patience)? {
-        let version =
-            transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed)?;
-        transaction.execute_batch(step).map_err(failed)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-        transaction.pragma_update(None, "user_version", version + 1).map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn steps_to_do(
-    connection: &Connection,
-    database: &Path,
-    patience: Duration,
-) -> Result<&'static [&'static str], OpenError> {
-    let failed = |error| database_error(database, patience, error);
-    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-    // Tables first: another process that makes them sets the two numbers in the same transaction, so whoever sees its
-    // tables sees its numbers too.
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
-    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
-        return Err(OpenError::Foreign { database: database.to_owned() });
-    }
-    usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(done..)).ok_or_else(|| OpenError::Newer {
-        database: database.to_owned(),
-        found: version,
-        known: MIGRATIONS.len(),
-    })
-}
-
-/// What SQLite said, as a reason not to start.
-pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite::Error) -> OpenError {
-    let database = database.to_owned();
-    if is_busy(&error) {
-        return OpenError::Locked { database, waited };
-    }
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { database },
-        _ => OpenError::Database { database, source: error },
     }
 }
 
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    // Answers with the mode that is now in force; where WAL cannot be had, the old journal serves as well.
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // deleted and replaced rows are overwritten, not only unlinked
-    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))
+fn write_all(connection: Connection, mut waiting: mpsc::Receiver<WriteJob>, patience: Duration) {
+    while let Some(job) = waiting.blocking_recv() {
+        let mut jobs = vec![job];
+        while jobs.len() < JOBS_IN_A_COMMIT {
+            let Ok(job) = waiting.try_recv() else { break };
+            jobs.push(job);
+        }
+        let mut jobs = jobs.into_iter();
+        while jobs.len() > 0 {
+            commit(&connection, &mut jobs, patience);
+        }
+    }
+}
+
+/// Carries jobs out in one transaction: all of them, unless SQLite gives the transaction up in between. Those left then
+/// are still in `jobs`.
+fn commit(connection: &Connection, jobs: &mut std::vec::IntoIter<WriteJob>, patience: Duration) {
+    let mut replies: Vec<Reply> = Vec::new();
+    let mut run = |job: WriteJob, transaction: Result<&mut Transaction<'_>, &rusqlite::Error>| match panic::catch_unwind(
+        AssertUnwindSafe(|| job(transaction)),
+    ) {
+        Ok(reply) => replies.push(reply),
+        Err(_) => tracing::error!("a writing job of the database panicked"),
+    };
+    let begun = insist(patience, || Transaction::new_unchecked(connection, TransactionBehavior::Immediate));
+    let result = match begun {
+        Ok(mut transaction) => loop {
+            let Some(job) = jobs.next() else { break transaction.commit() };
+            run(job, Ok(&mut transaction));
+            if transaction.is_autocommit() {
+                // A full disk or a failed write ends the transaction at once: all that was done in it is undone.
+                break Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
+                    Some("another request's failure ended the transaction".to_owned()),
+                ));
+            }
+        },
+        Err(error) => {
+            jobs.by_ref().for_each(|job| run(job, Err(&error)));
+            Err(error)
+        }
+    };
+    for reply in replies {
+        reply(result.as_ref().err());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn store() -> Store {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let open = || {
+            let connection = Connection::open(folder.join("db")).unwrap();
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+            connection
+        };
+        Store::start(open(), vec![open(), open()], Duration::from_secs(5)).unwrap()
+    }
+
+    async fn rows(store: &Store) -> i64 {
+        store.read(|it| Ok(it.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).await.unwrap()
+    }
+
     #[tokio::test]
-    async fn a_job_that_fails_leaves_nothing_behind() {
-        let store = Store::start(Connection::open_in_memory().unwrap()).unwrap();
-        store.write(|transaction| Ok(transaction.execute_batch("CREATE TABLE t (x)")?)).await.unwrap();
-        let failed: Result<(), ApiError> = store
-            .write(|transaction| {
-                transaction.execute("INSERT INTO t VALUES (1)", [])?;
-                Err(ApiError::invalid("no"))
+    async fn a_job_that_fails_or_panics_leaves_nothing_behind_and_takes_no_other_along() {
+        let store = store();
+        store.write(|it| Ok(it.execute_batch("CREATE TABLE t (x)")?)).await.unwrap();
+        let job = |number: i64| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                store
+                    .write(move |it| {
+                        it.execute("INSERT INTO t VALUES (?1)", [number])?;
+                        assert!(number % 3 != 1, "as asked for");
+                        if number % 3 == 2 { Err(ApiError::invalid("no")) } else { Ok(number) }
+                    })
+                    .await
             })
-            .await;
-        assert!(failed.is_err());
-        let rows = store.read(|it| Ok(it.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))?)).await;
-        assert_eq!(rows.unwrap(), 0);
+        };
+        let jobs: Vec<_> = (0..300).map(job).collect();
+        let mut done = 0;
+        for (number, job) in jobs.into_iter().enumerate() {
+            let ended = job.await.unwrap();
+            assert_eq!(ended.is_ok(), number % 3 == 0, "{number}: {ended:?}");
+            done += i64::from(ended.is_ok());
+        }
+        assert_eq!(rows(&store).await, done);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_afterwards() {
+        let store = store();
+        store.write(|it| Ok(it.execute_batch("CREATE TABLE t (x)")?)).await.unwrap();
+        for number in 1..=50 {
+            store.write(|it| Ok(it.execute("INSERT INTO t VALUES (1)", [])?)).await.unwrap();
+            assert_eq!(rows(&store).await, number);
+        }
     }
 }

@@ -1,0 +1,355 @@
+//! The rows of API keys, whoever they are for: Runloop's, RunTools', Runtype's.
+//!
+//! A key itself is never stored: the row holds its keyed digest. Every row carries a mark, so that a scope or an expiry
+//! that was edited in the file is noticed before it is believed.
+
+use rusqlite::{Connection, named_params};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    crypto::{DIGEST_BYTES, equal, new_key},
+    ids,
+    keyring::{Keyring, Row},
+    store::StoreError,
+};
+
+const COLUMNS: &str = "id, account_id, provider, kind, name, digest, scopes, details, create_time_ms, expires_at_ms, \
+                       revoked_at_ms, replaced_by, mark";
+
+/// Whose API a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Provider {
+    /// `ak_`, `rk_`.
+    Runloop,
+    /// `rt_live_`, `rt_test_`.
+    RunTools,
+    /// `rt_live_`, `rt_test_` as well: the key itself does not tell the two apart.
+    Runtype,
+}
+
+impl Provider {
+    /// As the database and the management API write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Runloop => "runloop",
+            Self::RunTools => "runtools",
+            Self::Runtype => "runtype",
+        }
+    }
+
+    /// The provider of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Runloop, Self::RunTools, Self::Runtype].into_iter().find(|provider| provider.name() == name)
+    }
+}
+
+/// What a key is, and with that its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `ak_`, made at the start, written to a file for the operator.
+    Root,
+    /// `ak_`, may do everything at Runloop's API.
+    Standard,
+    /// `rk_`, may do what its scopes grant.
+    Restricted,
+    /// `rt_live_`.
+    Live,
+    /// `rt_test_`.
+    Test,
+}
+
+impl Kind {
+    /// What a key of this kind starts with, without the last `_`.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Root | Self::Standard => "ak",
+            Self::Restricted => "rk",
+            Self::Live => "rt_live",
+            Self::Test => "rt_test",
+        }
+    }
+
+    /// As the database and the management API write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Standard => "standard",
+            Self::Restricted => "restricted",
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Root, Self::Standard, Self::Restricted, Self::Live, Self::Test]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// A key to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct NewKey {
+    /// The account it is for.
+    pub(super) account_id: String,
+    /// Whose API it is for.
+    pub(super) provider: Provider,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// What its maker calls it.
+    pub(super) name: Option<String>,
+    /// What it may do, as its provider's API writes it, in JSON. `None`: everything.
+    pub(super) scopes: Option<String>,
+    /// What else its provider's API tells of it, in JSON.
+    pub(super) details: Option<String>,
+    /// From when on it is refused, in Unix milliseconds.
+    pub(super) expires_at_ms: Option<i64>,
+}
+
+/// A stored key.
+#[derive(Clone, Debug)]
+pub(super) struct StoredKey {
+    /// Its id: of the form of Runloop's ids, or a UUID.
+    pub(super) id: String,
+    /// What was stored at first, or changed since.
+    pub(super) key: NewKey,
+    /// When it was made, in Unix milliseconds.
+    pub(super) create_time_ms: i64,
+    /// When it was revoked, in Unix milliseconds.
+    pub(super) revoked_at_ms: Option<i64>,
+    /// The id of the key that took its place.
+    pub(super) replaced_by: Option<String>,
+    digest: [u8; DIGEST_BYTES],
+}
+
+impl StoredKey {
+    /// Whether it works at this time.
+    pub(super) fn state(&self, now_ms: i64) -> State {
+        match (self.revoked_at_ms, self.key.expires_at_ms) {
+            (Some(_), _) => State::Revoked,
+            (None, Some(expiry)) if expiry <= now_ms => State::Expired,
+            _ => State::Active,
+        }
+    }
+
+    fn row(&self) -> Row {
+        let NewKey { account_id, provider, kind, name, scopes, details, expires_at_ms } = &self.key;
+        Row::of("keys")
+            .text(&self.id)
+            .text(account_id)
+            .text(provider.name())
+            .text(kind.name())
+            .optional_text(name.as_deref())
+            .bytes(&self.digest)
+            .optional_text(scopes.as_deref())
+            .optional_text(details.as_deref())
+            .integer(self.create_time_ms)
+            .optional_integer(*expires_at_ms)
+            .optional_integer(self.revoked_at_ms)
+            .optional_text(self.replaced_by.as_deref())
+    }
+}
+
+/// Whether a key works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It works.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody ended it.
+    Revoked,
+}
+
+/// Makes a key, stores it, and gives it with its row.
+pub(super) fn mint(
+    connection: &Connection,
+    keyring: &Keyring,
+    key: NewKey,
+    now_ms: i64,
+) -> Result<(StoredKey, SecretString), StoreError> {
+    let secret = new_key(key.kind.prefix())?;
+    let stored = insert(connection, keyring, &secret, key, now_ms)?;
+    Ok((stored, secret))
+}
+
+/// Stores a key that there is already.
+pub(super) fn insert(
+    connection: &Connection,
+    keyring: &Keyring,
+    secret: &SecretString,
+    key: NewKey,
+    now_ms: i64,
+) -> Result<StoredKey, StoreError> {
+    let id = match key.provider {
+        // no source tells what ids of keys look like; every other id is a short prefix and 21 characters
+        Provider::Runloop => ids::next(connection, "key", now_ms)?,
+        Provider::RunTools | Provider::Runtype => ids::uuid()?,
+    };
+    let digest = keyring.key_digest(secret.expose_secret());
+    let stored = StoredKey { id, key, create_time_ms: now_ms, revoked_at_ms: None, replaced_by: None, digest };
+    let mark = keyring.mark(connection, &stored.row())?;
+    connection.execute(
+        "INSERT INTO keys (id, account_id, provider, kind, name, digest, scopes, details, create_time_ms, expires_at_ms,
+                           mark)
+         VALUES (:id, :account_id, :provider, :kind, :name, :digest, :scopes, :details, :now_ms, :expires_at_ms, :mark)",
+        named_params! {
+            ":id": stored.id,
+            ":account_id": stored.key.account_id,
+            ":provider": stored.key.provider.name(),
+            ":kind": stored.key.kind.name(),
+            ":name": stored.key.name,
+            ":digest": stored.digest,
+            ":scopes": stored.key.scopes,
+            ":details": stored.key.details,
+            ":now_ms": now_ms,
+            ":expires_at_ms": stored.key.expires_at_ms,
+            ":mark": mark,
+        },
+    )?;
+    Ok(stored)
+}
+
+/// Writes what was changed of a stored key.
+pub(super) fn update(connection: &Connection, keyring: &Keyring, stored: &StoredKey) -> Result<(), StoreError> {
+    let mark = keyring.mark(connection, &stored.row())?;
+    connection.execute(
+        "UPDATE keys SET name = :name, scopes = :scopes, details = :details, expires_at_ms = :expires_at_ms,
+                         revoked_at_ms = :revoked_at_ms, replaced_by = :replaced_by, mark = :mark
+         WHERE id = :id",
+        named_params! {
+            ":id": stored.id,
+            ":name": stored.key.name,
+            ":scopes": stored.key.scopes,
+            ":details": stored.key.details,
+            ":expires_at_ms": stored.key.expires_at_ms,
+            ":revoked_at_ms": stored.revoked_at_ms,
+            ":replaced_by": stored.replaced_by,
+            ":mark": mark,
+        },
+    )?;
+    Ok(())
+}
+
+/// The key with this digest.
+pub(super) fn by_digest(
+    connection: &Connection,
+    keyring: &Keyring,
+    digest: &[u8; DIGEST_BYTES],
+) -> Result<Option<StoredKey>, StoreError> {
+    // The index finds a row in a time that depends on the digest; without the digests' key nobody can aim at one. The
+    // comparison that decides is the constant-time one below.
+    let found = select(connection, keyring, "digest = ?1", [digest])?.pop();
+    Ok(found.filter(|stored| equal(&stored.digest, digest)))
+}
+
+/// The key with this id, of this account.
+pub(super) fn by_id(
+    connection: &Connection,
+    keyring: &Keyring,
+    account_id: &str,
+    id: &str,
+) -> Result<Option<StoredKey>, StoreError> {
+    Ok(select(connection, keyring, "account_id = ?1 AND id = ?2", [account_id, id])?.pop())
+}
+
+/// The account's root key.
+pub(super) fn root(
+    connection: &Connection,
+    keyring: &Keyring,
+    account_id: &str,
+) -> Result<Option<StoredKey>, StoreError> {
+    Ok(select(connection, keyring, "account_id = ?1 AND kind = 'root'", [account_id])?.pop())
+}
+
+/// Whether a key's digest is that of this text.
+pub(super) fn is(stored: &StoredKey, keyring: &Keyring, secret: &SecretString) -> bool {
+    equal(&stored.digest, &keyring.key_digest(secret.expose_secret()))
+}
+
+/// Retires the account's root key.
+pub(super) fn delete_root(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM keys WHERE account_id = ?1 AND kind = 'root'", [account_id])?;
+    Ok(())
+}
+
+/// Rows that a condition on the columns picks out, each checked against its mark.
+pub(super) fn select(
+    connection: &Connection,
+    keyring: &Keyring,
+    condition: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<StoredKey>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE {condition}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (stored, mark) = read(row)?.ok_or(StoreError::Damaged("keys"))?;
+        keyring.check(connection, &stored.row(), &mark)?;
+        found.push(stored);
+    }
+    Ok(found)
+}
+
+/// Marks all keys anew that are not marked with the current data key, so many at a time; gives how many they were.
+/// `checked` tells whether their marks are to be believed: rows of the first schema have none.
+pub(super) fn mark_anew(
+    connection: &Connection,
+    keyring: &Keyring,
+    limit: u32,
+    checked: bool,
+) -> Result<usize, StoreError> {
+    let current = keyring.current_id(connection)?;
+    // Of an empty mark SQLite makes nothing at all.
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE coalesce(substr(mark, 1, 4) <> ?1, true) LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(rusqlite::params![current, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (stored, mark) = read(row)?.ok_or(StoreError::Damaged("keys"))?;
+        if checked {
+            keyring.check(connection, &stored.row(), &mark)?;
+        }
+        found.push(stored);
+    }
+    for stored in &found {
+        update(connection, keyring, stored)?;
+    }
+    Ok(found.len())
+}
+
+/// What is wrong with the rows, a line each.
+pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare("SELECT id FROM keys")?;
+    let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let check = |id: String| match select(connection, keyring, "id = ?1", [&id]) {
+        Ok(_) => None,
+        Err(error) => Some(format!("the API key `{id}`: {error}")),
+    };
+    Ok(ids.into_iter().filter_map(check).collect())
+}
+
+/// A row, with its mark still to be checked; nothing where a column holds what this program never writes.
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(StoredKey, Vec<u8>)>> {
+    let (provider, kind) = (row.get::<_, String>("provider")?, row.get::<_, String>("kind")?);
+    let (Some(provider), Some(kind)) = (Provider::named(&provider), Kind::named(&kind)) else { return Ok(None) };
+    let key = NewKey {
+        account_id: row.get("account_id")?,
+        provider,
+        kind,
+        name: row.get("name")?,
+        scopes: row.get("scopes")?,
+        details: row.get("details")?,
+        expires_at_ms: row.get("expires_at_ms")?,
+    };
+    let stored = StoredKey {
+        id: row.get("id")?,
+        key,
+        create_time_ms: row.get("create_time_ms")?,
+        revoked_at_ms: row.get("revoked_at_ms")?,
+        replaced_by: row.get("replaced_by")?,
+        digest: row.get("digest")?,
+    };
+    Ok(Some((stored, row.get("mark")?)))
+}

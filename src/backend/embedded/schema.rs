@@ -1,0 +1,188 @@
+//! The database's schema, a step a version, and opening the database's file.
+//!
+//! Several processes may have the same file open; SQLite's locks keep them apart.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{OpenError, is_busy};
+
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long to wait between two attempts to get the write lock. SQLite's own waits grow to 100 ms, and a process that
+/// waits so long at a time hardly ever meets the moment when busier ones let go.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
+/// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
+const APPLICATION_ID: i64 = 0x6b79_676c;
+/// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
+const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2];
+
+const MIGRATION_1: &str = "
+    CREATE TABLE meta (
+        key   TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE accounts (
+        id             TEXT PRIMARY KEY,
+        name           TEXT NOT NULL,
+        create_time_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE api_keys (
+        id             TEXT PRIMARY KEY,
+        account_id     TEXT NOT NULL REFERENCES accounts (id),
+        kind           TEXT NOT NULL CHECK (kind IN ('root', 'standard', 'restricted')),
+        name           TEXT,
+        digest         BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        scopes         TEXT,
+        create_time_ms INTEGER NOT NULL,
+        expires_at_ms  INTEGER,
+        CHECK ((kind = 'restricted') = (scopes IS NOT NULL))
+    ) STRICT;
+    CREATE UNIQUE INDEX one_root_key ON api_keys (account_id) WHERE kind = 'root';
+    CREATE TABLE secrets (
+        id             TEXT PRIMARY KEY,
+        account_id     TEXT NOT NULL REFERENCES accounts (id),
+        name           TEXT NOT NULL,
+        sealed         BLOB NOT NULL,
+        create_time_ms INTEGER NOT NULL,
+        update_time_ms INTEGER NOT NULL,
+        UNIQUE (account_id, name)
+    ) STRICT;
+";
+
+/// Data keys, keys of all providers, marks on rows. Rows of version 1 have an empty mark until [`super::upgrade`] has
+/// marked them, in the same transaction.
+const MIGRATION_2: &str = "
+    CREATE TABLE data_keys (
+        number         INTEGER PRIMARY KEY AUTOINCREMENT,
+        id             BLOB NOT NULL UNIQUE CHECK (length(id) = 4),
+        purpose        TEXT NOT NULL CHECK (purpose IN ('data', 'digests')),
+        wrapped        BLOB NOT NULL,
+        create_time_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE keys (
+        id             TEXT PRIMARY KEY,
+        account_id     TEXT NOT NULL REFERENCES accounts (id),
+        provider       TEXT NOT NULL CHECK (provider IN ('runloop', 'runtools', 'runtype')),
+        kind           TEXT NOT NULL CHECK (kind IN ('root', 'standard', 'restricted', 'live', 'test')),
+        name           TEXT,
+        digest         BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        scopes         TEXT,
+        details        TEXT,
+        create_time_ms INTEGER NOT NULL,
+        expires_at_ms  INTEGER,
+        revoked_at_ms  INTEGER,
+        replaced_by    TEXT,
+        mark           BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO keys (id, account_id, provider, kind, name, digest, scopes, create_time_ms, expires_at_ms, mark)
+        SELECT id, account_id, 'runloop', kind, name, digest, scopes, create_time_ms, expires_at_ms, x'' FROM api_keys;
+    DROP TABLE api_keys;
+    CREATE UNIQUE INDEX one_root_key ON keys (account_id) WHERE kind = 'root';
+    CREATE TABLE key_uses (
+        key_id         TEXT PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
+        last_used_ms   INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE secrets ADD COLUMN expires_at_ms INTEGER;
+    ALTER TABLE secrets ADD COLUMN mark BLOB NOT NULL DEFAULT x'';
+";
+
+/// Opens the database's file and sets the connection up. The schema is still to be brought up to date: [`migrate`].
+pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let failed = |error| database_error(database, patience, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
+    // SQLite counts milliseconds in 32 bits
+    connection.busy_timeout(patience.min(LONGEST_PATIENCE)).map_err(failed)?;
+    // before anything is changed: the file may be another program's
+    steps_to_do(&connection, database, patience)?;
+    let begun = Instant::now();
+    // Several processes that turn a new file to WAL at once get "busy" straight away, whatever the timeout is.
+    while let Err(error) = set_up(&connection) {
+        if !is_busy(&error) || begun.elapsed() >= patience {
+            return Err(failed(error));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(connection)
+}
+
+/// Runs a statement that needs a lock until it is had, or patience has ended.
+pub(super) fn insist<T>(patience: Duration, mut statement: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let begun = Instant::now();
+    loop {
+        match statement() {
+            Err(error) if is_busy(&error) && begun.elapsed() < patience => thread::sleep(BETWEEN_ATTEMPTS),
+            result => return result,
+        }
+    }
+}
+
+/// Brings the schema up to date, inside the caller's writing transaction.
+pub(super) fn migrate(connection: &Connection, database: &Path, patience: Duration) -> Result<(), OpenError> {
+    let failed = |error| database_error(database, patience, error);
+    for step in steps_to_do(connection, database, patience)? {
+        let version =
+            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed)?;
+        connection.execute_batch(step).map_err(failed)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        connection.pragma_update(None, "user_version", version + 1).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn steps_to_do(
+    connection: &Connection,
+    database: &Path,
+    patience: Duration,
+) -> Result<&'static [&'static str], OpenError> {
+    let failed = |error| database_error(database, patience, error);
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    // Tables first: another process that makes them sets the two numbers in the same transaction, so whoever sees its
+    // tables sees its numbers too.
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+        return Err(OpenError::Foreign { database: database.to_owned() });
+    }
+    usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(done..)).ok_or_else(|| OpenError::Newer {
+        database: database.to_owned(),
+        found: version,
+        known: MIGRATIONS.len(),
+    })
+}
+
+/// Makes sure that this is a database of ours, which this program knows.
+pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), OpenError> {
+    steps_to_do(connection, database, Duration::ZERO)?;
+    let application = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i64>(0));
+    match application.map_err(|error| database_error(database, Duration::ZERO, error))? {
+        APPLICATION_ID => Ok(()),
+        _ => Err(OpenError::Foreign { database: database.to_owned() }),
+    }
+}
+
+/// What SQLite said, as a reason not to start.
+pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite::Error) -> OpenError {
+    let database = database.to_owned();
+    if is_busy(&error) {
+        return OpenError::Locked { database, waited };
+    }
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { database },
+        _ => OpenError::Database { database, source: error },
+    }
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    // Answers with the mode that is now in force; where WAL cannot be had, the old journal serves as well.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // deleted and replaced rows are overwritten, not only unlinked
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))
+}

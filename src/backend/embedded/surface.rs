@@ -1,0 +1,114 @@
+//! The APIs that this backend serves side by side, each under its own path, with its own keys and its own form of errors.
+//!
+//! Knows nothing of single operations.
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::json;
+
+use super::{
+    error::{ApiError, Refusal, json_headers},
+    keys::{Kind, Provider},
+};
+use crate::random::random_hex;
+
+/// One of the APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surface {
+    /// Runloop's, under `/v1`, and whatever path is nobody's.
+    Runloop,
+    /// RunTools', under `/runtools/v1`.
+    RunTools,
+    /// Runtype's, under `/runtype/v1`.
+    Runtype,
+    /// What Runloop's API lacks, under `/keyglass/v1`, where no later route of Runloop's can collide with it.
+    Keyglass,
+}
+
+impl Surface {
+    /// The API of a request's path.
+    pub(super) fn of(path: &str) -> Self {
+        let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
+        match first {
+            "runtools" => Self::RunTools,
+            "runtype" => Self::Runtype,
+            "keyglass" => Self::Keyglass,
+            _ => Self::Runloop,
+        }
+    }
+
+    /// Whether a key of this provider and kind is one of this API. The root key is the operator's everywhere: at RunTools
+    /// and Runtype it stands for a person who is signed in.
+    pub(super) fn knows(self, provider: Provider, kind: Kind) -> bool {
+        match self {
+            Self::Runloop | Self::Keyglass => provider == Provider::Runloop,
+            Self::RunTools => provider == Provider::RunTools || kind == Kind::Root,
+            Self::Runtype => provider == Provider::Runtype || kind == Kind::Root,
+        }
+    }
+
+    /// The header, besides `Authorization`, in which a key may come.
+    pub(super) fn key_header(self) -> Option<&'static str> {
+        match self {
+            Self::RunTools => Some("x-api-key"),
+            Self::Runloop | Self::Runtype | Self::Keyglass => None,
+        }
+    }
+
+    /// The body of an error in the form of this API.
+    fn body(self, refusal: &Refusal, request_id: &str) -> String {
+        let Refusal { code, message } = refusal;
+        match self {
+            Self::Runloop | Self::Keyglass => json!({ "message": message, "code": code }),
+            Self::RunTools => {
+                let code = match *code {
+                    "invalid_request" | "too_large" | "method_not_allowed" => "bad_request",
+                    "already_exists" => "conflict",
+                    "internal" | "busy" | "disk_full" | "read_only" | "damaged" => "internal_error",
+                    other => other,
+                };
+                json!({ "error": { "code": code, "message": message, "requestId": request_id } })
+            }
+            Self::Runtype => json!({ "error": message, "code": code }),
+        }
+        .to_string()
+    }
+}
+
+/// Gives errors the form of the API that was asked. Lies around everything else.
+pub(super) async fn layer(request: Request, next: Next) -> Response {
+    let surface = Surface::of(request.uri().path());
+    let request_id = request_id(request.headers());
+    let response = next.run(request).await;
+    if surface == Surface::Runloop || surface == Surface::Keyglass {
+        return response;
+    }
+    let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
+    let body = surface.body(refusal, &request_id);
+    let (parts, _) = response.into_parts();
+    let mut answer = (parts.status, json_headers(), body).into_response();
+    for name in [header::WWW_AUTHENTICATE, header::ALLOW, header::RETRY_AFTER] {
+        if let Some(value) = parts.headers.get(&name) {
+            answer.headers_mut().insert(name, value.clone());
+        }
+    }
+    answer
+}
+
+/// The request's own id, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get("x-request-id").map(HeaderValue::to_str).and_then(Result::ok);
+    match sent.filter(|id| !id.is_empty() && id.len() <= 100) {
+        Some(id) => id.to_owned(),
+        None => random_hex::<8>().unwrap_or_default(),
+    }
+}
+
+/// An error before any handler of the Runloop API is reached.
+pub(super) fn unknown_route() -> ApiError {
+    ApiError::not_found("this backend has no such route")
+}
