@@ -199,8 +199,9 @@ impl Run<'_> {
             return Err(refused(&response, &mask, self.environment.clock));
         }
         let mut answer = decoded(&response, operation, &mask)?;
-        if let Decoded::Json(answer) = &mut answer {
-            mask.value(answer);
+        match &mut answer {
+            Decoded::Json(answer) => mask.value(answer),
+            Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
         }
         Ok(answer)
     }
@@ -220,6 +221,9 @@ impl Run<'_> {
 
 fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    // It is handed on with bytes, in lower case, where no secret would be known again.
+    let kind = kind.map(|kind| mask.text(kind));
+    let kind = kind.as_deref();
     match decode::decode(&operation.format, kind, response.body()) {
         Ok(Decoded::Binary { media_type, bytes }) => {
             // What the service says of its bytes counts, unless it says nothing.
@@ -229,7 +233,7 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
         Ok(json) => Ok(json),
         Err(problem) => {
             let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-            let kind = shorten(&printable(&mask.text(kind)), 60);
+            let kind = shorten(&printable(kind), 60);
             let reason = format!("{kind}; {}", problem.reason);
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
