@@ -1,10 +1,11 @@
 //! Paths into JSON as specs write them: the dialect of Jayway JsonPath, brought to that of RFC 9535, which
-//! `serde_json_path` evaluates. The only file that names that crate. Must not know what a path is for.
+//! `serde_json_path` evaluates. The only folder that names that crate. Must not know what a path is for.
 //!
 //! What differs: `$.` is the root, the leading `$` may be left out, names in dot notation hold any character but `.`,
 //! `[` and what looks like a function, filters know `=~`, `in`, `nin`, `size` and `empty`, a path may end in a function,
 //! and a path that can only mean one place gives the value itself, not a list with one value in it.
 
+mod expression;
 mod filter;
 
 use std::fmt;
