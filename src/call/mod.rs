@@ -26,13 +26,15 @@ use crate::{
     clock::Clock,
     credential,
     decode::{self, Decoded, Format},
-    error::CallError,
+    error::{ArgumentProblem, CallError},
     mask::Mask,
     random::random_hex,
 };
 
 /// How much of an answer of the wrong shape is passed on, in characters.
 const MAX_ANSWER_SHOWN: usize = 1_200;
+/// How many secret values the arguments of one call may have: each is looked for in all of the answer, in many forms.
+const MAX_SECRETS: usize = 1_000;
 /// The largest binary answer where the spec says nothing, in bytes (language schema, `maxBinarySize`).
 const MAX_BINARY_BYTES: usize = 10 * 1024 * 1024;
 /// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
@@ -138,6 +140,10 @@ async fn answer_of(
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);
     let secrets = tool.input.secrets(arguments);
+    if secrets.len() > MAX_SECRETS {
+        let message = format!("hold more than {MAX_SECRETS} secret values; give fewer at a time");
+        return Err(CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }]));
+    }
     let run = Run { environment, secrets: &secrets, request_id: &context.request_id, started: Instant::now() };
     let answer = match &tool.plan {
         Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,

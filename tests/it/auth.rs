@@ -366,6 +366,32 @@ async fn a_variable_within_other_text_is_masked_alone_too() {
 }
 
 #[tokio::test]
+async fn a_call_has_only_so_many_secrets() {
+    let (service, base) = Service::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = spec(folder.path(), "svc", &base, "", "");
+    let schema = "{name: q, in: query, type: array, schema: 'schemas/q.json', description: The words.}";
+    let text = std::fs::read_to_string(&path).expect("the spec");
+    let replaced = text.replace("{name: q, in: query, description: The words.}", schema);
+    assert_ne!(replaced, text);
+    std::fs::write(&path, replaced).expect("written");
+    std::fs::create_dir(folder.path().join("schemas")).expect("a folder");
+    let items = json!({"type": "array", "items": {"type": "string", "writeOnly": true}});
+    std::fs::write(folder.path().join("schemas/q.json"), items.to_string()).expect("written");
+    let options = Options { capabilities: vec![path], timeout: Some(5), ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    let tool = set_up.gateway.tool("get-svc").expect("the tool");
+    let context = CallContext { request_id: "00000000deadbeef".to_owned() };
+    for (count, is_sent) in [(1_000, true), (1_001, false)] {
+        let words: Vec<String> = (0..count).map(|number| format!("w{number}")).collect();
+        let arguments = json!({"q": words}).as_object().cloned().expect("an object");
+        let answer = set_up.gateway.call(tool, arguments, &context).await;
+        assert_eq!(answer.is_ok(), is_sent, "{answer:?}");
+    }
+    assert_eq!(service.seen("host").len(), 1);
+}
+
+#[tokio::test]
 async fn bytes_and_what_they_are_called_hold_no_secret() {
     let (_service, base) = Service::start().await;
     let folder = tempfile::tempdir().expect("a folder");
