@@ -1,5 +1,6 @@
 //! Replacing known secret values wherever text comes back from outside. Must not know where the secrets come from.
 
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -9,6 +10,9 @@ use zeroize::Zeroizing;
 pub const MASKED: &str = "[masked]";
 /// Shorter secrets occur inside words by chance, so they are replaced only where they stand alone.
 const MIN_INSIDE_WORDS: usize = 4;
+
+/// In bytes that are no text, shorter ones occur by chance.
+const MIN_INSIDE_BYTES: usize = 8;
 
 /// As requests are encoded: all but the unreserved characters of RFC 3986, section 2.3.
 const UNRESERVED_KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,15 +36,37 @@ impl Mask {
             let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
             let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
             let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
-            let encoded = encoded.iter().chain(&lower).map(String::as_str);
-            for form in [plain, json].into_iter().chain(encoded) {
-                if !needles.iter().any(|needle| needle.as_str() == form) {
-                    needles.push(Zeroizing::new(form.to_owned()));
+            let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
+            let written = [plain.to_owned(), json.to_owned(), in_php(json), in_dotnet(json), in_html(plain), form];
+            needles.extend(written.into_iter().chain(encoded).chain(lower).map(Zeroizing::new));
+        }
+        needles.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        needles.dedup();
+        Self { needles }
+    }
+
+    /// The bytes with every secret in them replaced: as a text where they are one, else wherever it stands, unless it is
+    /// very short.
+    pub fn bytes(&self, bytes: &Bytes) -> Bytes {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return if self.occurs_in(text) { Bytes::from(self.text(text)) } else { bytes.clone() };
+        }
+        let long = |needle: &&Zeroizing<String>| needle.len() >= MIN_INSIDE_BYTES;
+        let shortest = self.needles.iter().filter(long).map(|needle| needle.len()).min();
+        let Some(shortest) = shortest else { return bytes.clone() };
+        let mut result = Vec::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            let mut text = std::borrow::Cow::Borrowed(chunk.valid());
+            if text.len() >= shortest {
+                for needle in self.needles.iter().filter(long).filter(|needle| chunk.valid().contains(needle.as_str()))
+                {
+                    text = text.replace(needle.as_str(), MASKED).into();
                 }
             }
+            result.extend_from_slice(text.as_bytes());
+            result.extend_from_slice(chunk.invalid());
         }
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        Self { needles }
+        Bytes::from(result)
     }
 
     /// The text with every secret replaced; a very short one only where it is no part of a word.
@@ -58,7 +84,7 @@ impl Mask {
         text
     }
 
-    /// Replaces secrets in every text of a JSON value, names of members included.
+    /// Replaces secrets in every text of a JSON value, names of members included, and numbers that are one.
     pub fn value(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -74,13 +100,39 @@ impl Mask {
                         std::mem::take(members).into_iter().map(|(name, value)| (self.text(&name), value)).collect();
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Number(number) => {
+                let number = number.to_string();
+                if number.len() >= MIN_INSIDE_WORDS && self.needles.iter().any(|needle| **needle == number) {
+                    *value = Value::from(MASKED);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
         }
     }
 
     fn occurs_in(&self, text: &str) -> bool {
         self.needles.iter().any(|needle| text.contains(needle.as_str()))
     }
+}
+
+/// JSON as PHP writes it.
+fn in_php(json: &str) -> String {
+    json.replace('/', "\\/")
+}
+
+/// JSON as .NET writes it, safe within a page.
+fn in_dotnet(json: &str) -> String {
+    let mut text = json.replace("\\\"", "\\u0022");
+    for character in ['&', '\'', '+', '<', '>', '`'] {
+        text = text.replace(character, &format!("\\u{:04X}", u32::from(character)));
+    }
+    text
+}
+
+/// As pages have it.
+fn in_html(plain: &str) -> String {
+    let text = plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 /// `%2F` as `%2f`, which means the same.
@@ -126,12 +178,40 @@ mod tests {
         assert_eq!(mask.text("nothing"), "nothing");
         let key: SecretString = "sk-a/b+C.d".into();
         let of_key = Mask::new([&key]);
-        for form in ["sk-a/b+C.d", "sk-a%2Fb%2BC.d", "sk-a%2fb%2bC.d", "sk%2Da%2Fb%2BC%2Ed"] {
+        for form in
+            ["sk-a/b+C.d", "sk-a%2Fb%2BC.d", "sk-a%2fb%2bC.d", "sk%2Da%2Fb%2BC%2Ed", r"sk-a\/b+C.d", r"sk-a/b\u002BC.d"]
+        {
             assert_eq!(of_key.text(form), "[masked]", "{form}");
+        }
+        let phrase: SecretString = "a \"<b>\" & 'c'".into();
+        let of_phrase = Mask::new([&phrase]);
+        for form in ["a &quot;&lt;b&gt;&quot; &amp; &#39;c&#39;", "a+%22%3Cb%3E%22+%26+%27c%27"] {
+            assert_eq!(of_phrase.text(form), "[masked]", "{form}");
         }
         let mut value = json!({"pa\"ss": ["x pa\"ss", 1]});
         mask.value(&mut value);
         assert_eq!(value, json!({"[masked]": ["x [masked]", 1]}));
+    }
+
+    #[test]
+    fn a_secret_of_digits_is_replaced_as_a_number_too() {
+        let secrets: [SecretString; 2] = ["884477".into(), "77".into()];
+        let mut value = json!({"pin": 884477, "count": 77, "near": 8844770, "minus": -884477});
+        Mask::new(&secrets).value(&mut value);
+        assert_eq!(value, json!({"pin": "[masked]", "count": 77, "near": 8844770, "minus": -884477}));
+    }
+
+    #[test]
+    fn secrets_are_replaced_in_bytes() {
+        let secrets: [SecretString; 2] = ["canary-secret".into(), "abc".into()];
+        let mask = Mask::new(&secrets);
+        for (bytes, expected) in [
+            (&b"text canary-secret abc"[..], &b"text [masked] [masked]"[..]),
+            (b"\xff\x00canary-secret\xfe abc", b"\xff\x00[masked]\xfe abc"),
+            (b"\xff\xfe", b"\xff\xfe"),
+        ] {
+            assert_eq!(mask.bytes(&Bytes::from_static(bytes)), expected);
+        }
     }
 
     #[test]

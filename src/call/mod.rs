@@ -29,13 +29,15 @@ use crate::{
     clock::Clock,
     credential,
     decode::{self, Decoded, Format},
-    error::CallError,
+    error::{ArgumentProblem, CallError},
     mask::Mask,
     random::random_hex,
 };
 
 /// How much of an answer of the wrong shape is passed on, in characters.
 const MAX_ANSWER_SHOWN: usize = 1_200;
+/// How many secret values the arguments of one call may have: each is looked for in all of the answer, in many forms.
+const MAX_SECRETS: usize = 1_000;
 /// The largest binary answer where the spec says nothing, in bytes (language schema, `maxBinarySize`).
 const MAX_BINARY_BYTES: usize = 10 * 1024 * 1024;
 /// From how many bytes of answers on reading and shaping them keeps a thread busy long enough for others to notice.
@@ -143,6 +145,10 @@ async fn answer_of(
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);
     let secrets = tool.input.secrets(arguments);
+    if secrets.len() > MAX_SECRETS {
+        let message = format!("hold more than {MAX_SECRETS} secret values; give fewer at a time");
+        return Err(CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }]));
+    }
     let received = AtomicUsize::new(0);
     let request_id = &context.request_id;
     let run = Run { environment, secrets: &secrets, request_id, started: Instant::now(), received: &received };
@@ -212,8 +218,9 @@ impl Run<'_> {
         self.received.fetch_add(response.body().len(), Ordering::Relaxed);
         self.work(|| {
             let mut answer = decoded(&response, operation, &mask)?;
-            if let Decoded::Json(answer) = &mut answer {
-                mask.value(answer);
+            match &mut answer {
+                Decoded::Json(answer) => mask.value(answer),
+                Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
             }
             Ok(answer)
         })
@@ -251,6 +258,9 @@ fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 
 fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    // It is handed on with bytes, in lower case, where no secret would be known again.
+    let kind = kind.map(|kind| mask.text(kind));
+    let kind = kind.as_deref();
     match decode::decode(&operation.format, kind, response.body()) {
         Ok(Decoded::Binary { media_type, bytes }) => {
             // What the service says of its bytes counts, unless it says nothing.
@@ -260,7 +270,7 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
         Ok(json) => Ok(json),
         Err(problem) => {
             let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-            let kind = shorten(&printable(&mask.text(kind)), 60);
+            let kind = shorten(&printable(kind), 60);
             let reason = format!("{kind}; {}", problem.reason);
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }

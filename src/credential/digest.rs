@@ -89,10 +89,19 @@ impl Digest {
             return Ok(response);
         }
         let Some(challenge) = challenge(response.headers()) else { return Ok(response) };
-        *self.known() = Some(Known { challenge, count: 0 });
+        self.learn(challenge);
         let mut second = request;
         self.answer(&mut second)?;
         way.send(second).await
+    }
+
+    /// Takes a challenge for the one to answer. Some services give the same nonce for a while, and take no count of it
+    /// twice: calls at the same time may have used it since.
+    fn learn(&self, challenge: Challenge) {
+        let mut known = self.known();
+        if known.as_ref().is_none_or(|known| known.challenge != challenge) {
+            *known = Some(Known { challenge, count: 0 });
+        }
     }
 
     /// Answers the challenge that is known, if one is.
@@ -184,7 +193,9 @@ impl Algorithm {
 
 /// The strongest challenge that can be answered.
 fn challenge(headers: &HeaderMap) -> Option<Challenge> {
-    let values = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    // Realms are often written in UTF-8, though no standard says so.
+    let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
+    let values = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
     let offered = values.flat_map(challenges).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("digest"));
     let understood = offered.filter_map(|(_, parameters)| understand(&parameters));
     // Of equals the first, which the service prefers.
@@ -356,6 +367,50 @@ mod tests {
         ] {
             assert_eq!(challenge(&headers(&[refused])), None, "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_nonce_that_is_given_again_is_counted_on() {
+        use std::{sync::Arc, time::Duration};
+
+        use crate::{
+            backend::{Backend, Limits},
+            credential::{Credential, send},
+        };
+        // The same nonce for all, as of services that make it of the time; no count is taken twice.
+        let counts = Arc::new(Mutex::new(Vec::<String>::new()));
+        let seen = counts.clone();
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| async move {
+            let shown = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or("");
+            let count = shown.split("nc=").nth(1).and_then(|rest| rest.get(..8)).map(str::to_owned);
+            // The others may be refused meanwhile.
+            tokio::task::yield_now().await;
+            let mut counts = seen.lock().expect("no panic");
+            match count.filter(|count| !counts.contains(count)) {
+                Some(count) => {
+                    counts.push(count);
+                    (StatusCode::OK, HeaderMap::new())
+                }
+                None => (StatusCode::UNAUTHORIZED, headers(&[MD5])),
+            }
+        });
+        let (backend, credential) =
+            (Backend::Embedded(router), Credential::Digest(Arc::new(Digest::new(user("Mufasa", "Circle of Life")))));
+        let limits = Limits { timeout: Duration::from_secs(30), max_answer_bytes: 1_000 };
+        let calls = (0..20).map(|_| {
+            let request = Request::builder().uri("https://api.test/x").body(Bytes::new()).expect("a request");
+            send(request, &credential, &backend, &limits)
+        });
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+        }
+    }
+
+    #[test]
+    fn a_realm_may_be_written_in_utf_8() {
+        let value = http::HeaderValue::from_bytes("Digest realm=\"Überwachung\", nonce=\"n\"".as_bytes());
+        let headers = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, value.expect("a value"))]);
+        assert_eq!(challenge(&headers).map(|challenge| challenge.realm).as_deref(), Some("Überwachung"));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use url::Url;
 use zeroize::Zeroizing;
 
 pub use self::{digest::Digest, oauth2::OAuth2, send::send};
@@ -46,6 +47,8 @@ pub struct Secret {
     value: SecretString,
     /// The shell's way to write it, as in `$TOKEN`; absent where it has none.
     shell: Option<String>,
+    /// The secrets in it, where other text stands around them.
+    parts: Vec<SecretString>,
 }
 
 /// A key and where it goes.
@@ -81,12 +84,22 @@ pub struct User {
 impl Secret {
     /// A secret, and how a shell writes it between double quotes: `$TOKEN`, or `Bearer $TOKEN`.
     pub fn new(value: SecretString, shell: Option<String>) -> Self {
-        Self { value, shell }
+        Self { value, shell, parts: Vec::new() }
     }
 
     /// A secret that no variable holds.
     pub fn unnamed(value: impl Into<SecretString>) -> Self {
-        Self { value: value.into(), shell: None }
+        Self::new(value.into(), None)
+    }
+
+    /// The same with the secrets in it, which may come back without the text around them.
+    pub fn around(self, parts: Vec<SecretString>) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// What no answer may repeat.
+    fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        [&self.value].into_iter().chain(&self.parts).cloned()
     }
 
     /// The secret in clear.
@@ -131,8 +144,8 @@ impl User {
     }
 
     fn secrets(&self) -> impl Iterator<Item = SecretString> {
-        let name = (self.secret_name || self.password.expose().is_empty()).then(|| self.name.value.clone());
-        [self.password.value.clone()].into_iter().chain(name)
+        let is_secret = self.secret_name || self.password.expose().is_empty();
+        self.password.secrets().chain(self.name.secrets().filter(move |_| is_secret))
     }
 }
 
@@ -140,6 +153,14 @@ impl Credential {
     /// Whether calls are anonymous.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
+    }
+
+    /// The server that is shown the secret to issue tokens, where there is one.
+    pub fn authorization_server(&self) -> Option<&Url> {
+        match self {
+            Self::OAuth2(oauth) => Some(oauth.client().endpoint.url()),
+            _ => None,
+        }
     }
 
     /// Whether both are the same secret in the same place.
@@ -165,7 +186,7 @@ impl Credential {
     pub fn secrets(&self) -> Vec<SecretString> {
         match self {
             Self::None => Vec::new(),
-            Self::Bearer(secret) => vec![secret.value.clone()],
+            Self::Bearer(secret) => secret.secrets().collect(),
             Self::Keys(keys) => keys.iter().flat_map(|key| with_bare_token(&key.value)).collect(),
             Self::Basic(user) => user.secrets().chain([SecretString::from(user.basic().as_str())]).collect(),
             Self::Digest(digest) => digest.user().secrets().collect(),
@@ -266,7 +287,7 @@ pub fn shell_quoted(text: &str) -> String {
 /// A key such as `Bearer abc` comes back as `abc` as well.
 fn with_bare_token(secret: &Secret) -> Vec<SecretString> {
     let bare = secret.expose().rsplit_once(' ').map(|(_, token)| SecretString::from(token));
-    [secret.value.clone()].into_iter().chain(bare).collect()
+    secret.secrets().chain(bare).collect()
 }
 
 /// Sets `Authorization` to a scheme and what follows it.

@@ -60,6 +60,15 @@ pub enum TokenEndpoint {
     Of(Url),
 }
 
+impl TokenEndpoint {
+    /// The endpoint, or the issuer that names it.
+    pub fn url(&self) -> &Url {
+        match self {
+            Self::At(url) | Self::Of(url) => url,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     token: Option<Token>,
@@ -175,7 +184,7 @@ impl OAuth2 {
     /// What no answer may repeat.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         let mut secrets = self.state().issued.clone();
-        secrets.push(self.client.secret.value().clone());
+        secrets.extend(self.client.secret.secrets());
         secrets.push(SecretString::from(self.client.basic().as_str()));
         secrets
     }
@@ -234,7 +243,7 @@ impl OAuth2 {
                 response = second;
             }
         }
-        let (value, seconds) = read(&response)?;
+        let (value, seconds) = read(&response, &self.client)?;
         let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let until = life.map(|life| life.saturating_sub(MARGIN.min(life / 10)));
         // A life beyond what the clock can tell is as good as one without an end.
@@ -335,13 +344,16 @@ fn is_unknown_client(response: &Response<Bytes>) -> bool {
 }
 
 /// The token of an answer and its life in seconds. What else the server said is not repeated: it may hold the request.
-fn read(response: &Response<Bytes>) -> Result<(SecretString, Option<f64>), CallError> {
+fn read(response: &Response<Bytes>, client: &Client) -> Result<(SecretString, Option<f64>), CallError> {
     let status = response.status();
     if status != StatusCode::OK {
         let code = serde_json::from_slice::<Refused>(response.body()).ok().map(|refused| refused.error);
-        // Codes of the standard and its extensions; any other text might be anything.
-        let code =
-            code.filter(|code| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        // Codes of the standard and its extensions; any other text might be anything. A secret may look like one.
+        let is_code = |code: &String| {
+            let tells = client.secret.secrets().any(|secret| code.contains(secret.expose_secret()));
+            !tells && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        let code = code.filter(is_code);
         let code = code.map(|code| format!(" `{code}`")).unwrap_or_default();
         let problem = format!("the authorization server answered {}{code}", status.as_u16());
         let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
@@ -582,6 +594,13 @@ mod tests {
             assert!(text.contains(expected) && !text.contains("canary"), "{text}");
             assert!(stub.bearers().is_empty(), "nothing was sent to the service");
         }
+        // A secret that looks like a code is none.
+        let known = at();
+        let Credential::OAuth2(oauth) = &known else { panic!("a client") };
+        let client = Client { secret: Secret::unnamed("canary_words"), ..oauth.client().clone() };
+        let stub = Stub::answering(&[(400, json!({"error": "canary_words"}))]);
+        let error = call(&Credential::OAuth2(Arc::new(OAuth2::new(client))), &stub.backend()).await.expect_err("400");
+        assert!(!error.to_string().contains("canary"), "{error}");
         for (issuer, expected) in
             [("https://as.test/evil", "another issuer"), ("https://as.test/none", "no readable metadata")]
         {

@@ -1,5 +1,5 @@
 //! Paths into JSON as specs write them: the dialect of Jayway JsonPath, brought to that of RFC 9535, which
-//! `serde_json_path` evaluates. The only file that names that crate. Must not know what a path is for.
+//! `serde_json_path` evaluates. The only folder that names that crate. Must not know what a path is for.
 //!
 //! What differs: `$.` is the root, the leading `$` may be left out, names in dot notation hold any character but `.`,
 //! `[` and what looks like a function, filters know `=~`, `in`, `nin`, `size` and `empty`, a path may end in a function,
@@ -23,6 +23,8 @@ const MAX_WAYS: usize = 1_000;
 /// How many values, those inside others included, a path may give. What it finds may lie inside one another, and each is
 /// copied whole.
 const MAX_FOUND: usize = 1_000_000;
+/// How many values a path that descends twice may go through: all that are below each of those it comes to at first.
+const MAX_PASSED: usize = 10_000_000;
 
 /// A path. Equal to another one of the same text.
 #[derive(Clone)]
@@ -31,6 +33,8 @@ pub struct JsonPath {
     path: serde_json_path::JsonPath,
     /// Whether it can only mean one place.
     definite: bool,
+    /// How often it descends to any depth.
+    descents: usize,
     function: Option<Function>,
     /// For paths that end in `.length`: what that may be the length of.
     length_of: Option<serde_json_path::JsonPath>,
@@ -72,6 +76,7 @@ impl JsonPath {
             text: text.to_owned(),
             path: strict(&normal.path)?,
             definite: normal.definite,
+            descents: normal.descents,
             function: normal.function,
             length_of: normal.length_of.as_deref().map(strict).transpose()?,
         })
@@ -89,8 +94,12 @@ impl JsonPath {
 
     /// What is at the path. A path that can only mean one place gives the value there, `None` where nothing is; any other
     /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning, and so does a
-    /// path that finds more than a million values.
+    /// path that finds more than a million values, or goes through more than ten million of them.
     pub fn select(&self, value: &Value) -> Option<Value> {
+        if self.descents > 1 {
+            let mut left = MAX_PASSED;
+            pass(value, 1, &mut left)?;
+        }
         let nodes = self.path.query(value);
         let Some(function) = self.function else {
             if !self.definite {
@@ -121,6 +130,16 @@ fn take(value: &Value, left: &mut usize) -> Option<()> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| take(item, left)),
         Value::Object(members) => members.values().try_for_each(|member| take(member, left)),
+        _ => Some(()),
+    }
+}
+
+/// Takes what is left for every value as often as there are values that hold it.
+fn pass(value: &Value, depth: usize, left: &mut usize) -> Option<()> {
+    *left = left.checked_sub(depth)?;
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| pass(item, depth + 1, left)),
+        Value::Object(members) => members.values().try_for_each(|member| pass(member, depth + 1, left)),
         _ => Some(()),
     }
 }
@@ -211,6 +230,7 @@ impl Function {
 struct Normal {
     path: String,
     definite: bool,
+    descents: usize,
     function: Option<Function>,
     length_of: Option<String>,
 }
@@ -278,7 +298,7 @@ impl<'a> Normalizer<'a> {
     }
 
     fn finish(self, function: Option<Function>, length_of: Option<String>) -> Result<Normal, String> {
-        Ok(Normal { path: self.path, definite: self.definite, function, length_of })
+        Ok(Normal { path: self.path, definite: self.definite, descents: self.descents, function, length_of })
     }
 
     /// Reads a name in dot notation into the path, or the function at the end of it.
@@ -469,6 +489,19 @@ mod tests {
             "length": 7,
             "size": {"length": "own"},
         })
+    }
+
+    #[test]
+    fn a_path_that_descends_twice_goes_through_so_many_values() {
+        let nested = |depth: usize| (0..depth).fold(json!(vec![0; 100_000]), |inner, _| json!([inner]));
+        for (path, depth, expected) in [
+            ("$..x..y", 50, Some(json!([]))),
+            ("$..x", 120, Some(json!([]))),
+            ("$..x..y", 120, None),
+            ("$..*..x", 120, None),
+        ] {
+            assert_eq!(JsonPath::parse(path).expect(path).select(&nested(depth)), expected, "{path} {depth}");
+        }
     }
 
     #[test]

@@ -288,6 +288,7 @@ impl Resolver<'_> {
     fn mixed(&mut self, pieces: &[Piece<'_>], template: &Spanned<String>) -> Result<Secret, String> {
         let mut value = zeroize::Zeroizing::new(String::new());
         let mut shell = Some(String::new());
+        let mut parts = Vec::new();
         let mut missing = Vec::new();
         for piece in pieces {
             match piece {
@@ -300,13 +301,17 @@ impl Resolver<'_> {
                     Ok(secret) => {
                         value.push_str(secret.expose());
                         shell = shell.map(|shell| shell + secret.shell());
+                        parts.push((names_secret(name), secret.value().clone()));
                     }
                     Err(problem) => missing.push(problem),
                 },
             }
         }
         if missing.is_empty() {
-            Ok(Secret::new(SecretString::from(value.as_str()), shell))
+            // Of several variables, those that are no secrets by their names may be words that answers are full of.
+            let named = parts.iter().any(|(is_named, _)| *is_named);
+            let parts = parts.into_iter().filter(|(is_named, _)| *is_named || !named).map(|(_, part)| part);
+            Ok(Secret::new(SecretString::from(value.as_str()), shell).around(parts.collect()))
         } else {
             Err(self.missing(&missing))
         }

@@ -100,7 +100,7 @@ impl Resolution<'_> {
     /// the name of another one's service to be given its key.
     fn withhold(&self, workspace: &Workspace, services: &mut Services, problems: &mut Vec<Diagnostic>) {
         let named: Vec<&str> = self.credentials.names().collect();
-        let mut sites: BTreeMap<&str, url::Origin> = BTreeMap::new();
+        let mut sites: BTreeMap<&str, Vec<url::Origin>> = BTreeMap::new();
         for (index, consumes) in consumed(workspace) {
             let namespace = &consumes.namespace;
             let Some(service) = services.get_mut(&(index, namespace.value.clone())) else { continue };
@@ -108,15 +108,18 @@ impl Resolution<'_> {
             if !named.contains(&namespace.value.as_str()) || endpoint.credential.is_none() {
                 continue;
             }
-            let site = endpoint.base.origin();
-            let first = sites.entry(&namespace.value).or_insert_with(|| site.clone());
-            if *first == site {
+            // A client's secret goes to the authorization server.
+            let server = endpoint.credential.authorization_server();
+            let reached: Vec<_> = [&endpoint.base].into_iter().chain(server).map(Url::origin).collect();
+            let first = sites.entry(&namespace.value).or_insert_with(|| reached.clone());
+            if reached.iter().all(|site| first.contains(site)) {
                 continue;
             }
+            let sites: Vec<String> = first.iter().map(url::Origin::ascii_serialization).collect();
             let message = format!(
                 "the credential given for `{}` goes to {}; this service of the same name is elsewhere and is not given it",
                 namespace.value,
-                first.ascii_serialization()
+                sites.join(" and ")
             );
             problems.push(
                 Diagnostic::warning(Code::DuplicateNamespace, namespace.span, message)

@@ -85,6 +85,15 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
             return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], "{}").into_response();
         }
     }
+    if parts.uri.path().starts_with("/bytes") {
+        let kind = format!("image/{}", authorization.replace(' ', ""));
+        let bytes = [b"\xff\xfe ".as_slice(), authorization.to_ascii_lowercase().as_bytes(), b"\x00"].concat();
+        return ([(header::CONTENT_TYPE, kind)], bytes).into_response();
+    }
+    if parts.uri.path().starts_with("/words") {
+        let key = parts.headers.get("x-key").and_then(|value| value.to_str().ok()).unwrap_or("");
+        return json!({"words": key.split('"').collect::<Vec<_>>()}).to_string().into_response();
+    }
     let headers: HashMap<&str, &str> =
         parts.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     json!({"target": parts.uri.to_string(), "headers": headers}).to_string().into_response()
@@ -316,6 +325,84 @@ async fn a_given_credential_goes_to_one_site() {
     assert!(error.to_string().contains("shares its name"), "{error}");
     assert!(thief.seen("authorization").is_empty());
     assert!(said(&set_up).contains("is not given it"), "{}", said(&set_up));
+}
+
+#[tokio::test]
+async fn a_given_client_secret_goes_to_one_authorization_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (service, base) = Service::start().await;
+    let (thief, elsewhere) = Service::start().await;
+    let authentication = format!("authentication: {{type: oauth2, tokenEndpoint: '{base}/token'}}");
+    let first = spec(folder.path(), "svc", &base, &authentication, "");
+    let text = std::fs::read_to_string(&first).expect("the spec");
+    let second = folder.path().join("zzz.yaml");
+    let stealing = text.replace(&format!("{base}/token"), &format!("{elsewhere}/token"));
+    std::fs::write(&second, stealing.replace("name: get-svc", "name: steal")).expect("written");
+    let given = folder.path().join("given");
+    std::fs::write(&given, "client:canary-given").expect("written");
+    let credential = vec![format!("svc=file:{}", given.display())];
+    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    get(&set_up).await.expect("an answer");
+    assert_eq!(service.seen("authorization").len(), 2, "a token, and the call");
+    let tool = set_up.gateway.tool("steal").expect("the tool");
+    let context = CallContext { request_id: "00000000deadbeef".to_owned() };
+    let error = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect_err("not given");
+    assert!(error.to_string().contains("shares its name"), "{error}");
+    assert!(thief.seen("authorization").is_empty());
+    assert!(said(&set_up).contains("is not given it"), "{}", said(&set_up));
+}
+
+#[tokio::test]
+async fn a_variable_within_other_text_is_masked_alone_too() {
+    let (service, base) = Service::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let authentication = "{type: apikey, key: X-Key, value: 'Token token=\"{{TOKEN}}\", v=1'}";
+    let set_up = set_up(folder.path(), &format!("{base}/words"), authentication, Options::default());
+    let answer = get(&set_up).await.expect("an answer");
+    assert_eq!(service.seen("x-key")[0].1, "Token token=\"canary-token\", v=1");
+    assert!(answer["words"].to_string().contains("[masked]"), "{answer}");
+    assert!(!answer.to_string().contains("canary"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_call_has_only_so_many_secrets() {
+    let (service, base) = Service::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = spec(folder.path(), "svc", &base, "", "");
+    let schema = "{name: q, in: query, type: array, schema: 'schemas/q.json', description: The words.}";
+    let text = std::fs::read_to_string(&path).expect("the spec");
+    let replaced = text.replace("{name: q, in: query, description: The words.}", schema);
+    assert_ne!(replaced, text);
+    std::fs::write(&path, replaced).expect("written");
+    std::fs::create_dir(folder.path().join("schemas")).expect("a folder");
+    let items = json!({"type": "array", "items": {"type": "string", "writeOnly": true}});
+    std::fs::write(folder.path().join("schemas/q.json"), items.to_string()).expect("written");
+    let options = Options { capabilities: vec![path], timeout: Some(5), ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
+    let tool = set_up.gateway.tool("get-svc").expect("the tool");
+    let context = CallContext { request_id: "00000000deadbeef".to_owned() };
+    for (count, is_sent) in [(1_000, true), (1_001, false)] {
+        let words: Vec<String> = (0..count).map(|number| format!("w{number}")).collect();
+        let arguments = json!({"q": words}).as_object().cloned().expect("an object");
+        let answer = set_up.gateway.call(tool, arguments, &context).await;
+        assert_eq!(answer.is_ok(), is_sent, "{answer:?}");
+    }
+    assert_eq!(service.seen("host").len(), 1);
+}
+
+#[tokio::test]
+async fn bytes_and_what_they_are_called_hold_no_secret() {
+    let (_service, base) = Service::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let authentication = "{type: bearer, token: '{{TOKEN}}'}";
+    let set_up = set_up(folder.path(), &format!("{base}/bytes"), authentication, Options::default());
+    let tool = set_up.gateway.tool("get-svc").expect("the tool");
+    let context = CallContext { request_id: "00000000deadbeef".to_owned() };
+    let output = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect("an answer");
+    let binary = output.binary.expect("bytes");
+    assert_eq!(binary.media_type, "image/bearer[masked]");
+    assert_eq!(binary.bytes, b"\xff\xfe bearer [masked]\x00".as_slice());
 }
 
 #[tokio::test]

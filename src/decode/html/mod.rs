@@ -5,6 +5,7 @@
 
 mod page;
 mod selector;
+mod tags;
 
 use serde_json::{Value, json};
 
@@ -182,8 +183,42 @@ mod tests {
             unclosed,
             format!("<table><tr>{}{}", "<th>x".repeat(3_000), "<tr><td>1".repeat(3_000)),
             format!("<table><tr><th>A{}", "<tr><td colspan=1000>".repeat(5_000)),
+            format!("<p {}>", attributes(5_000)),
+            format!("<<p title='>' {}>", attributes(5_000)),
+            format!("<!-- <p --><textarea><p {}</textarea {}>", attributes(5_000), attributes(5_000)),
         ] {
             assert!(decode(&text, None).is_err(), "{} bytes", text.len());
         }
+    }
+
+    fn attributes(count: usize) -> String {
+        (0..count).map(|number| format!("a{number}=1 ")).collect()
+    }
+
+    #[test]
+    fn what_only_looks_like_many_attributes_is_read() {
+        let many = attributes(5_000);
+        let table = "<table><tr><th>A<tr><td>1</table>";
+        for text in [
+            format!("<!-- <p {many}> -->"),
+            format!("<!-- x <p\n{many} -->"),
+            format!("<script>if (a <b {many}) {{}}</script>"),
+            format!("<title>a <b {many}</title>"),
+            format!("<p>a < b {many}</p>"),
+            format!("<p data-props='{many}' title=\"{many}>\">x</p>"),
+            format!("<svg><![CDATA[ <p {many} ]]></svg>"),
+            format!("{}</p>", "<p a=1 b=2>x".repeat(2_000)),
+        ] {
+            let page = decode(&format!("{text}{table}"), None);
+            assert_eq!(page, Ok(json!({"tables": [[{"A": "1"}]]})), "{}", text.get(..20).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn attributes_that_are_added_later_are_so_many() {
+        let added = |name: &str| (0..20_000).map(|number| format!("<{name} a{number}>")).collect::<String>();
+        let text = format!("{}{}<table><tr><th>A<tr><td>1</table>", added("html"), added("body"));
+        assert_eq!(tables(&text, Some("[a0] [a1] table, [a1000] table")), json!([[{"A": "1"}]]));
+        assert_eq!(tables(&text, Some("[a1000] table")), json!([]));
     }
 }

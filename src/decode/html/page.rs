@@ -7,15 +7,17 @@ use std::{borrow::Cow, cell::RefCell, rc::Rc};
 use html5ever::{
     Attribute, LocalName, QualName,
     interface::{ElementFlags, NodeOrText, QuirksMode, TreeSink},
-    tendril::{StrTendril, TendrilSink as _},
+    tendril::StrTendril,
 };
 
-use super::EXPECTED;
+use super::{EXPECTED, tags::Feed};
 use crate::decode::DecodeError;
 
 /// As in browsers.
 const MAX_DEPTH: usize = 512;
 const MAX_NODES: usize = 500_000;
+/// How many attributes an element is given; what the parser adds to one later is looked for among those it has.
+pub(super) const MAX_ATTRIBUTES: usize = 1_000;
 
 /// The place of a node in a page.
 pub(super) type NodeId = usize;
@@ -61,15 +63,19 @@ impl Element {
 }
 
 impl Page {
-    /// Parses a page, tag by tag, so that its size and depth are known before they cost much: elements that are not
+    /// Parses a page, part by part, so that its size and depth are known before they cost much: elements that are not
     /// closed make the parser repeat them without end.
     pub(super) fn parse(text: &str) -> Result<Self, DecodeError> {
-        let sink = Sink { nodes: RefCell::new(vec![Node::default()]) };
-        let mut parser = html5ever::parse_document(sink, html5ever::ParseOpts::default());
+        let mut feed = Feed::new(Sink { nodes: RefCell::new(vec![Node::default()]) });
         let mut seen = 0;
-        for part in text.split_inclusive('>') {
-            parser.process(part.into());
-            let nodes = parser.tokenizer.sink.sink.nodes.borrow();
+        let mut rest = text;
+        while !rest.is_empty() {
+            rest = feed.next(rest);
+            if feed.attributes() > MAX_ATTRIBUTES {
+                let reason = format!("an element has more than {MAX_ATTRIBUTES} attributes");
+                return Err(DecodeError::new(EXPECTED, reason));
+            }
+            let nodes = feed.sink().nodes.borrow();
             if nodes.len() > MAX_NODES {
                 return Err(DecodeError::new(EXPECTED, format!("it has more than {MAX_NODES} elements")));
             }
@@ -78,7 +84,7 @@ impl Page {
             }
             seen = nodes.len();
         }
-        Ok(parser.finish())
+        Ok(feed.finish())
     }
 
     /// How many nodes the page has; a node's place is below.
@@ -130,13 +136,13 @@ fn depth(nodes: &[Node], id: NodeId) -> usize {
 }
 
 /// What the parser writes to.
-struct Sink {
+pub(super) struct Sink {
     nodes: RefCell<Vec<Node>>,
 }
 
 /// A node as the parser knows it. The name travels with it, since the list cannot lend it.
 #[derive(Clone)]
-struct Handle {
+pub(super) struct Handle {
     id: NodeId,
     name: Rc<QualName>,
 }
@@ -265,7 +271,7 @@ impl TreeSink for Sink {
     fn add_attrs_if_missing(&self, target: &Handle, attributes: Vec<Attribute>) {
         if let Some(Node { content: Content::Element(element), .. }) = self.nodes.borrow_mut().get_mut(target.id) {
             for attribute in attributes {
-                if element.attribute(&attribute.name.local).is_none() {
+                if element.attributes.len() < MAX_ATTRIBUTES && element.attribute(&attribute.name.local).is_none() {
                     element.attributes.push((attribute.name.local, attribute.value));
                 }
             }
