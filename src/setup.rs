@@ -9,7 +9,7 @@ use crate::{
     catalog::{self, compile::Parts, gate::gate_of, join::Joiner, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Code, Diagnostic, SourceMap},
+    diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Gateway},
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -158,10 +158,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks })
 }
 
-/// The names of the variables that have no value, as the diagnostics name them, each once.
+/// The names of the variables that have no value, each once.
 pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
-    let missing = diagnostics.iter().filter(|diagnostic| diagnostic.code == Code::MissingVariable);
-    missing.filter_map(|diagnostic| diagnostic.message.strip_prefix("the variable `")?.split('`').next()).collect()
+    diagnostics.iter().filter_map(|diagnostic| diagnostic.variable.as_deref()).collect()
 }
 
 /// Opens the embedded backend in the data folder.
