@@ -31,7 +31,7 @@ use self::{
     imports::Loaded,
 };
 
-pub(crate) use self::reach::{folder_of, is_within, path_of};
+pub(crate) use self::reach::{folder_of, is_hidden, is_within, path_of};
 pub use self::{
     auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
     binds::{Bind, BindSource},
