@@ -13,7 +13,7 @@ use super::{
     Catalog, CompiledTool, Service,
     collected::Collected,
     folder::Reach,
-    gate::{gate_of, gate_of_rest},
+    gate::{gate_of, gate_of_rest, open_elsewhere},
     hints,
     join::{Joined, Joiner, Wanted},
     names,
@@ -88,6 +88,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     for (document, tools) in workspace.documents.iter().zip(&compiled) {
         compiler.warn_of_nothing(document, tools.len());
     }
+    open_elsewhere(&compiled, &mut compiler.problems);
     let mut collected = Collected::default();
     for (tool, name) in compiled.into_iter().flatten() {
         collected.add(tool, &name, &mut compiler.problems);
