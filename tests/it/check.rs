@@ -117,7 +117,13 @@ fn the_examples_of_every_page_show_what_they_say() {
     // These are about files, variables and settings, which no YAML shows.
     assert_eq!(
         without,
-        HashSet::from(["unreadable-file", "unusable-openapi", "unserved-operation", "missing-variable"])
+        HashSet::from([
+            "unreadable-file",
+            "unusable-openapi",
+            "unserved-operation",
+            "missing-variable",
+            "open-elsewhere"
+        ])
     );
 }
 
