@@ -227,7 +227,8 @@ codes! {
     /// A file that holds a section for others to import, which none of the loaded specs does.
     ///
     /// Without `capability` a file is no spec of its own: its variables, flows or servers are for those that import it. Alone it
-    /// offers nothing. A file with services is offered all the same.
+    /// offers nothing. A file with services is offered all the same. In a folder this is worth a note; for a file that was
+    /// named itself it is a warning. It is no error: the file is right for those that import it.
     ///
     /// # Wrong
     ///

@@ -117,7 +117,7 @@ pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagno
     let mut loaded = Vec::new();
     for (text, (draft, found)) in texts.iter().zip(parallel::map(&texts, |text| text.read(sources))) {
         problems.extend(found);
-        loaded.extend(draft.map(|draft| Loaded { path: normalize(&text.path), draft }));
+        loaded.extend(draft.map(|draft| Loaded { path: normalize(&text.path), draft, found: text.found }));
     }
     let workspace = imports::resolve(loaded, &roots, sources, &mut problems);
     (workspace, problems)
