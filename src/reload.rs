@@ -115,7 +115,7 @@ impl Reload {
                 return None;
             }
         };
-        let Setup { gateway, embedded, diagnostics, sources, routes: _, remarks: _ } = set_up;
+        let Setup { gateway, embedded, diagnostics, sources, routes: _, remarks: _, inspected: _ } = set_up;
         self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources, &gateway.catalog));
         let contents = digest(&sources, &gateway.catalog);
         if contents == std::mem::replace(&mut self.contents, contents) {

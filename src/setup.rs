@@ -9,7 +9,7 @@ use crate::{
     catalog::{self, compile::Parts, gate::gate_of, join::Joiner, service::Route},
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Code, Diagnostic, SourceMap},
+    diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Gateway},
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -43,6 +43,17 @@ pub struct Setup {
     pub routes: Vec<String>,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
+    /// What was compiled, where it was to look at it.
+    pub inspected: Option<Inspected>,
+}
+
+/// What a catalog was compiled from.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The documents.
+    pub workspace: Workspace,
+    /// Where their types came from.
+    pub joiner: Joiner,
 }
 
 /// What is open already and stays so when everything else is set up anew.
@@ -155,13 +166,13 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
-    Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks })
+    let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
+    Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
 }
 
-/// The names of the variables that have no value, as the diagnostics name them, each once.
+/// The names of the variables that have no value, each once.
 pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
-    let missing = diagnostics.iter().filter(|diagnostic| diagnostic.code == Code::MissingVariable);
-    missing.filter_map(|diagnostic| diagnostic.message.strip_prefix("the variable `")?.split('`').next()).collect()
+    diagnostics.iter().filter_map(|diagnostic| diagnostic.variable.as_deref()).collect()
 }
 
 /// Opens the embedded backend in the data folder.

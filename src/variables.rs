@@ -3,8 +3,8 @@
 //! Knows nothing of what a variable is used for, except that one used to authenticate is a secret.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
 };
 
 use secrecy::SecretString;
@@ -13,7 +13,7 @@ use crate::{
     config,
     diagnostic::{Code, Diagnostic, SourceMap},
     spec::{
-        self, BindSource, Document, Spanned, Workspace,
+        self, Bind, BindSource, Document, Spanned, Workspace,
         template::{self, Piece},
         yaml::{self, Value},
     },
@@ -82,6 +82,10 @@ impl PartialEq for Variable {
 #[derive(Debug, Default)]
 struct Known {
     bound: Vec<Bound>,
+    /// Where each is among them, by its name with its namespace; of several with the same name the first.
+    qualified: HashMap<String, usize>,
+    /// The same by its name alone.
+    bare: HashMap<String, usize>,
     /// Names, as they are written, that an `authentication` uses.
     authenticates: BTreeSet<String>,
 }
@@ -101,7 +105,8 @@ impl Variables {
     pub fn new(workspace: &Workspace, sources: &SourceMap, secrets: Secrets) -> (Self, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let documents = workspace.documents.iter();
-        let documents = documents.map(|document| Known::new(document, sources, secrets, &mut problems)).collect();
+        let known = |document| Known::new(document, &workspace.folders, sources, secrets, &mut problems);
+        let documents = documents.map(known).collect();
         (Self { documents, secrets }, problems)
     }
 
@@ -137,6 +142,11 @@ impl Variables {
         known.find(name).is_some() || bare.is_some_and(|bare| known.find(bare).is_some())
     }
 
+    /// Whether the document binds this name, written without its namespace.
+    pub fn binds_bare(&self, document: usize, name: &str) -> bool {
+        self.documents.get(document).is_some_and(|known| known.bare.contains_key(name))
+    }
+
     /// The names that the document binds, without their namespaces.
     pub fn names(&self, document: usize) -> impl Iterator<Item = &str> {
         self.documents.get(document).into_iter().flat_map(|known| &known.bound).map(|bound| bound.name.as_str())
@@ -150,13 +160,27 @@ impl Variables {
 }
 
 impl Known {
-    fn new(document: &Document, sources: &SourceMap, secrets: Secrets, problems: &mut Vec<Diagnostic>) -> Self {
+    fn new(
+        document: &Document,
+        folders: &[PathBuf],
+        sources: &SourceMap,
+        secrets: Secrets,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
         let authenticates = authenticating(document);
         let mut bound = Vec::new();
         for bind in &document.binds {
-            let file = match (&bind.source, secrets) {
-                (BindSource::File(location), Secrets::Read | Secrets::Plain) => {
-                    let contents = contents_of(location, sources);
+            let path = match &bind.source {
+                BindSource::File(location) => Some((location, path_of(location, folders, sources))),
+                BindSource::Environment | BindSource::Unsupported => None,
+            };
+            if let Some((location, Err(OutOfReach))) = &path {
+                problems.push(out_of_reach(location, bind));
+            }
+            let file = match (path, secrets) {
+                (Some((_, Err(OutOfReach))), _) => Some(Err(OUT_OF_REACH.to_owned())),
+                (Some((location, Ok(path))), Secrets::Read | Secrets::Plain) => {
+                    let contents = path.and_then(|path| contents_of(&path));
                     if let Err(problem) = &contents {
                         let message = format!("the variables of `{}` cannot be read: {problem}", bind.namespace.value);
                         problems.push(Diagnostic::warning(Code::MissingVariable, location.span, message));
@@ -173,6 +197,11 @@ impl Known {
                 let value = match (&bind.source, &file) {
                     _ if !secrets.reads(sensitive) => Ok(SecretString::from("")),
                     (BindSource::Environment, _) => from_environment(source),
+                    (BindSource::File(location), Some(Err(problem))) if problem == OUT_OF_REACH => Err(format!(
+                        "move the file `{}` into the spec's folder, or leave its `location` out and set the \
+                             environment variable `{source}`",
+                        location.value
+                    )),
                     (BindSource::File(location), Some(contents)) => from_file(source, location, contents),
                     (BindSource::File(_) | BindSource::Unsupported, _) => {
                         Err(format!("give `{name}` a `location` that keyglass reads, or none"))
@@ -183,17 +212,18 @@ impl Known {
                 bound.push(Bound { namespace: namespace.clone(), name: name.clone(), variable });
             }
         }
-        Self { bound, authenticates }
+        let (mut qualified, mut bare) = (HashMap::new(), HashMap::new());
+        for (index, Bound { namespace, name, .. }) in bound.iter().enumerate() {
+            qualified.entry(format!("{namespace}.{name}")).or_insert(index);
+            bare.entry(name.clone()).or_insert(index);
+        }
+        Self { bound, qualified, bare, authenticates }
     }
 
     /// The variable of a qualified or bare name; of several with the same bare name the first.
     fn find(&self, name: &str) -> Option<Variable> {
-        let is_qualified = |bound: &&Bound| {
-            name.strip_prefix(bound.namespace.as_str()).and_then(|rest| rest.strip_prefix('.')) == Some(&bound.name)
-        };
-        let found = self.bound.iter().find(is_qualified);
-        let found = found.or_else(|| self.bound.iter().find(|bound| bound.name == name));
-        found.map(|bound| bound.variable.clone())
+        let index = self.qualified.get(name).or_else(|| self.bare.get(name))?;
+        self.bound.get(*index).map(|bound| bound.variable.clone())
     }
 }
 
@@ -244,16 +274,49 @@ fn from_file(key: &str, location: &Spanned<String>, contents: &Contents) -> Resu
     }
 }
 
+/// A file that a spec has no business with.
+struct OutOfReach;
+
+/// What is said of such a file where its contents are asked for.
+const OUT_OF_REACH: &str = "it is out of reach";
+
+/// The file that a location names, or why it names none. Out of reach is what a spec may not refer to: whoever runs one
+/// that comes from somewhere did not mean to send their own files to the services it names. Whether such a file is there
+/// is not told.
+fn path_of(
+    location: &Spanned<String>,
+    folders: &[PathBuf],
+    sources: &SourceMap,
+) -> Result<Result<PathBuf, String>, OutOfReach> {
+    let spec = Path::new(sources.name(location.span.file));
+    let written = match spec::path_of(&location.value) {
+        Ok(written) => written,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let own = spec::folder_of(spec).canonicalize().unwrap_or_default();
+    let path = spec::normalize(&own.join(written));
+    let (real, found) = match path.canonicalize() {
+        Ok(real) => (real.clone(), Ok(real)),
+        Err(error) => (path, Err(error.to_string())),
+    };
+    let is_own = real.starts_with(&own) && own.parent().is_some();
+    let is_within = spec::is_within(&real, spec, folders) && (is_own || !spec::is_hidden(&real, &own, folders));
+    if is_within { Ok(found) } else { Err(OutOfReach) }
+}
+
+fn out_of_reach(location: &Spanned<String>, bind: &Bind) -> Diagnostic {
+    let message = format!(
+        "the variables of `{}` have no value: `{}` is out of reach, and must lie in the spec's own folder, in one beside \
+         that, or in one given by `--capabilities`",
+        bind.namespace.value, location.value
+    );
+    let help = "put the file there, or leave `location` out and give the values as environment variables";
+    Diagnostic::warning(Code::UnusableLocation, location.span, message).with_help(help)
+}
+
 /// The top-level texts of a file: YAML by its ending, else JSON. What stands in it is not repeated in the error.
-fn contents_of(location: &Spanned<String>, sources: &SourceMap) -> Contents {
-    let folder = Path::new(sources.name(location.span.file)).parent().unwrap_or(Path::new("."));
-    let path = folder.join(spec::path_of(&location.value)?);
-    // A link may lead anywhere, but not to what the system makes up.
-    let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if ["/dev", "/proc", "/sys"].iter().any(|folder| real.starts_with(folder)) {
-        return Err("it is no regular file".to_owned());
-    }
-    let text = zeroize::Zeroizing::new(spec::read_text(&real, MAX_FILE_BYTES).map_err(|error| error.to_string())?);
+fn contents_of(path: &Path) -> Contents {
+    let text = zeroize::Zeroizing::new(spec::read_text(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?);
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     if is_yaml { yaml_texts(&text) } else { json_texts(&text) }
 }
@@ -369,15 +432,14 @@ mod tests {
         fs::write(folder.path().join("bad.yaml"), "canary: [canary\n").expect("written");
         fs::write(folder.path().join("list.json"), "[\"canary\"]").expect("written");
         fs::write(folder.path().join("large.json"), "x".repeat(MAX_FILE_BYTES + 1)).expect("written");
+        fs::create_dir(folder.path().join("sub")).expect("a folder");
         for (location, expected) in [
             ("file:///./bad.json", "not JSON; it breaks at line 1"),
             ("file:///./bad.yaml", "not YAML; it breaks at line"),
             ("file:///./list.json", "must hold a JSON object"),
             ("file:///./large.json", "larger than"),
             ("file:///./absent.json", "No such file"),
-            ("file:///dev/zero", "no regular file"),
-            ("file:///proc/self/environ", "no regular file"),
-            ("file:///./", "no regular file"),
+            ("file:///./sub", "no regular file"),
             ("file://", "names no file"),
         ] {
             let binds = format!("binds: [{{namespace: a, location: '{location}', keys: {{X: x}}}}]");
@@ -385,6 +447,45 @@ mod tests {
             assert!(problems.len() == 1 && problems[0].contains(expected), "{location}: {problems:?}");
             assert!(!problems[0].contains("canary"), "{problems:?}");
             assert!(value(&variables, "X").starts_with("missing: make the file"), "{location}");
+        }
+    }
+
+    #[test]
+    fn files_out_of_reach_are_not_read_whatever_is_to_be_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        let own = root.path().join("near/specs");
+        for folder in ["near/specs", "near/beside", "near/.hidden", "far"] {
+            fs::create_dir_all(root.path().join(folder)).expect("a folder");
+            fs::write(root.path().join(folder).join("x.json"), r#"{"x": "canary"}"#).expect("written");
+        }
+        fs::write(own.join(".x.json"), r#"{"x": "own"}"#).expect("written");
+        let absolute = format!("file://{}", root.path().join("far/x.json").display());
+        let mut outside =
+            vec!["file:///./../../far/x.json", "file:///./../.hidden/x.json", "file:///dev/zero", "/etc/absent.json"];
+        outside.push(&absolute);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.path().join("far/x.json"), own.join("link.json")).expect("made");
+            outside.push("link.json");
+        }
+        for location in outside {
+            for secrets in [Secrets::Read, Secrets::Plain, Secrets::Leave] {
+                let binds = format!("binds: [{{namespace: a, location: '{location}', keys: {{X: x}}}}]");
+                let (variables, problems) = variables(&own, &binds, secrets);
+                assert!(
+                    problems.len() == 1
+                        && problems[0].contains("spec.yaml:2:")
+                        && problems[0].contains("out of reach")
+                        && problems[0].contains("environment variables"),
+                    "{location}: {problems:?}"
+                );
+                assert!(!value(&variables, "X").contains("canary"), "{location}");
+            }
+        }
+        for (location, expected) in [("file:///./../beside/x.json", "canary"), ("./.x.json", "own")] {
+            let binds = format!("binds: [{{namespace: a, location: '{location}', keys: {{X: x}}}}]");
+            let (variables, problems) = variables(&own, &binds, Secrets::Read);
+            assert_eq!((problems, value(&variables, "X").as_str()), (Vec::new(), expected), "{location}");
         }
     }
 

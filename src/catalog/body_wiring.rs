@@ -1,6 +1,8 @@
 //! Lowering the body of an operation: a template that its spec writes out, or the parameters `in: body`, typed by what an
 //! OpenAPI document says of them. A continuation of `wiring.rs`.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -14,9 +16,13 @@ use super::{
     wiring::Lowering,
 };
 use crate::{
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{Code, Diagnostic, Span},
     media_type, openapi,
-    spec::{Body, BodyKind, InputParameter, Location, ParametersAs, Part, Spanned},
+    spec::{
+        Body, BodyKind, InputParameter, Location, ParametersAs, Part, Spanned,
+        template::{Piece, pieces},
+        yaml::{self, Node},
+    },
 };
 
 /// The argument that is a whole body.
@@ -39,6 +45,10 @@ impl Compiler<'_> {
             Some(body) => {
                 let body = self.body_of_template(body, &lowering.names)?;
                 let document = lowering.joined.as_ref().and_then(|joined| joined.body.clone());
+                let mut by_argument: HashMap<String, &InputParameter> = HashMap::new();
+                for parameter in in_body {
+                    by_argument.entry(super::names::argument(&parameter.name.value)).or_insert(parameter);
+                }
                 let any = matches!(body, BodyTemplate::Json(_));
                 for (member, fill) in members_of(&body) {
                     let known = document.as_ref().and_then(|body| match member {
@@ -48,7 +58,7 @@ impl Compiler<'_> {
                     if let Some(known) = known {
                         lowering.refine(fill, known);
                     }
-                    self.feed_placeholders(fill, any, &in_body, lowering);
+                    self.feed_placeholders(fill, any, &by_argument, lowering);
                 }
                 Some(body)
             }
@@ -57,10 +67,16 @@ impl Compiler<'_> {
 
     fn body_of_template(&mut self, body: &Body, names: &Names<'_>) -> Option<BodyTemplate> {
         let text = |names: &Names<'_>, text: &str| names.text(text);
+        if let Some(name) = open_name(&body.kind) {
+            let message = "a placeholder stands in the name of a member, where nothing is filled in";
+            let problem = Diagnostic::error(Code::InvalidValue, name, message);
+            self.problems.push(problem.with_help("write the name out, or pass the object as a whole as one argument"));
+            return None;
+        }
         Some(match &body.kind {
             BodyKind::Parameters(_) => BodyTemplate::None,
             BodyKind::Json(node) => match &node.value {
-                crate::spec::yaml::Value::String(written) => match names.json_text(written) {
+                yaml::Value::String(written) => match names.json_text(written) {
                     Ok(fill) => BodyTemplate::Json(fill),
                     Err(place) => {
                         let message =
@@ -114,7 +130,7 @@ impl Compiler<'_> {
         &mut self,
         fill: &Fill,
         any: bool,
-        in_body: &[&InputParameter],
+        in_body: &HashMap<String, &InputParameter>,
         lowering: &mut Lowering<'_, '_>,
     ) {
         if lowering.arguments.declared {
@@ -124,7 +140,7 @@ impl Compiler<'_> {
             if lowering.arguments.has(name) {
                 continue;
             }
-            let parameter = in_body.iter().find(|parameter| super::names::argument(&parameter.name.value) == name);
+            let parameter = in_body.get(name);
             let schema = match parameter {
                 Some(parameter) => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
                 None => {
@@ -137,7 +153,7 @@ impl Compiler<'_> {
             };
             let required = parameter.and_then(|parameter| parameter.required.as_ref());
             let required = required.is_some_and(|required| required.value);
-            lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required });
+            lowering.arguments.add(Argument { name: name.to_owned(), schema, required });
         }
     }
 
@@ -206,10 +222,12 @@ impl Compiler<'_> {
             let slots = members.iter().map(|member| (member.name.clone(), member.fill())).collect();
             let body = of_members(slots, kind, document.as_ref());
             let files = matches!(body, BodyTemplate::Multipart(_));
-            lowering.arguments.list.extend(members.into_iter().map(|member| match member.argument {
-                file if files && is_bytes(&file.schema) => Argument { schema: in_base64(&file.schema), ..file },
-                other => other,
-            }));
+            for member in members {
+                lowering.arguments.add(match member.argument {
+                    file if files && is_bytes(&file.schema) => Argument { schema: in_base64(&file.schema), ..file },
+                    other => other,
+                });
+            }
             return body;
         }
         let stated = whole.required.as_ref().is_some_and(|required| required.value);
@@ -237,6 +255,32 @@ impl Compiler<'_> {
             }
             None => BodyTemplate::Json(fill),
         }
+    }
+}
+
+/// Where a placeholder stands in the name of a member or a field.
+fn open_name(body: &BodyKind) -> Option<Span> {
+    let is_open = |name: &str| pieces(name).iter().any(|piece| matches!(piece, Piece::Name(_)));
+    let of_fields = |mut names: Box<dyn Iterator<Item = &Spanned<String>> + '_>| {
+        names.find(|name| is_open(&name.value)).map(|name| name.span)
+    };
+    match body {
+        BodyKind::Json(node) => open_member(node, &is_open),
+        BodyKind::Form(fields) => of_fields(Box::new(fields.iter().map(|(name, _)| name)))
+            .or_else(|| fields.iter().find_map(|(_, node)| open_member(node, &is_open))),
+        BodyKind::Multipart(parts) => of_fields(Box::new(parts.iter().map(|part| &part.name)))
+            .or_else(|| parts.iter().find_map(|part| open_member(&part.value, &is_open))),
+        BodyKind::Text { .. } | BodyKind::EncodedForm(_) | BodyKind::Parameters(_) => None,
+    }
+}
+
+fn open_member(node: &Node, is_open: &impl Fn(&str) -> bool) -> Option<Span> {
+    match &node.value {
+        yaml::Value::Sequence(items) => items.iter().find_map(|item| open_member(item, is_open)),
+        yaml::Value::Mapping(entries) => entries
+            .iter()
+            .find_map(|(key, node)| if is_open(&key.text) { Some(key.span) } else { open_member(node, is_open) }),
+        _ => None,
     }
 }
 

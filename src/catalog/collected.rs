@@ -53,6 +53,7 @@ impl Collected {
                 first.hints = careful;
                 return;
             }
+            let first_gate = first.gate;
             let namespace = tool.plan.operations().first().map(|operation| operation.service.namespace.clone());
             let namespace = namespace.as_deref().unwrap_or("other");
             // Not compared with all of that name: there may be thousands.
@@ -73,8 +74,19 @@ impl Collected {
             *number += tried + 1;
             let taken = std::mem::replace(&mut tool.name, apart);
             let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
+            // Whoever knows the gated one by its name would talk to the other.
+            let (message, label) = match (first_gate, tool.gate) {
+                (None, Some(_)) => (
+                    format!("{message}, and the plain name is that of one whose callers have to show nothing"),
+                    "the first one, which is open to everyone",
+                ),
+                (Some(_), None) => {
+                    (format!("{message}, since the first one stands behind a credential"), "the first one")
+                }
+                _ => (message, "the first one"),
+            };
             let problem = Diagnostic::warning(Code::DuplicateTool, *span, message);
-            problems.push(problem.with_secondary(place, "the first one"));
+            problems.push(problem.with_secondary(place, label));
         } else if tool.name != *own {
             self.aliases.insert(own.clone(), tool.name.clone());
         }
@@ -87,7 +99,8 @@ impl Collected {
 /// What the requests of a tool look like, whatever is in them.
 fn shape_of(tool: &CompiledTool) -> String {
     let operations = tool.plan.operations().into_iter();
-    let shapes = operations.map(|one| format!("{} {}", one.request.method, one.request.path.shape()));
+    let shapes = operations.map(|one| one.shape());
+    let shapes = shapes.map(|(method, path)| format!("{method} {path}"));
     shapes.collect::<Vec<_>>().join(", ")
 }
 
@@ -114,7 +127,7 @@ pub(super) fn does_same(one: &CompiledTool, other: &CompiledTool) -> bool {
     }
 }
 
-fn is_same_operation(one: &CompiledOperation, other: &CompiledOperation) -> bool {
+pub(super) fn is_same_operation(one: &CompiledOperation, other: &CompiledOperation) -> bool {
     let fixed = |operation: &CompiledOperation| {
         let request = &operation.request;
         let query = request.query.iter().map(|slot| (slot.name.clone(), slot.fill.clone()));

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -13,9 +14,10 @@ use super::{
     Catalog, CompiledTool, Service,
     collected::Collected,
     folder::Reach,
-    gate::{gate_of, gate_of_rest},
+    gate::{gate_of, gate_of_rest, open_elsewhere},
     hints,
     join::{Joined, Joiner, Wanted},
+    lookup::Index,
     names,
     plan::Plan,
     prompt,
@@ -88,6 +90,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     for (document, tools) in workspace.documents.iter().zip(&compiled) {
         compiler.warn_of_nothing(document, tools.len());
     }
+    open_elsewhere(&compiled, &mut compiler.problems);
     let mut collected = Collected::default();
     for (tool, name) in compiled.into_iter().flatten() {
         collected.add(tool, &name, &mut compiler.problems);
@@ -139,6 +142,8 @@ pub(super) struct Scene<'a> {
     /// The namespaces of services that were left out for an error.
     pub(super) left_out: &'a [Spanned<String>],
     pub(super) aggregates: &'a [Aggregate],
+    /// Services, operations and flows by name.
+    pub(super) index_of: Rc<Index<'a>>,
     /// Namespaces whose import failed.
     pub(super) missing: &'a [Spanned<String>],
     /// The gate before the server whose tools are compiled.
@@ -169,9 +174,10 @@ impl Use {
 impl Scene<'_> {
     /// The same for another use. Which operations were called how often does not go with it.
     pub(super) fn for_use(&self, used_as: Use) -> Scene<'_> {
-        let Self { index, consumes, left_out, aggregates, missing, gate, used_as: _, calls: _ } = self;
+        let Self { index, consumes, left_out, aggregates, index_of, missing, gate, used_as: _, calls: _ } = self;
         let (consumes, calls) = (consumes.clone(), BTreeMap::new());
-        Scene { index: *index, consumes, left_out, aggregates, missing, gate: *gate, used_as, calls }
+        let index_of = Rc::clone(index_of);
+        Scene { index: *index, consumes, left_out, aggregates, index_of, missing, gate: *gate, used_as, calls }
     }
 }
 
@@ -192,7 +198,8 @@ impl Compiler<'_> {
         self.check_aggregates(aggregates);
         let consumes = self.unique(consumes);
         let (gate, used_as, calls) = (None, Use::Tool, BTreeMap::new());
-        let mut scene = Scene { index, consumes, left_out, aggregates, missing, gate, used_as, calls };
+        let index_of = Rc::new(Index::new(&consumes, aggregates));
+        let mut scene = Scene { index, consumes, left_out, aggregates, index_of, missing, gate, used_as, calls };
         let (mut tools, mut resources, mut prompts) = (Vec::new(), Vec::new(), Vec::new());
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
@@ -342,7 +349,13 @@ pub(super) fn place(span: Span) -> (FileId, usize) {
 }
 
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: IndexSet<&str> = names.collect();
-    let names: Vec<String> = names.into_iter().take(20).map(|name| format!("`{name}`")).collect();
+    let mut unique: IndexSet<&str> = IndexSet::new();
+    for name in names {
+        unique.insert(name);
+        if unique.len() == 20 {
+            break;
+        }
+    }
+    let names: Vec<String> = unique.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -13,7 +13,7 @@ use super::{
     wiring::Arguments,
 };
 use crate::{
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{Code, Diagnostic, Span},
     jsonpath::JsonPath,
     spec::{self, Mapping, OutputParameter, Spanned, StepKind},
 };
@@ -43,6 +43,11 @@ impl Compiler<'_> {
         for step in steps {
             match self.step(step, &names, arguments, scene) {
                 Some((target, lowered)) => {
+                    let fills = match &lowered {
+                        Step::Call(operation) => operation.request.fills(),
+                        Step::Lookup(lookup) => vec![&lookup.index, &lookup.value],
+                    };
+                    self.check_cut(&fills, step.name.span, &compiled, steps);
                     let of_step = target.map(|target| self.hints(stated, target));
                     hints = match (hints, of_step) {
                         (Some(known), Some(more)) => Some(known.careful(more)),
@@ -54,12 +59,41 @@ impl Compiler<'_> {
             }
             names.steps.push(&step.name.value);
         }
-        let mappings: Vec<_> = mappings.iter().filter_map(|mapping| self.mapping(mapping, &names, arguments)).collect();
+        let mut lowered = Vec::new();
+        for mapping in mappings {
+            if let Some((target, fill)) = self.mapping(mapping, &names, arguments) {
+                self.check_cut(&[&fill], mapping.value.span, &compiled, steps);
+                lowered.push((target, fill));
+            }
+        }
+        let mappings = lowered;
         if steps.is_empty() {
             sound = false;
         }
         let hints = hints.unwrap_or_else(|| hints::of_fixed_values(stated));
         sound.then_some((Steps { steps: compiled, mappings }, hints))
+    }
+
+    /// Reports what is taken from an earlier step that its `outputParameters` leave out.
+    fn check_cut(&mut self, fills: &[&Fill], place: Span, before: &IndexMap<String, Step>, written: &[spec::Step]) {
+        let mut missed = Vec::new();
+        for fill in fills {
+            fill.visit(&mut |fill| {
+                if let Fill::Answer(path) = fill {
+                    missed.extend(cut_member(path, before).map(|found| (path.as_str(), found)));
+                }
+            });
+        }
+        for (path, (step, member, kept)) in missed {
+            let message =
+                format!("`{path}` finds nothing: the step `{step}` gives {} alone", list(kept.iter().copied()));
+            let problem = Diagnostic::warning(Code::UnknownField, place, message).with_nearest(member, kept);
+            let cut = written.iter().find(|written| written.name.value == step);
+            self.problems.push(match cut {
+                Some(cut) => problem.with_secondary(cut.name.span, "the step"),
+                None => problem,
+            });
+        }
     }
 
     fn step<'a: 'n, 'n>(
@@ -123,12 +157,12 @@ impl Compiler<'_> {
                 }
                 if arguments.declared {
                     let message = format!("`{written}` is fed from `{name}`, which the tool does not declare");
-                    let known = arguments.list.iter().map(|argument| argument.name.as_str());
+                    let known = arguments.names();
                     let problem = Diagnostic::warning(Code::UnusedArgument, text.span, message);
                     self.problems.push(problem.with_nearest(name, known));
                 } else {
                     let schema = json!({"type": "string"});
-                    arguments.list.push(Argument { name: name.to_owned(), schema, required: true });
+                    arguments.add(Argument { name: name.to_owned(), schema, required: true });
                 }
             }
             return Some(fill);
@@ -160,4 +194,22 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// The step, the member and what the step gives, where a path asks an earlier step for a member that it does not give.
+fn cut_member<'a>(path: &'a JsonPath, before: &'a IndexMap<String, Step>) -> Option<(&'a str, &'a str, Vec<&'a str>)> {
+    let rest = path.as_str().trim().strip_prefix("$.")?;
+    // A name may hold dots: the longest step that fits is meant.
+    let (dot, (step, found)) =
+        rest.rmatch_indices('.').find_map(|(dot, _)| Some((dot, before.get_key_value(rest.get(..dot)?)?)))?;
+    let member = rest.get(dot + 1..)?.split(['.', '[']).next()?;
+    // `length` may be that of a list, and a function is no member.
+    if member.is_empty() || member == "length" || member.contains(['*', '(']) {
+        return None;
+    }
+    let kept: Vec<&str> = match found {
+        Step::Call(operation) => operation.projection.iter().map(|(name, _)| name.as_str()).collect(),
+        Step::Lookup(lookup) => lookup.outputs.iter().map(String::as_str).collect(),
+    };
+    (!kept.is_empty() && !kept.contains(&member)).then_some((step.as_str(), member, kept))
 }

@@ -132,22 +132,12 @@ fn place(location: &Spanned<String>, reach: Reach<'_>, sources: &SourceMap) -> R
     if reach.withheld.contains(&real) {
         return Err("it holds variables, which are not for clients".to_owned());
     }
-    if is_hidden(&real, &spec::folder_of(spec).canonicalize().unwrap_or_default(), reach.named) {
+    if spec::is_hidden(&real, &spec::folder_of(spec).canonicalize().unwrap_or_default(), reach.named) {
         return Err(
             "its name, or that of a folder it lies in, starts with a dot; such files are for programs".to_owned()
         );
     }
     Ok(real)
-}
-
-/// Whether a path goes through a name with a dot before it that neither the spec's own folder nor one that the operator
-/// named goes through: keys and settings of programs lie there. All of them are paths without links.
-fn is_hidden(real: &Path, own: &Path, named: &[PathBuf]) -> bool {
-    let named = named.iter().filter_map(|folder| folder.canonicalize().ok());
-    let trusted = named.filter(|folder| real.starts_with(folder)).map(|folder| folder.components().count());
-    let shared = real.components().zip(own.components()).take_while(|(one, other)| one == other).count();
-    let trusted = trusted.chain([shared]).max().unwrap_or_default();
-    real.components().skip(trusted).any(|component| component.as_os_str().as_encoded_bytes().starts_with(b"."))
 }
 
 struct Search<'a> {
@@ -183,7 +173,7 @@ impl Search<'_> {
                 continue;
             }
             // A link with an ordinary name may lead to what is hidden.
-            if is_hidden(&real, &self.folder.root, &[]) {
+            if spec::is_hidden(&real, &self.folder.root, &[]) {
                 continue;
             }
             let Ok(metadata) = fs::metadata(&real) else { continue };

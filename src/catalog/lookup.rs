@@ -1,6 +1,6 @@
 //! What `call` and `ref` name: services without duplicates, operations, flows. A continuation of `compile.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::compile::{Compiler, Scene, Target, list, place};
 use crate::{
@@ -8,19 +8,55 @@ use crate::{
     spec::{Aggregate, Consumes, Flow, Operation, Spanned},
 };
 
+/// What a document has, by name: of several of one name the first, of operations all in order.
+#[derive(Default)]
+pub(super) struct Index<'a> {
+    services: HashMap<&'a str, &'a Consumes>,
+    operations: HashMap<(&'a str, &'a str), Vec<&'a Operation>>,
+    aggregates: HashMap<&'a str, &'a Aggregate>,
+    flows: HashMap<(&'a str, &'a str), &'a Flow>,
+}
+
+impl<'a> Index<'a> {
+    /// Of services whose namespaces differ, and of aggregates.
+    pub(super) fn new(consumes: &[&'a Consumes], aggregates: &'a [Aggregate]) -> Self {
+        let mut index = Self::default();
+        for consumed in consumes.iter().copied() {
+            let namespace = consumed.namespace.value.as_str();
+            index.services.entry(namespace).or_insert(consumed);
+            for operation in consumed.operations.iter() {
+                index.operations.entry((namespace, operation.name.value.as_str())).or_default().push(operation);
+            }
+        }
+        for aggregate in aggregates {
+            let namespace = aggregate.namespace.value.as_str();
+            if index.aggregates.contains_key(namespace) {
+                continue; // references go to the first one
+            }
+            index.aggregates.insert(namespace, aggregate);
+            for flow in aggregate.flows.iter() {
+                index.flows.entry((namespace, flow.name.value.as_str())).or_insert(flow);
+            }
+        }
+        index
+    }
+}
+
 impl Compiler<'_> {
     /// The services of a document without those whose namespace is taken: their operations would go to another host.
     pub(super) fn unique<'a>(&mut self, consumes: &'a [Consumes]) -> Vec<&'a Consumes> {
         let mut unique: Vec<&Consumes> = Vec::new();
+        let mut known: BTreeMap<&str, &Consumes> = BTreeMap::new();
         for consumed in consumes {
             let Spanned { value, span } = &consumed.namespace;
-            if let Some(first) = unique.iter().find(|first| first.namespace.value == *value) {
+            if let Some(first) = known.get(value.as_str()) {
                 let message = format!("the namespace `{value}` is consumed twice; this service is left out");
                 let problem = Diagnostic::error(Code::DuplicateNamespace, *span, message);
                 self.problems.push(problem.with_secondary(first.namespace.span, "the first one"));
                 continue;
             }
             unique.push(consumed);
+            known.insert(value, consumed);
             let mut operations: BTreeMap<&str, Span> = BTreeMap::new();
             for operation in &consumed.operations {
                 let Spanned { value, span } = &operation.name;
@@ -38,14 +74,15 @@ impl Compiler<'_> {
     }
 
     pub(super) fn check_aggregates(&mut self, aggregates: &[Aggregate]) {
-        for (index, aggregate) in aggregates.iter().enumerate() {
+        let mut known: BTreeMap<&str, Span> = BTreeMap::new();
+        for aggregate in aggregates {
             let Spanned { value, span } = &aggregate.namespace;
-            let mut before = aggregates.iter().take(index);
-            if let Some(first) = before.find(|first| first.namespace.value == *value) {
+            if let Some(first) = known.get(value.as_str()) {
                 let message = format!("the namespace `{value}` has flows already; references go to the first one");
                 let problem = Diagnostic::error(Code::DuplicateNamespace, *span, message);
-                self.problems.push(problem.with_secondary(first.namespace.span, "the first one"));
+                self.problems.push(problem.with_secondary(*first, "the first one"));
             }
+            known.entry(value).or_insert(*span);
         }
     }
 
@@ -58,10 +95,8 @@ impl Compiler<'_> {
             return None;
         }
         // Both halves may hold dots: the longest namespace that fits is meant.
-        let fits = |consumed: &&&'a Consumes| {
-            value.strip_prefix(consumed.namespace.value.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        };
-        let found = scene.consumes.iter().filter(fits).max_by_key(|consumed| consumed.namespace.value.len()).copied();
+        let found =
+            value.rmatch_indices('.').find_map(|(dot, _)| scene.index_of.services.get(value.get(..dot)?)).copied();
         let Some(consumed) = found else {
             let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
             if let Some(left_out) = scene.left_out.iter().find(|left_out| left_out.value == namespace) {
@@ -85,13 +120,10 @@ impl Compiler<'_> {
         };
         let namespace = consumed.namespace.value.as_str();
         let operation = value.get(namespace.len() + 1..).unwrap_or_default();
-        let mut candidates: Vec<&Operation> =
-            consumed.operations.iter().filter(|found| found.name.value == operation).collect();
         // `NAMESPACE.RESOURCE.OPERATION`, as some documents write it.
         let last = operation.rsplit('.').next().unwrap_or(operation);
-        if candidates.is_empty() && last != operation {
-            candidates = consumed.operations.iter().filter(|found| found.name.value == last).collect();
-        }
+        let named = |name| scene.index_of.operations.get(&(namespace, name)).map(Vec::as_slice);
+        let candidates = named(operation).or_else(|| named(last)).unwrap_or_default();
         let count = scene.calls.entry(value.clone()).or_default();
         let nth = candidates.get(*count).or(candidates.first()).copied();
         *count += 1;
@@ -123,9 +155,7 @@ impl Compiler<'_> {
     ) -> Option<([Option<&'a str>; 2], &'a Flow)> {
         let Spanned { value, span } = reference;
         let split = value.rsplit_once('.');
-        let aggregate = split.and_then(|(namespace, _)| {
-            scene.aggregates.iter().find(|aggregate| aggregate.namespace.value == namespace)
-        });
+        let aggregate = split.and_then(|(namespace, _)| scene.index_of.aggregates.get(namespace).copied());
         let Some((aggregate, (_, name))) = aggregate.zip(split) else {
             let wanted = split.map(|(namespace, _)| namespace);
             if let Some(import) = scene.missing.iter().find(|missing| Some(missing.value.as_str()) == wanted) {
@@ -143,7 +173,7 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::error(Code::UnknownFlow, *span, message).with_nearest(given, known));
             return None;
         };
-        let Some(flow) = aggregate.flows.iter().find(|flow| flow.name.value == name) else {
+        let Some(flow) = scene.index_of.flows.get(&(aggregate.namespace.value.as_str(), name)).copied() else {
             let known = aggregate.flows.iter().map(|flow| flow.name.value.as_str());
             let message = if aggregate.left_out.iter().any(|left_out| left_out == name) {
                 format!("the flow `{name}` was left out for an error of its own, so this {} is", scene.used_as.noun())

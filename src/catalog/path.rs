@@ -3,6 +3,8 @@
 //! Every value is encoded as one segment, and what encoding cannot make safe is refused: `url` and reqwest collapse
 //! `%2e%2e` like `..`, so dot segments are no encoding matter.
 
+use std::collections::HashMap;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::fill::{Fill, Scope, text_of};
@@ -103,11 +105,11 @@ impl PathTemplate {
         })
     }
 
-    /// Sets what fills a placeholder.
-    pub fn fill(&mut self, placeholder: &str, new: &Fill) {
+    /// Sets what fills placeholders, by their names.
+    pub fn fill(&mut self, fills: &HashMap<String, Fill>) {
         for piece in self.segments.iter_mut().flatten() {
             if let PathPiece::Placeholder { name, fill, .. } = piece
-                && name == placeholder
+                && let Some(new) = fills.get(name)
             {
                 *fill = new.clone();
             }

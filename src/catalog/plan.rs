@@ -94,6 +94,13 @@ impl Plan {
     }
 }
 
+impl CompiledOperation {
+    /// Method and path of its requests, whatever fills them.
+    pub(super) fn shape(&self) -> (String, String) {
+        (self.request.method.to_string(), self.request.path.shape())
+    }
+}
+
 impl Steps {
     /// What look-ups and mappings are filled from.
     pub fn fills(&self) -> Vec<&Fill> {

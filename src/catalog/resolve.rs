@@ -1,7 +1,11 @@
 //! What a name in the text of a spec stands for: an argument, a variable, an earlier answer. Texts and values with
 //! placeholders are turned into [`Fill`]s here, when the catalog is compiled.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
 
 use serde_json::Value;
 
@@ -21,6 +25,24 @@ const PREFIXES: [&str; 2] = ["tools.", "rest."];
 /// What may follow `rest.` before the name.
 const PLACES: [&str; 4] = ["params.", "path.", "query.", "body."];
 
+/// How many bytes of values may take the place of names in one operation.
+const MAX_VALUES: usize = 1024 * 1024;
+/// How many values may stand within each other.
+const MAX_DEPTH: usize = 32;
+
+/// The parameters within whose values a text stands.
+struct Within<'a> {
+    name: &'a str,
+    depth: usize,
+    outer: Option<&'a Within<'a>>,
+}
+
+impl Within<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.name == name || self.outer.is_some_and(|outer| outer.has(name))
+    }
+}
+
 /// What names can stand for where a text is.
 #[derive(Clone, Debug)]
 pub(super) struct Names<'a> {
@@ -32,8 +54,11 @@ pub(super) struct Names<'a> {
     pub(super) namespaces: Vec<&'a str>,
     /// The steps before.
     pub(super) steps: Vec<&'a str>,
-    /// The parameters of the operation a text belongs to, and what feeds them.
-    pub(super) parameters: Vec<&'a InputParameter>,
+    /// The parameters of the operation a text belongs to, by name, the first of each.
+    parameters: HashMap<&'a str, &'a InputParameter>,
+    /// How many bytes of values may still take the place of names in the operation: values that speak of each other grow
+    /// with every step.
+    left: Rc<Cell<Option<usize>>>,
     /// What feeds the parameters of a flow, by argument: a tool that refers to it may feed them otherwise.
     pub(super) inputs: BTreeMap<String, Fill>,
     /// What `with` feeds, by parameter.
@@ -43,18 +68,49 @@ pub(super) struct Names<'a> {
 impl<'a> Names<'a> {
     /// Names of a document, with these namespaces as prefixes of arguments.
     pub(super) fn new(document: usize, variables: &'a Variables, namespaces: Vec<&'a str>) -> Self {
-        let (steps, parameters) = (Vec::new(), Vec::new());
+        let (steps, parameters) = (Vec::new(), HashMap::new());
         let (inputs, with) = (BTreeMap::new(), BTreeMap::new());
-        Self { document, variables, namespaces, steps, parameters, inputs, with }
+        let left = Rc::new(Cell::new(Some(MAX_VALUES)));
+        Self { document, variables, namespaces, steps, parameters, left, inputs, with }
+    }
+
+    /// The same for the texts of an operation with these parameters.
+    pub(super) fn speak_of(&mut self, parameters: &[&'a InputParameter]) {
+        self.parameters.clear();
+        for parameter in parameters {
+            self.parameters.entry(parameter.name.value.as_str()).or_insert(parameter);
+        }
+        self.left = Rc::new(Cell::new(Some(MAX_VALUES)));
+    }
+
+    /// Whether the values of the operation were too much to put into each other. What was made of them is not whole.
+    pub(super) fn are_too_large(&self) -> bool {
+        self.left.get().is_none()
+    }
+
+    /// Counts bytes that take the place of a name; `None` where there are too many.
+    fn spend(&self, bytes: usize) -> Option<()> {
+        self.left.set(self.left.get().and_then(|left| left.checked_sub(bytes)));
+        self.left.get().map(|_| ())
     }
 
     /// A text with placeholders, or without any.
     pub(super) fn text(&self, text: &str) -> Fill {
+        self.text_in(text, None)
+    }
+
+    fn text_in(&self, text: &str, within: Option<&Within<'_>>) -> Fill {
         let pieces = template::pieces(text);
         match pieces.as_slice() {
-            [Piece::Name(name)] => self.placeholder(name),
+            [Piece::Name(name)] => self.placeholder_in(name, within),
             [] | [Piece::Text(_)] => Fill::Literal(Value::from(text)),
-            pieces => Fill::Text(self.parts(pieces)),
+            pieces => {
+                let part = |piece: &Piece<'_>| match piece {
+                    Piece::Text(text) => Fill::Literal(Value::from(*text)),
+                    Piece::Name(name) => self.placeholder_in(name, within),
+                };
+                Fill::Text(pieces.iter().map(part).collect())
+            }
         }
     }
 
@@ -148,22 +204,19 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn parts(&self, pieces: &[Piece<'_>]) -> Vec<Fill> {
-        let part = |piece: &Piece<'_>| match piece {
-            Piece::Text(text) => Fill::Literal(Value::from(*text)),
-            Piece::Name(name) => self.placeholder(name),
-        };
-        pieces.iter().map(part).collect()
-    }
-
     /// What a name between double braces stands for: what feeds the parameter of that name, an earlier answer, a
     /// variable, else an argument. Variables come before arguments: no model sets what the operator does.
     fn placeholder(&self, name: &str) -> Fill {
+        self.placeholder_in(name, None)
+    }
+
+    fn placeholder_in(&self, name: &str, within: Option<&Within<'_>>) -> Fill {
         if let Some(fill) = self.with.get(name) {
-            return fill.value.clone();
+            let size = fill.value.size();
+            return self.spend(size).map_or(Fill::Literal(Value::Null), |()| fill.value.clone());
         }
-        if let Some(parameter) = self.parameters.iter().find(|parameter| parameter.name.value == name) {
-            return self.parameter(parameter);
+        if let Some(parameter) = self.parameters.get(name).filter(|_| !within.is_some_and(|within| within.has(name))) {
+            return self.parameter_in(parameter, within);
         }
         if let Some(fill) = self.reference(name).or_else(|| self.answer(name)) {
             return fill;
@@ -182,18 +235,30 @@ impl<'a> Names<'a> {
 
     /// What feeds a parameter of the operation.
     pub(super) fn parameter(&self, parameter: &InputParameter) -> Fill {
+        self.parameter_in(parameter, None)
+    }
+
+    fn parameter_in(&self, parameter: &InputParameter, within: Option<&Within<'_>>) -> Fill {
         let name = &parameter.name.value;
         if let Some(fill) = self.with.get(name) {
             return fill.value.clone();
         }
+        let depth = within.map_or(1, |within| within.depth + 1);
+        if depth > MAX_DEPTH {
+            self.left.set(None);
+        } else if let (Some(value), Some(_)) = (&parameter.value, within) {
+            self.spend(value.value.len());
+        }
+        if self.are_too_large() {
+            return Fill::Literal(Value::Null);
+        }
         // A parameter's value may speak of the others, but not of itself.
-        let mut others = self.clone();
-        others.parameters.retain(|other| other.name.value != *name);
+        let within = Within { name, depth, outer: within };
         match (&parameter.value, parameter.place()) {
             (Some(value), _) if self.names_variable(&value.value) => {
                 Fill::Variable(self.variables.find_anywhere(self.document, &value.value))
             }
-            (Some(value), _) => others.text(&value.value),
+            (Some(value), _) => self.text_in(&value.value, Some(&within)),
             (None, Some(crate::spec::Location::Environment)) => {
                 Fill::Variable(self.variables.find_anywhere(self.document, name))
             }
@@ -203,7 +268,7 @@ impl<'a> Names<'a> {
 
     /// Whether a text is the name of a variable that the spec binds: its braces were forgotten.
     pub(super) fn names_variable(&self, text: &str) -> bool {
-        self.variables.names(self.document).any(|name| name == text)
+        self.variables.binds_bare(self.document, text)
     }
 
     /// The argument, variable or answer that a whole text refers to.
@@ -255,6 +320,21 @@ fn literal(fill: &Fill) -> Option<Value> {
     match fill {
         Fill::Literal(value) => Some(value.clone()),
         _ => None,
+    }
+}
+
+impl Fill {
+    /// About how many bytes it takes to write it once more.
+    fn size(&self) -> usize {
+        let mut size = 0;
+        self.visit(&mut |fill| {
+            size += match fill {
+                Self::Literal(Value::String(text)) => text.len(),
+                Self::Literal(value @ (Value::Array(_) | Value::Object(_))) => value.to_string().len(),
+                _ => 1,
+            };
+        });
+        size
     }
 }
 

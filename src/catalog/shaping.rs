@@ -155,7 +155,7 @@ impl Compiler<'_> {
         for name in fill.arguments() {
             if !arguments.has(name) && !arguments.declared {
                 let schema = json!({"type": "string"});
-                arguments.list.push(Argument { name: name.to_owned(), schema, required: false });
+                arguments.add(Argument { name: name.to_owned(), schema, required: false });
             }
         }
         fill

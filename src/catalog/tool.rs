@@ -103,7 +103,7 @@ impl Compiler<'_> {
     /// The arguments that a tool declares itself.
     fn declared(&mut self, parameters: &[InputParameter], fed: &BTreeSet<String>) -> Option<Arguments> {
         let place = parameters.first().map(|first| first.name.span);
-        let mut arguments = Arguments { declared: !parameters.is_empty(), place, list: Vec::new() };
+        let mut arguments = Arguments::new(!parameters.is_empty(), place);
         for parameter in parameters {
             let required = parameter.required.as_ref().is_none_or(|required| required.value);
             let schema = self.declared_schema(parameter)?;
@@ -116,7 +116,7 @@ impl Compiler<'_> {
                 self.problems.push(Diagnostic::warning(Code::DuplicateParameter, parameter.name.span, message));
                 continue;
             }
-            arguments.list.push(Argument { name, schema, required });
+            arguments.add(Argument { name, schema, required });
         }
         Some(arguments)
     }
@@ -167,7 +167,7 @@ impl Compiler<'_> {
     ) -> Option<CompiledTool> {
         let Draft { tool, arguments, plan, hints, description, gate } = draft;
         let Tool { name, title, .. } = tool;
-        let input = match InputSchema::new(arguments.list, &mut self.checker) {
+        let input = match InputSchema::new(arguments.into_list(), &mut self.checker) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);

@@ -1,9 +1,14 @@
 //! Which argument goes where: lowering the parameters of an operation, as a tool feeds them, to a request template and
 //! the list of the tool's arguments. A continuation of `compile.rs`, which resolves the operations.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use http::{HeaderName, Method, header};
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{
@@ -61,19 +66,48 @@ pub(super) struct Arguments {
     pub(super) declared: bool,
     /// Where it declares them.
     pub(super) place: Option<Span>,
-    /// The arguments, in order.
-    pub(super) list: Vec<Argument>,
+    /// The arguments, in order, by name: an operation may have tens of thousands.
+    list: IndexMap<String, Argument>,
+    /// The number of the next one of a name that others have already.
+    numbers: HashMap<String, usize>,
 }
 
 impl Arguments {
+    /// None so far. Where a tool declares its own, `place` is where.
+    pub(super) fn new(declared: bool, place: Option<Span>) -> Self {
+        Self { declared, place, ..Self::default() }
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
-        self.list.iter().any(|argument| argument.name == name)
+        self.list.contains_key(name)
+    }
+
+    /// Adds an argument, unless there is one of its name.
+    pub(super) fn add(&mut self, argument: Argument) {
+        self.list.entry(argument.name.clone()).or_insert(argument);
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.keys().map(String::as_str)
+    }
+
+    pub(super) fn into_list(self) -> Vec<Argument> {
+        self.list.into_values().collect()
     }
 
     /// A name like this one that is not taken.
-    fn free(&self, name: &str) -> String {
-        let numbered = (2..100).map(|number| format!("{name}_{number}"));
-        std::iter::once(name.to_owned()).chain(numbered).find(|name| !self.has(name)).unwrap_or_default()
+    fn free(&mut self, name: &str) -> String {
+        if !self.has(name) {
+            return name.to_owned();
+        }
+        let number = self.numbers.entry(name.to_owned()).or_insert(2);
+        loop {
+            let numbered = format!("{name}_{number}");
+            *number += 1;
+            if !self.list.contains_key(&numbered) {
+                return numbered;
+            }
+        }
     }
 }
 
@@ -83,9 +117,26 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) names: Names<'a>,
     pub(super) arguments: &'b mut Arguments,
     pub(super) joined: Option<Arc<Joined>>,
+    /// Where each parameter is among those joined, by its place and its name in lower case.
+    known: HashMap<(openapi::ParameterLocation, String), usize>,
+    /// The names of the placeholders in values and body, gathered for the first parameter that asks.
+    mentioned: Option<BTreeSet<String>>,
 }
 
-impl Lowering<'_, '_> {
+impl<'a, 'b> Lowering<'a, 'b> {
+    fn new(target: Target<'a>, names: Names<'a>, arguments: &'b mut Arguments, joined: Option<Arc<Joined>>) -> Self {
+        let mut known = HashMap::new();
+        for (index, parameter) in joined.iter().flat_map(|joined| &joined.parameters).enumerate() {
+            known.entry((parameter.location, parameter.name.to_ascii_lowercase())).or_insert(index);
+        }
+        Self { target, names, arguments, joined, known, mentioned: None }
+    }
+
+    /// Whether a placeholder of this name stands in a value or the body of the operation.
+    fn mentions(&mut self, name: &str) -> bool {
+        self.mentioned.get_or_insert_with(|| placeholders_of(self.target.operation)).contains(name)
+    }
+
     /// What an OpenAPI document says of a parameter.
     pub(super) fn known(&self, parameter: &InputParameter) -> Option<&openapi::Parameter> {
         let place = match parameter.place()? {
@@ -95,16 +146,15 @@ impl Lowering<'_, '_> {
             Location::Cookie => openapi::ParameterLocation::Cookie,
             Location::Body | Location::Environment => return None,
         };
-        let name = &parameter.name.value;
-        let parameters = self.joined.as_ref()?.parameters.iter();
-        parameters.into_iter().find(|known| known.location == place && known.name.eq_ignore_ascii_case(name))
+        let index = self.known.get(&(place, parameter.name.value.to_ascii_lowercase()))?;
+        self.joined.as_ref()?.parameters.get(*index)
     }
 
     /// Gives the argument that fills a slot the type that a document knows of it, where the tool declares the argument
     /// with a bare type that fits: the official dialect has no other.
     pub(super) fn refine(&mut self, fill: &Fill, known: &Value) {
         let Fill::Argument(name) = fill else { return };
-        let Some(argument) = self.arguments.list.iter_mut().find(|argument| argument.name == *name) else { return };
+        let Some(argument) = self.arguments.list.get_mut(name) else { return };
         if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
             let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
             argument.schema = typing::described(known.clone(), own.as_deref());
@@ -138,7 +188,7 @@ impl Compiler<'_> {
         let service = self.service(target)?;
         let format = self.format(format.as_ref(), format_schema.as_ref())?;
         let parameters = self.check_parameters(target);
-        names.parameters.clone_from(&parameters);
+        names.speak_of(&parameters);
         let joined = self.join(target);
         let written = WrittenPath::split(&path.value);
         if written.fragment {
@@ -159,7 +209,7 @@ impl Compiler<'_> {
             body: BodyTemplate::None,
             accept: format.accept(),
         };
-        let mut lowering = Lowering { target, names, arguments, joined };
+        let mut lowering = Lowering::new(target, names, arguments, joined);
         self.path_parameters(&mut request.path, &mut lowering, &parameters);
         for (name, value) in written.query {
             let fill =
@@ -173,6 +223,16 @@ impl Compiler<'_> {
         request.body = self.body(&parameters, &mut lowering)?;
         request.headers.extend(content_type(&request, &lowering));
         self.check_wiring(&request, &lowering);
+        if lowering.names.are_too_large() {
+            let name = &target.operation.name;
+            let message = format!(
+                "the values of `{}` speak of each other until they are too large or too deep to send",
+                name.value
+            );
+            let problem = Diagnostic::error(Code::InvalidValue, name.span, message);
+            self.problems.push(problem.with_help("write each value out, or pass it as an argument"));
+            return None;
+        }
         let projection = self.projection(output_parameters);
         Some(CompiledOperation {
             name: format!("{} {}", method.value, path.value),
@@ -210,10 +270,9 @@ impl Compiler<'_> {
     /// The parameters of an operation, each slot once: its own before those of the service, the first before its
     /// repetition. What generators left behind is dropped.
     fn check_parameters<'a>(&mut self, target: Target<'a>) -> Vec<&'a InputParameter> {
-        let own = &target.operation.input_parameters;
-        for (index, parameter) in own.iter().enumerate() {
-            let first = own.iter().take(index).find(|first| is_same_slot(first, parameter));
-            if let Some(first) = first {
+        let mut known: HashMap<_, &InputParameter> = HashMap::new();
+        for parameter in &target.operation.input_parameters {
+            if let Some(first) = known.get(&slot_of(parameter)) {
                 let message = format!("parameter `{}` is declared twice; the first one counts", parameter.name.value);
                 let problem = Diagnostic::warning(Code::DuplicateParameter, parameter.name.span, message);
                 self.problems.push(problem.with_secondary(first.name.span, "the first one"));
@@ -222,6 +281,7 @@ impl Compiler<'_> {
                 let message = "the parameter `_` is left behind by a generator; it is not offered";
                 self.problems.push(Diagnostic::note(Code::DroppedParameter, parameter.name.span, message));
             }
+            known.entry(slot_of(parameter)).or_insert(parameter);
         }
         parameters(target)
     }
@@ -234,23 +294,28 @@ impl Compiler<'_> {
     ) {
         let placeholders: Vec<String> = path.placeholders().map(str::to_owned).collect();
         let span = lowering.target.operation.path.span;
+        let in_path: HashSet<&str> = placeholders.iter().map(String::as_str).collect();
         for parameter in parameters.iter().filter(|parameter| parameter.place() == Some(Location::Path)) {
-            if !placeholders.contains(&parameter.name.value) {
+            if !in_path.contains(parameter.name.value.as_str()) {
                 let message =
                     format!("path parameter `{}` does not occur in the path; it is not sent", parameter.name.value);
                 let problem = Diagnostic::warning(Code::UnusedPathParameter, parameter.name.span, message);
                 self.problems.push(problem.with_secondary(span, "the path"));
             }
         }
+        let mut declarations: HashMap<&str, &InputParameter> = HashMap::new();
+        for parameter in parameters.iter().filter(|one| matches!(one.place(), None | Some(Location::Path))) {
+            declarations.entry(parameter.name.value.as_str()).or_insert(parameter);
+        }
+        let joined = lowering.joined.clone();
+        let known = joined.iter().flat_map(|joined| &joined.parameters);
+        let known = known.filter(|known| known.location == openapi::ParameterLocation::Path);
+        let known: HashMap<&str, &openapi::Parameter> = known.map(|known| (known.name.as_str(), known)).collect();
+        let mut fills = HashMap::new();
         let mut undeclared = Vec::new();
         for placeholder in placeholders {
-            let declared = parameters.iter().find(|parameter| {
-                parameter.name.value == placeholder && matches!(parameter.place(), None | Some(Location::Path))
-            });
-            let known = lowering.joined.as_ref().and_then(|joined| {
-                let mut known = joined.parameters.iter();
-                known.find(|known| known.location == openapi::ParameterLocation::Path && known.name == placeholder)
-            });
+            let declared = declarations.get(placeholder.as_str());
+            let known = known.get(placeholder.as_str()).copied();
             let bare = InputParameter::bare(Spanned::new(placeholder.clone(), span));
             let parameter = declared.copied().unwrap_or(&bare);
             let fill = match (lowering.names.with.get(&placeholder), declared) {
@@ -282,7 +347,7 @@ impl Compiler<'_> {
                     );
                     let fed = lowering.names.with.get(&placeholder).map(|fill| fill.span);
                     let place = fed.or(lowering.arguments.place).unwrap_or(span);
-                    let known = lowering.arguments.list.iter().map(|argument| argument.name.as_str());
+                    let known = lowering.arguments.names();
                     self.problems.push(
                         Diagnostic::warning(Code::UndeclaredPathParameter, place, message)
                             .with_secondary(span, "the path")
@@ -291,10 +356,11 @@ impl Compiler<'_> {
                     );
                 }
                 let schema = if matches!(fill, Fill::Argument(_)) { schema.clone() } else { json!({"type": "string"}) };
-                lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required: true });
+                lowering.arguments.add(Argument { name: name.to_owned(), schema, required: true });
             }
-            path.fill(&parameter.name.value, &fill);
+            fills.insert(parameter.name.value.clone(), fill);
         }
+        path.fill(&fills);
         let operation = &lowering.target.operation.name.value;
         let message = match undeclared.as_slice() {
             [] => return,
@@ -319,7 +385,7 @@ impl Compiler<'_> {
         let name = parameter.name.value.as_str();
         let Some(place) = parameter.place() else {
             let in_path = request.path.placeholders().any(|placeholder| placeholder == name);
-            if !in_path && !placeholders_of(lowering.target.operation).contains(name) {
+            if !in_path && !lowering.mentions(name) {
                 let message = format!("parameter `{name}` needs `in`: `path`, `query`, `header`, `cookie` or `body`");
                 self.problems.push(Diagnostic::error(Code::MissingField, parameter.name.span, message));
             }
@@ -425,7 +491,7 @@ impl Compiler<'_> {
         for name in fill.arguments() {
             if !lowering.arguments.has(name) && !lowering.arguments.declared {
                 let schema = schema.clone().filter(|_| plain).unwrap_or_else(|| json!({"type": "string"}));
-                lowering.arguments.list.push(Argument { name: name.to_owned(), schema, required: required && plain });
+                lowering.arguments.add(Argument { name: name.to_owned(), schema, required: required && plain });
             }
         }
         Some(fill)
@@ -473,21 +539,18 @@ fn is_artefact(parameter: &InputParameter) -> bool {
 
 /// The parameters of an operation, each slot once: its own before those of the service, the first before its repetition.
 pub(super) fn parameters(target: Target<'_>) -> Vec<&InputParameter> {
-    let mut parameters: Vec<&InputParameter> = Vec::new();
-    for parameter in target.operation.input_parameters.iter().chain(&target.consumes.input_parameters) {
-        if !is_artefact(parameter) && !parameters.iter().any(|known| is_same_slot(known, parameter)) {
-            parameters.push(parameter);
-        }
-    }
-    parameters
+    let mut taken = HashSet::new();
+    let all = target.operation.input_parameters.iter().chain(&target.consumes.input_parameters);
+    all.filter(|parameter| !is_artefact(parameter) && taken.insert(slot_of(parameter))).collect()
 }
 
-fn is_same_slot(one: &InputParameter, other: &InputParameter) -> bool {
-    let same_name = match one.place() {
-        Some(Location::Header) => one.name.value.eq_ignore_ascii_case(&other.name.value),
-        _ => one.name.value == other.name.value,
+/// The slot of a request that a parameter fills. The names of headers are the same in upper and lower case.
+fn slot_of(parameter: &InputParameter) -> (Option<&'static str>, Cow<'_, str>) {
+    let name = match parameter.place() {
+        Some(Location::Header) => Cow::Owned(parameter.name.value.to_ascii_lowercase()),
+        _ => Cow::Borrowed(parameter.name.value.as_str()),
     };
-    same_name && one.place() == other.place()
+    (parameter.place().map(Location::as_str), name)
 }
 
 /// The name on the wire and the style of a query parameter. `metadata[key]` stands for any key: published documents

@@ -1,8 +1,9 @@
 //! `with`: what feeds the parameters of an operation otherwise than the argument of their name. A continuation of
 //! `wiring.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{
@@ -32,7 +33,7 @@ impl Compiler<'_> {
         let written = WrittenPath::split(&target.operation.path.value);
         let template = PathTemplate::parse(written.path).ok();
         let placeholders: Vec<&str> = template.iter().flat_map(PathTemplate::placeholders).collect();
-        let mut known: Vec<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
+        let mut known: IndexSet<&str> = parameters.iter().map(|parameter| parameter.name.value.as_str()).collect();
         known.extend(&placeholders);
         let mut in_texts = placeholders_of(target.operation);
         for (_, value) in &written.query {
@@ -40,19 +41,20 @@ impl Compiler<'_> {
         }
         // Kept apart until all are read: each speaks of the arguments, none of what another one feeds.
         let mut fed = BTreeMap::new();
+        let own: HashSet<&str> = declared.iter().map(|parameter| parameter.name.value.as_str()).collect();
         for (parameter, node) in with {
             let name = parameter.value.as_str();
-            if name == GENERATOR_ARTEFACT && !known.contains(&name) {
+            if name == GENERATOR_ARTEFACT && !known.contains(name) {
                 continue;
             }
-            if !known.contains(&name) && !in_texts.contains(name) {
+            if !known.contains(name) && !in_texts.contains(name) {
                 let message = format!("the operation has no parameter `{name}`");
                 let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
                 self.problems.push(problem.with_nearest(name, known.iter().copied()));
             }
             let fill = names.node(node, &|names, text| names.value(text));
             if let Fill::Literal(Value::String(text)) = &fill {
-                self.check_literal(text, declared, node.span);
+                self.check_literal(text, &own, node.span);
             }
             fed.insert(parameter.value.clone(), Spanned::new(fill, node.span));
         }
@@ -64,8 +66,8 @@ impl Compiler<'_> {
             if target.is_empty() || target == "$" || names.with.contains_key(target) {
                 continue;
             }
-            let is_known = known.contains(&target) || in_texts.contains(target);
-            if !is_known && !known.contains(&parameter.name.value.as_str()) {
+            let is_known = known.contains(target) || in_texts.contains(target);
+            if !is_known && !known.contains(parameter.name.value.as_str()) {
                 let message = format!("the operation has no parameter `{target}`");
                 let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
                 self.problems.push(problem.with_nearest(target, known.iter().copied()));
@@ -75,8 +77,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_literal(&mut self, text: &str, declared: &[InputParameter], span: Span) {
-        let is_argument = declared.iter().any(|parameter| parameter.name.value == text);
+    fn check_literal(&mut self, text: &str, declared: &HashSet<&str>, span: Span) {
+        let is_argument = declared.contains(text);
         if is_argument || text.starts_with('$') || text.starts_with("rest.") || text.starts_with("tool.") {
             let message = format!("`{text}` is sent as it stands");
             let name = text.rsplit('.').next().unwrap_or(text);
@@ -92,7 +94,7 @@ impl Compiler<'_> {
         if !lowering.arguments.declared {
             return;
         }
-        let known = || lowering.arguments.list.iter().map(|argument| argument.name.as_str());
+        let known = || lowering.arguments.names();
         for (parameter, fill) in &lowering.names.with {
             for name in fill.value.arguments().into_iter().filter(|name| !lowering.arguments.has(name)) {
                 let message = format!("`with` feeds `{parameter}` from `{name}`, which the tool does not declare");
@@ -101,9 +103,9 @@ impl Compiler<'_> {
             }
         }
         let body = lowering.target.operation.body.as_ref();
+        let from_with: HashSet<&str> = lowering.names.with.values().flat_map(|fill| fill.value.arguments()).collect();
         for name in request.body.fills().iter().flat_map(|fill| fill.arguments()) {
-            let from_with = lowering.names.with.values().any(|fill| fill.value.arguments().contains(&name));
-            if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with) {
+            if let Some(body) = body.filter(|_| !lowering.arguments.has(name) && !from_with.contains(name)) {
                 let message = format!("no argument feeds `{name}` of the body; it is left out");
                 let place = lowering.arguments.place.unwrap_or(body.span);
                 let problem = Diagnostic::warning(Code::UnusedArgument, place, message);

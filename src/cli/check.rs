@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 
 use super::{EXIT_DIAGNOSTICS, Usage, count, offers, print};
 use crate::{
-    catalog::join::{JoinReport, Joiner},
+    catalog::join::JoinReport,
     clock::Clock,
-    config::{Options, Settings},
-    diagnostic::{Code, Diagnostic, Severity, SourceMap, Style, has_errors, render_text, to_json, to_sarif},
+    config::Options,
+    diagnostic::{Code, Severity, Style, has_errors, render_text, to_json, to_sarif},
     nearest::nearest,
-    setup::{Purpose, setup},
-    spec::{self, Source},
+    setup::{Inspected, Purpose, setup},
 };
 
 #[derive(Debug, Args)]
@@ -52,8 +51,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         options.capabilities = paths;
     }
     let settings = options.or_environment()?.settings()?;
-    let set_up = setup(&settings, Purpose::Inspect, Clock::System)?;
-    let joins = joins.then(|| Joins::new(&settings));
+    let mut set_up = setup(&settings, Purpose::Inspect, Clock::System)?;
+    let inspected = set_up.inspected.as_mut().filter(|_| joins);
+    // What was wrong with the documents stands among the diagnostics already, unless no operation asked for them before.
+    let joins = inspected.map(|Inspected { workspace, joiner }| {
+        let report = JoinReport::new(workspace, joiner, &mut set_up.sources);
+        set_up.diagnostics.extend(joiner.take_problems());
+        report
+    });
     let (diagnostics, sources, catalog) = (&set_up.diagnostics, &set_up.sources, &set_up.gateway.catalog);
     if json {
         let mut value = json!({
@@ -63,8 +68,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             "diagnostics": to_json(diagnostics, sources),
         });
         if let (Some(joins), Value::Object(members)) = (&joins, &mut value) {
-            members.insert("joins".to_owned(), joins.report.to_json(&joins.sources));
-            members.insert("joinDiagnostics".to_owned(), json!(to_json(&joins.diagnostics, &joins.sources)));
+            members.insert("joins".to_owned(), joins.to_json(sources));
         }
         print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
     } else if sarif {
@@ -80,8 +84,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             count(of(Severity::Note), "note")
         );
         if let Some(joins) = joins {
-            print(&joins.report.to_text(&joins.sources))?;
-            print(&render_text(&joins.diagnostics, &joins.sources, style))?;
+            print(&joins.to_text(sources))?;
         }
         print(&format!("{}{summary}", render_text(diagnostics, sources, style)))?;
     }
@@ -105,24 +108,4 @@ fn explain(code: Option<&str>) -> Result<String, Usage> {
 fn list_of_codes() -> String {
     let width = Code::ALL.iter().map(|code| code.as_str().len()).max().unwrap_or_default();
     Code::ALL.iter().map(|code| format!("{:width$}  {}\n", code.as_str(), code.page().title)).collect()
-}
-/// Where types come from, and what was wrong with the documents looked at.
-struct Joins {
-    report: JoinReport,
-    diagnostics: Vec<Diagnostic>,
-    sources: SourceMap,
-}
-
-impl Joins {
-    fn new(settings: &Settings) -> Self {
-        let mut sources = SourceMap::default();
-        let (workspace, _) = spec::load(&settings.specs, &mut sources); // its problems are shown already
-        let folders = settings.schemas.iter().filter_map(|schemas| match schemas {
-            Source::Path(path) => Some(path.clone()),
-            Source::Shipped { .. } => None,
-        });
-        let mut joiner = Joiner::new(&folders.collect::<Vec<_>>());
-        let report = JoinReport::new(&workspace, &mut joiner, &mut sources);
-        Self { report, diagnostics: joiner.take_problems(), sources }
-    }
 }

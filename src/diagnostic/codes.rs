@@ -227,7 +227,8 @@ codes! {
     /// A file that holds a section for others to import, which none of the loaded specs does.
     ///
     /// Without `capability` a file is no spec of its own: its variables, flows or servers are for those that import it. Alone it
-    /// offers nothing. A file with services is offered all the same.
+    /// offers nothing. A file with services is offered all the same. In a folder this is worth a note; for a file that was
+    /// named itself it is a warning. It is no error: the file is right for those that import it.
     ///
     /// # Wrong
     ///
@@ -484,6 +485,11 @@ codes! {
     ///   - { name: get_pet, description: Read a pet., call: pets.getPet }
     /// ```
     DuplicateTool = "duplicate-tool",
+    /// An operation stands behind the credential that one spec asks its callers for, and is open in another.
+    ///
+    /// Whoever is kept out by `authentication` under `exposes` in one file makes the same request through the tool of the
+    /// other, and over HTTP without showing anything. Ask for the credential in both, or leave the open one out.
+    OpenElsewhere = "open-elsewhere",
     /// A tool's name cannot be offered to every client.
     ///
     /// Clients take at most 64 letters, digits, `_` and `-`. The nearest name that fits is offered, and both can be
@@ -577,9 +583,10 @@ codes! {
     UnsafeResource = "unsafe-resource",
     /// A `location` names a folder or a file that is not there, is out of reach or holds what cannot be offered.
     ///
-    /// A relative one (`file:///./docs`) starts at the spec's file. Specs come from others, so a folder of resources or
-    /// the file of a prompt must lie in the spec's own folder or deeper, in a folder beside that, or in one given by
-    /// `--capabilities`. Files and folders whose names start with a dot are passed over, as are links that lead out of
+    /// A relative one (`file:///./docs`) starts at the spec's file. Specs come from others, so a folder of resources, the
+    /// file of a prompt or one that variables are read from must lie in the spec's own folder or deeper, in a folder
+    /// beside that, or in one given by `--capabilities`. Variables of any other file have no value; without `location`
+    /// they are taken from the environment. Files and folders whose names start with a dot are passed over, as are links that lead out of
     /// the folder and files that variables are read from; names with other characters than letters, digits, `.`, `_`
     /// and `-` are reported and left out.
     ///

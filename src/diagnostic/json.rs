@@ -35,7 +35,7 @@ pub fn to_json<'a>(diagnostics: &'a [Diagnostic], sources: &'a SourceMap) -> Vec
     diagnostics
         .iter()
         .map(|diagnostic| {
-            let Diagnostic { code, severity, message, primary, secondary, help, source: _ } = diagnostic;
+            let Diagnostic { code, severity, message, primary, secondary, help, source: _, variable: _ } = diagnostic;
             let related = secondary.iter().map(|(span, label)| {
                 let (line, column) = sources.position(span.file, span.start);
                 JsonPlace { label, file: sources.name(span.file), line, column }

@@ -149,6 +149,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Whether the source line may be shown; not where it holds a secret.
     pub source: Source,
+    /// The variable that has no value, where that is the problem.
+    pub variable: Option<String>,
 }
 
 /// Whether a report shows the source line.
@@ -171,6 +173,7 @@ impl Diagnostic {
             secondary: Vec::new(),
             help: None,
             source: Source::Shown,
+            variable: None,
         }
     }
 
@@ -189,6 +192,12 @@ impl Diagnostic {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Names the variable that has no value, for those who list them.
+    #[must_use]
+    pub fn with_variable(self, name: impl Into<String>) -> Self {
+        Self { variable: Some(name.into()), ..self }
     }
 
     /// Keeps the source line out of reports: it holds a secret.

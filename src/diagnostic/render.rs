@@ -30,7 +30,7 @@ pub fn render_text(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
-    let Diagnostic { code, severity, message, primary, secondary, help, source } = diagnostic;
+    let Diagnostic { code, severity, message, primary, secondary, help, source, variable: _ } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

@@ -51,7 +51,7 @@ fn rule(code: Code, gravest: Severity) -> Value {
 
 fn result(diagnostic: &Diagnostic, rule_index: Option<usize>, sources: &SourceMap) -> Value {
     // `source` says whether text of the file may be shown; none ever is here.
-    let Diagnostic { code, severity, message, primary, secondary, help, source: _ } = diagnostic;
+    let Diagnostic { code, severity, message, primary, secondary, help, source: _, variable: _ } = diagnostic;
     let text = match help {
         Some(help) => format!("{message} ({help})"),
         None => message.clone(),

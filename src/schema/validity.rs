@@ -70,10 +70,8 @@ impl Checker {
 }
 
 fn is_set_of_texts(values: &[Value]) -> bool {
-    values
-        .iter()
-        .enumerate()
-        .all(|(index, value)| value.is_string() && !values.iter().take(index).any(|other| other == value))
+    let mut seen = HashSet::new();
+    values.iter().all(|value| value.as_str().is_some_and(|text| seen.insert(text)))
 }
 
 #[cfg(test)]

@@ -140,7 +140,8 @@ impl BaseResolver<'_> {
             Err(problem) => {
                 let message = format!("the variable `{}` has no value; {problem}", variable.name);
                 let help = "the tools of the service are listed, and can be called once it has one";
-                self.problems.push(Diagnostic::warning(Code::MissingVariable, written.span, message).with_help(help));
+                let warning = Diagnostic::warning(Code::MissingVariable, written.span, message).with_help(help);
+                self.problems.push(warning.with_variable(variable.name));
                 missing.push(problem);
             }
         }

@@ -342,6 +342,7 @@ impl Resolver<'_> {
                     Owner::Server => "over HTTP the tools of this server stay closed until it has one",
                 };
                 let problem = Diagnostic::warning(Code::MissingVariable, template.span, message).with_help(help);
+                let problem = problem.with_variable(variable.name);
                 self.problems.push(problem.with_source_hidden_if_mixed(template));
                 Err(missing)
             }

@@ -1,5 +1,7 @@
 //! `consumes`: the HTTP services a capability calls, their resources and operations, as written.
 
+use std::collections::HashSet;
+
 use super::{
     auth::{self, Authentication},
     body::{self, Body},
@@ -86,6 +88,11 @@ fn read_service(
     let base_uri = fields.text(&["baseUri"], problems);
     let description = fields.text(&["description"], problems);
     let input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
+    if let Some(span) = fields.blank("authentication") {
+        let message = "`authentication` has no value; calls are made without a credential";
+        let warning = Diagnostic::warning(Code::InvalidValue, span, message);
+        problems.push(warning.with_help("leave it out where none is needed, or give its `type`"));
+    }
     let authentication = fields.node(&["authentication"]);
     let before = problems.len();
     let authentication = authentication.and_then(|node| auth::read(node, problems));
@@ -167,7 +174,12 @@ fn read_operation(
 ) -> Option<Result<Operation, Spanned<String>>> {
     let mut fields = Fields::of(named.node, "an operation", problems)?;
     let before = problems.len();
-    let method = match fields.text(&["method"], problems) {
+    if let Some(span) = fields.blank("method") {
+        let message = "`method` has no value; expected an HTTP method such as `GET` or `POST`";
+        let problem = Diagnostic::error(Code::InvalidValue, span, message);
+        problems.push(problem.with_help("leave it out for `GET`"));
+    }
+    let method = match fields.text(&["method"], problems).filter(|method| !method.value.trim().is_empty()) {
         Some(method) => Spanned::new(method.value.to_ascii_uppercase(), method.span),
         None => Spanned::new("GET".to_owned(), fields.span()),
     };
@@ -182,7 +194,7 @@ fn read_operation(
         Spanned::new(format!("{} {path}", method.value.to_ascii_lowercase()), fields.span())
     });
     let mut input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
-    let own: Vec<_> = input_parameters.iter().map(|own| (own.name.value.clone(), own.place())).collect();
+    let own: HashSet<_> = input_parameters.iter().map(|own| (own.name.value.clone(), own.place())).collect();
     let inherited = shared.iter().filter(|shared| !own.contains(&(shared.name.value.clone(), shared.place())));
     input_parameters.splice(0..0, inherited.cloned());
     let output_parameters = outputs::read(fields.named(&["outputParameters"], problems), problems);

@@ -139,7 +139,9 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     fields.skip(&["type", "port", "address", "display", "label", "name", "tags"]);
     let namespace = fields.text(&["namespace"], problems);
     let description = fields.text(&["description"], problems);
-    let authentication = fields.node(&["authentication"]).map(|node| auth::read_inbound(node, problems));
+    fields.skip(&["authentication"]);
+    // Whoever writes the field means to ask for something: without a value nobody is let in.
+    let authentication = node.get("authentication").map(|node| auth::read_inbound(node, problems));
     if let (Some(transport), Some(authentication)) = (fields.text(&["transport"], problems), &authentication)
         && transport.value == "stdio"
     {

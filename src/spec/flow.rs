@@ -1,6 +1,8 @@
 //! What a tool, a flow or a resource does when it is used: one call, several steps, a reference to a flow, or nothing but
 //! fixed values. As written.
 
+use std::collections::HashMap;
+
 use super::{
     outputs::{self, OutputParameter},
     parameters::{self, InputParameter, read_values},
@@ -195,17 +197,17 @@ fn read_flow(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
 
 fn read_steps(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<Step> {
     let steps = nodes.iter().enumerate().filter_map(|(index, named)| read_step(index, named, problems));
-    let mut unique: Vec<Step> = Vec::new();
     let steps: Vec<Step> = steps.collect();
-    for step in steps {
-        if let Some(first) = unique.iter().find(|first| first.name.value == step.name.value) {
+    let mut known: HashMap<&str, Span> = HashMap::new();
+    for step in &steps {
+        if let Some(first) = known.get(step.name.value.as_str()) {
             let message = format!("the step `{}` is there already; each needs a name of its own", step.name.value);
             let problem = Diagnostic::error(Code::InvalidValue, step.name.span, message);
-            problems.push(problem.with_secondary(first.name.span, "the first one"));
+            problems.push(problem.with_secondary(*first, "the first one"));
         }
-        unique.push(step);
+        known.entry(&step.name.value).or_insert(step.name.span);
     }
-    unique
+    steps
 }
 
 fn read_step(index: usize, named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Step> {

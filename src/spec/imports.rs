@@ -15,9 +15,12 @@ use super::{
     yaml::Node,
 };
 use crate::{
-    diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
+    diagnostic::{Code, Diagnostic, FileId, Severity, SourceMap, Span},
     shipped,
 };
+
+/// How many bytes of files may be imported, each as often as it is: every import makes a copy.
+const MAX_IMPORTED_BYTES: usize = 32 * 1024 * 1024;
 
 /// The sections that may be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     /// What it holds.
     pub(super) draft: Draft,
+    /// Whether somebody named it.
+    pub(super) found: Found,
 }
 
 /// Reads an entry of a section if it is an import; `Some(None)` where it is one with an error.
@@ -103,12 +108,13 @@ pub(super) fn resolve(
         roots,
         others: Vec::new(),
         imported: BTreeSet::new(),
+        left: MAX_IMPORTED_BYTES,
         sources,
         problems: &mut *problems,
     };
     // Most documents import nothing, and stay what they are.
     let mut completed: Vec<Option<Document>> = Vec::new();
-    for Loaded { path, draft } in &loaded {
+    for Loaded { path, draft, found: _ } in &loaded {
         if draft.imports.is_empty() {
             completed.push(None);
             continue;
@@ -132,6 +138,8 @@ pub(super) fn resolve(
             problems.extend(imports.iter().map(note));
         }
     }
+    let by_name = loaded.iter().filter(|loaded| loaded.found == Found::ByName);
+    let by_name: BTreeSet<FileId> = by_name.map(|loaded| loaded.draft.document.file).collect();
     let files = loaded.iter().map(|loaded| loaded.draft.document.file).collect();
     let completed = loaded.into_iter().zip(completed);
     let mut documents: Vec<Document> =
@@ -149,7 +157,11 @@ pub(super) fn resolve(
             ),
         };
         let note = Diagnostic::note(Code::UnusedFile, Span::start_of(document.file), message).with_source_hidden();
-        problems.push(note.with_help("a spec of its own has `capability`, with `consumes` in it"));
+        // In a folder such files are at home. Whoever names one alone expects something of it.
+        let severity = if by_name.contains(&document.file) { Severity::Warning } else { Severity::Note };
+        problems.push(
+            Diagnostic { severity, ..note }.with_help("a spec of its own has `capability`, with `consumes` in it"),
+        );
         document.servers.clear(); // their calls lead nowhere without the importing file
     }
     Workspace { documents, files, folders: roots.to_vec() }
@@ -164,6 +176,8 @@ struct Resolver<'a> {
     /// Files that are read for an import alone; `None` where they cannot be.
     others: Vec<(PathBuf, Option<Document>)>,
     imported: BTreeSet<FileId>,
+    /// How many bytes of text may still be imported.
+    left: usize,
     sources: &'a mut SourceMap,
     problems: &'a mut Vec<Diagnostic>,
 }
@@ -180,6 +194,15 @@ impl Resolver<'_> {
         if path == *importer {
             return Err(fault("a file cannot import from itself".to_owned()));
         }
+        let file = self.document(&path, importer, from)?.file;
+        let size = self.sources.text(file).len();
+        self.left = self.left.checked_sub(size).ok_or_else(|| {
+            let message = format!(
+                "all imports together copy more than {} MiB of text; this one is left out",
+                MAX_IMPORTED_BYTES / (1024 * 1024)
+            );
+            Box::new(fault(message).with_help("import each part once, from files that hold no more than is needed"))
+        })?;
         let source = self.document(&path, importer, from)?;
         let known: Vec<&str> = match section {
             Section::Binds => source.binds.iter().map(|bind| bind.namespace.value.as_str()).collect(),
@@ -314,8 +337,8 @@ impl Section {
 
 /// The variables of an imported file that the importing one does not have: what is imported needs them.
 fn missing_binds(source: &Document, own: &[super::Bind]) -> Vec<super::Bind> {
-    let is_known = |bind: &super::Bind| own.iter().any(|known| known.namespace.value == bind.namespace.value);
-    source.binds.iter().filter(|bind| !is_known(bind)).cloned().collect()
+    let known: BTreeSet<&str> = own.iter().map(|bind| bind.namespace.value.as_str()).collect();
+    source.binds.iter().filter(|bind| !known.contains(bind.namespace.value.as_str())).cloned().collect()
 }
 
 /// The path without symbolic links; shipped files have none.

@@ -3,7 +3,7 @@
 //! One document at a time, and only what its text says: nothing is looked up, and nothing is left out for what is found
 //! here. Mistakes are reported where they are read or lowered, and what concerns addresses where those are resolved.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Consumes, Document, InputParameter, Location, Spanned};
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -52,17 +52,19 @@ fn namespaces(document: &Document, problems: &mut Vec<Diagnostic>) {
     let variables = document.binds.iter().map(|bind| (&bind.namespace, "variables"));
     let services = document.consumes.iter().map(|consumes| (&consumes.namespace, "a service"));
     let servers = document.servers.iter().filter_map(|server| Some((server.namespace.as_ref()?, "a server")));
-    let mut seen: Vec<(&Spanned<String>, &str)> = Vec::new();
+    let mut seen: HashMap<&str, (Span, &str)> = HashMap::new();
     for (namespace, what) in variables.chain(services).chain(servers) {
         let Spanned { value, span } = namespace;
-        match seen.iter().find(|(known, _)| known.value == *value) {
+        match seen.get(value.as_str()) {
             Some((first, other)) if *other != what => {
                 let message = format!("the namespace `{value}` of {what} is also that of {other}");
                 let problem = Diagnostic::note(Code::ReusedNamespace, *span, message);
-                problems.push(problem.with_secondary(first.span, format!("the namespace of {other}")));
+                problems.push(problem.with_secondary(*first, format!("the namespace of {other}")));
             }
             Some(_) => {}
-            None => seen.push((namespace, what)),
+            None => {
+                seen.insert(value, (*span, what));
+            }
         }
     }
 }

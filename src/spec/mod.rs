@@ -31,7 +31,7 @@ use self::{
     imports::Loaded,
 };
 
-pub(crate) use self::reach::{folder_of, is_within, path_of};
+pub(crate) use self::reach::{folder_of, is_hidden, is_within, path_of};
 pub use self::{
     auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
     binds::{Bind, BindSource},
@@ -117,7 +117,7 @@ pub fn load(specs: &[Source], sources: &mut SourceMap) -> (Workspace, Vec<Diagno
     let mut loaded = Vec::new();
     for (text, (draft, found)) in texts.iter().zip(parallel::map(&texts, |text| text.read(sources))) {
         problems.extend(found);
-        loaded.extend(draft.map(|draft| Loaded { path: normalize(&text.path), draft }));
+        loaded.extend(draft.map(|draft| Loaded { path: normalize(&text.path), draft, found: text.found }));
     }
     let workspace = imports::resolve(loaded, &roots, sources, &mut problems);
     (workspace, problems)

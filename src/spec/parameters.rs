@@ -30,7 +30,7 @@ pub struct InputParameter {
 }
 
 /// Where a parameter goes in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Location {
     /// A placeholder of the path.
     Path,

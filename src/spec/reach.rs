@@ -36,6 +36,16 @@ pub(crate) fn is_within(real: &Path, spec: &Path, named: &[PathBuf]) -> bool {
     reach.any(|folder| real.starts_with(folder))
 }
 
+/// Whether a path goes through a name with a dot before it that neither the spec's own folder nor one that the operator
+/// named goes through: keys and settings of programs lie there. All of them are paths without links.
+pub(crate) fn is_hidden(real: &Path, own: &Path, named: &[PathBuf]) -> bool {
+    let named = named.iter().filter_map(|folder| folder.canonicalize().ok());
+    let trusted = named.filter(|folder| real.starts_with(folder)).map(|folder| folder.components().count());
+    let shared = real.components().zip(own.components()).take_while(|(one, other)| one == other).count();
+    let trusted = trusted.chain([shared]).max().unwrap_or_default();
+    real.components().skip(trusted).any(|component| component.as_os_str().as_encoded_bytes().starts_with(b"."))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -63,6 +63,19 @@ impl<'a> Fields<'a> {
         found.filter(|node| node.value != Value::Null)
     }
 
+    /// Where a field stands that is there without a value, which otherwise counts as absent: `method:` or `method: ''`.
+    pub(super) fn blank(&self, name: &str) -> Option<Span> {
+        let (key, _) = self.entries.iter().find(|(key, node)| {
+            let is_blank = match &node.value {
+                Value::Null => true,
+                Value::String(text) => text.trim().is_empty(),
+                _ => false,
+            };
+            key.text == name && is_blank
+        })?;
+        Some(key.span)
+    }
+
     /// A field that is text. Numbers and booleans are taken by their source text.
     pub(super) fn text(&mut self, names: &[&'static str], problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
         let node = self.node(names)?;

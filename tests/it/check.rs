@@ -117,7 +117,13 @@ fn the_examples_of_every_page_show_what_they_say() {
     // These are about files, variables and settings, which no YAML shows.
     assert_eq!(
         without,
-        HashSet::from(["unreadable-file", "unusable-openapi", "unserved-operation", "missing-variable"])
+        HashSet::from([
+            "unreadable-file",
+            "unusable-openapi",
+            "unserved-operation",
+            "missing-variable",
+            "open-elsewhere"
+        ])
     );
 }
 
@@ -196,4 +202,57 @@ fn sarif_is_printed_and_shows_no_secret() {
     assert_eq!(place["artifactLocation"]["uri"], "tests/specs/unknown-version.bad.yaml");
     assert_eq!(place["region"]["startColumn"], 10);
     assert_eq!(run(data.path(), &["check", "--sarif", "--json"]).0, 64);
+}
+
+#[test]
+fn imports_of_one_file_stop_before_they_fill_the_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = "  consumes:\n    - namespace: svc\n      type: http\n      baseUri: https://pets.test\n      resources:\n      \
+                   - path: /x\n        operations: [{ name: get, method: GET, description: Gets. }]\n";
+    let padding = format!("# {}\n", "x".repeat(100)).repeat(10_000);
+    let head = "ikanos: 1.0.0-beta5\ninfo: { display: X, description: Y. }\ncapability:\n";
+    fs::write(folder.path().join("large.yaml"), format!("{head}{service}{padding}")).expect("written");
+    let imports: String =
+        (0..100).map(|number| format!("    - {{ from: large.yaml, import: svc, as: s{number} }}\n")).collect();
+    let spec = folder.path().join("many.yaml");
+    fs::write(&spec, format!("{head}  consumes:\n{imports}")).expect("written");
+    let Setup { diagnostics, .. } = load(&spec);
+    let refused = diagnostics.iter().filter(|problem| problem.code == Code::InvalidImport).collect::<Vec<_>>();
+    assert!((50..100).contains(&refused.len()), "{}", refused.len());
+    assert!(refused.iter().all(|problem| problem.message.contains("copy more than 32 MiB")), "{refused:?}");
+}
+
+#[test]
+fn a_file_of_variables_is_no_fault_but_worth_a_word_where_it_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let variables = folder.path().join("variables.yaml");
+    fs::write(&variables, "ikanos: 1.0.0-beta5\nbinds: [{ namespace: env, keys: { TOKEN: TOKEN } }]\n")
+        .expect("written");
+    for (path, expected) in [(variables.as_path(), Severity::Warning), (folder.path(), Severity::Note)] {
+        let Setup { diagnostics, .. } = load(path);
+        let found: Vec<_> = diagnostics.iter().filter(|problem| problem.code == Code::UnusedFile).collect();
+        assert!(matches!(found.as_slice(), [one] if one.severity == expected), "{diagnostics:?}");
+    }
+}
+
+#[test]
+fn a_broken_document_of_types_is_reported_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let specs = folder.path().join("openapi");
+    fs::create_dir(&specs).expect("made");
+    fs::write(specs.join("broken.yaml"), "openapi: 3.1.0\npaths: [\n").expect("written");
+    fs::write(
+        specs.join("spec.yaml"),
+        "ikanos: 1.0.0-beta5\ninfo: { display: X, description: Y. }\ncapability:\n  consumes:\n    - namespace: svc\n      \
+         type: http\n      baseUri: https://pets.test\n      resources:\n      - path: /x\n        operations: \
+         [{ name: add, method: POST, description: Adds., body: { type: json, data: { a: '{{a}}' } } }]\n",
+    )
+    .expect("written");
+    let data = tempfile::tempdir().expect("a folder");
+    let spec = specs.join("spec.yaml");
+    let spec = spec.to_str().expect("text");
+    let schemas = specs.to_str().expect("text");
+    let (_, out, _) = run(data.path(), &["check", "--joins", "--schemas", schemas, spec]);
+    assert_eq!(out.matches("[unusable-openapi]").count(), 1, "{out}");
+    assert!(out.contains("svc.add (POST /x): body declared"), "{out}");
 }

@@ -2,6 +2,7 @@
 //! passed over.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -63,7 +64,13 @@ pub(crate) fn is_named_for_schemas(name: &str) -> bool {
 }
 
 /// Reads what a folder holds. A document that is broken is reported once.
-pub(super) fn read(path: &Path, looked: Looked, sources: &mut SourceMap, problems: &mut Vec<Diagnostic>) -> Folder {
+pub(super) fn read(
+    path: &Path,
+    looked: Looked,
+    sources: &mut SourceMap,
+    reported: &mut BTreeSet<PathBuf>,
+    problems: &mut Vec<Diagnostic>,
+) -> Folder {
     let mut files = Vec::new();
     collect(path, path, looked, 0, &mut files);
     files.sort();
@@ -84,15 +91,20 @@ pub(super) fn read(path: &Path, looked: Looked, sources: &mut SourceMap, problem
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if Document::is_likely(text) {
             let id = sources.add(shown(file), text);
+            let mut is_new = || reported.insert(file.canonicalize().unwrap_or_else(|_| file.clone()));
             match Document::read(id, path, sources) {
                 Ok(Some(document)) => {
-                    problems.extend(openapi::lost_references(&document));
+                    if is_new() {
+                        problems.extend(openapi::lost_references(&document));
+                    }
                     folder.documents.push((stem, document));
                     continue;
                 }
                 Ok(None) => {} // the word stands in it, no more
                 Err(problem) => {
-                    problems.push(*problem);
+                    if is_new() {
+                        problems.push(*problem);
+                    }
                     continue;
                 }
             }

@@ -9,7 +9,7 @@ mod report;
 mod schemas;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -141,6 +141,8 @@ pub struct Joiner {
     /// The libraries of a spec's folder, in order.
     beside: HashMap<PathBuf, Vec<Arc<Library>>>,
     problems: Vec<Diagnostic>,
+    /// Files, without links, whose problems were reported: one may lie in several of the folders.
+    reported: BTreeSet<PathBuf>,
 }
 
 /// The documents of one folder.
@@ -205,7 +207,7 @@ impl Joiner {
             let library = match self.looked.get(&key) {
                 Some(library) => Arc::clone(library),
                 None => {
-                    let folder = folders::read(&key.0, key.1, sources, &mut self.problems);
+                    let folder = folders::read(&key.0, key.1, sources, &mut self.reported, &mut self.problems);
                     let library = Arc::new(Library::new(folder));
                     self.looked.insert(key, Arc::clone(&library));
                     library

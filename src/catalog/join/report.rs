@@ -8,7 +8,7 @@ use super::{Certainty, Joined, Joiner, Origin, Wanted};
 use crate::{
     diagnostic::{SourceMap, Span},
     openapi::ParameterLocation,
-    spec::{Consumes, Location, Operation, Workspace},
+    spec::{BodyKind, Consumes, Location, Operation, Workspace},
 };
 
 /// What was joined, an entry for each operation.
@@ -40,7 +40,7 @@ pub struct JoinEntry {
 /// What became of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The spec refers to a schema itself.
+    /// The spec refers to a schema itself, or writes the body out.
     Declared,
     /// Taken from an OpenAPI document.
     Joined,
@@ -144,7 +144,9 @@ fn entry(consumes: &Consumes, operation: &Operation, joiner: &mut Joiner, source
     let own_body =
         operation.input_parameters.iter().filter(|parameter| is_at(parameter.location.as_ref(), Location::Body));
     let bodies: Vec<bool> = own_body.map(|parameter| parameter.schema.is_some()).collect();
-    let body = outcome(!bodies.is_empty(), bodies.contains(&true), joined.as_ref(), |joined| {
+    // A body that is written out says itself what it holds.
+    let written = operation.body.as_ref().is_some_and(|body| !matches!(body.kind, BodyKind::Parameters(_)));
+    let body = outcome(!bodies.is_empty(), written || bodies.contains(&true), joined.as_ref(), |joined| {
         joined.body.as_ref().is_some_and(|body| is_type(&body.schema))
     });
     let own_answer = operation.output_parameters.iter().any(|parameter| parameter.schema.is_some());
