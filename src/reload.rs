@@ -5,7 +5,7 @@
 //! and only other contents make a new catalog. Must not know who uses it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
@@ -148,11 +148,11 @@ pub struct Snapshot(BTreeMap<PathBuf, (Kind, Option<Stamp>)>);
 /// What counts of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// One in which specs are searched: every spec and every folder in it.
-    Specs,
+    /// One that is searched with its folders, for specs or for schemas: JSON and YAML files, and every folder in it.
+    Deep,
     /// One in which a schema or an OpenAPI document may yet appear: JSON and YAML files, and folders that are named for
     /// schemas. Other files may come and go in it all the time.
-    Schemas,
+    Flat,
     /// One whose files are offered: everything in it.
     Files,
 }
@@ -234,8 +234,8 @@ fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
             let path = entry.path();
             let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
             match kind {
-                Kind::Specs => matches!(extension, "yaml" | "yml") || path.is_dir(),
-                Kind::Schemas => matches!(extension, "json" | "yaml" | "yml") || is_named_for_schemas(&path),
+                Kind::Deep => matches!(extension, "json" | "yaml" | "yml") || path.is_dir(),
+                Kind::Flat => matches!(extension, "json" | "yaml" | "yml") || is_named_for_schemas(&path),
                 Kind::Files => true,
             }
         });
@@ -251,12 +251,12 @@ fn named(settings: &Settings) -> BTreeMap<PathBuf, Kind> {
     let mut paths = BTreeMap::new();
     for source in &settings.schemas {
         if let Source::Path(path) = source {
-            paths.insert(path.clone(), Kind::Schemas);
+            paths.extend(join::searched(path).into_iter().map(|path| (path, Kind::Deep)));
         }
     }
     for source in &settings.specs {
         if let Source::Path(path) = source {
-            paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Specs)));
+            paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Deep)));
         }
     }
     paths
@@ -268,21 +268,23 @@ fn watched(settings: &Settings, sources: &SourceMap, catalog: &Catalog) -> BTree
     let shipped = settings.specs.iter().chain(&settings.schemas).filter_map(Source::shipped_name);
     let shipped: HashSet<&str> = shipped.collect();
     let mut paths = BTreeMap::new();
+    let mut deep = BTreeSet::new();
     for (name, _) in sources.files().filter(|(name, _)| !shipped.contains(name)) {
         let path = Path::new(name);
-        paths.insert(path.to_owned(), Kind::Schemas);
+        paths.insert(path.to_owned(), Kind::Flat);
         let Some(folder) = path.parent() else { continue };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if paths.insert(folder.to_owned(), Kind::Schemas).is_some() {
+        if paths.insert(folder.to_owned(), Kind::Flat).is_some() {
             continue;
         }
         let parent = folder.join("..");
         for holder in [folder, &parent] {
             let entries = fs::read_dir(holder).into_iter().flatten().flatten().map(|entry| entry.path());
-            paths.extend(entries.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+            deep.extend(entries.filter(|path| is_named_for_schemas(path)));
         }
-        paths.insert(parent, Kind::Schemas);
+        paths.insert(parent, Kind::Flat);
     }
+    paths.extend(deep.iter().flat_map(|folder| join::searched(folder)).map(|path| (path, Kind::Deep)));
     paths.extend(named(settings));
     // Last, since such a folder may be one of specs as well, where less counts.
     paths.extend(folders(catalog).flat_map(|folder| &folder.folders).map(|path| (path.clone(), Kind::Files)));
@@ -397,12 +399,19 @@ mod tests {
             fs::create_dir_all(&specs).unwrap();
             fs::create_dir_all(&types).unwrap();
             fs::write(specs.join("spec.yaml"), SPEC).unwrap();
-            let (reload, _) = reload(&specs);
+            let (mut reload, _) = reload(&specs);
             let before = reload.snapshot.again();
             fs::write(types.join("notes.txt"), "notes").unwrap();
             assert!(reload.snapshot.again() == before, "no file that counts in `{place}`");
             fs::write(types.join("api.yaml"), "openapi: 3.1.0").unwrap();
             assert!(reload.snapshot.again() != before, "a document in `{place}`");
+            let before = reload.snapshot.again();
+            fs::create_dir(types.join("v2")).unwrap();
+            assert!(reload.snapshot.again() != before, "a folder in `{place}`");
+            reload.look();
+            let before = reload.snapshot.again();
+            fs::write(types.join("v2/api.json"), "{}").unwrap();
+            assert!(reload.snapshot.again() != before, "a document in a folder in `{place}`");
         }
     }
 
