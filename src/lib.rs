@@ -39,7 +39,7 @@
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, serving a port, logs | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, logs | |
 //!
 //! # Rules of direction
 //!
@@ -78,6 +78,7 @@ pub mod mcp;
 pub mod media_type;
 pub mod nearest;
 pub mod openapi;
+pub mod prose;
 pub mod random;
 pub mod reload;
 pub mod schema;

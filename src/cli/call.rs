@@ -4,7 +4,6 @@ use std::{io::Read, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::Value;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
 use crate::{
@@ -99,20 +98,9 @@ fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
         let Some((name, text)) = pair.split_once('=') else {
             return Err(Usage("arguments are given as NAME=VALUE, or all at once by --json".to_owned()).into());
         };
-        if arguments.insert(name.to_owned(), value(tool, name, text)).is_some() {
+        if arguments.insert(name.to_owned(), tool.input.read(name, text)).is_some() {
             return Err(Usage(format!("argument `{name}` is given twice")).into());
         }
     }
     Ok(arguments)
-}
-
-/// A text as the argument's type says; what does not read as that type stays text, and the check will name it.
-fn value(tool: &CompiledTool, name: &str, text: &str) -> Value {
-    let listed = tool.input.listed();
-    let schema = listed.get("properties").and_then(|properties| properties.get(name));
-    let kind = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
-    match kind {
-        Some("string") | None => Value::from(text),
-        Some(_) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-    }
 }
