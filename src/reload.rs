@@ -124,9 +124,13 @@ impl Reload {
         let is_new = |problem: &Diagnostic| !self.known.contains(&key(problem, &sources));
         let new: Vec<Diagnostic> = diagnostics.iter().filter(|problem| is_new(problem)).cloned().collect();
         diagnostic::log(&new, &sources);
-        let errors = |problems: &[Diagnostic]| diagnostic::has_errors(problems);
-        if errors(&new) || gateway.catalog.is_empty() && errors(&diagnostics) {
+        if diagnostic::has_errors(&new) {
             tracing::error!("the changed specs have errors; the tools stay as they were");
+            return None;
+        }
+        // Half a file may well be a whole one of YAML, and no client can do with nothing.
+        if gateway.catalog.is_empty() {
+            tracing::error!("the changed specs offer nothing; the tools stay as they were");
             return None;
         }
         self.known = problems(&diagnostics, &sources);
@@ -413,6 +417,74 @@ mod tests {
             fs::write(types.join("v2/api.json"), "{}").unwrap();
             assert!(reload.snapshot.again() != before, "a document in a folder in `{place}`");
         }
+    }
+
+    /// The name of the tool that the specs offer after a look, where that gave another gateway.
+    fn offered(reload: &mut Reload) -> Option<String> {
+        reload.look().map(|gateway| gateway.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(","))
+    }
+
+    fn named(tool: &str) -> String {
+        format!(
+            "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - type: http\n      namespace: s\n      baseUri: \
+             https://s.test\n      resources:\n        - {{path: /s, operations: [{{name: {tool}, method: GET}}]}}\n"
+        )
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whatever_becomes_of_a_file_is_seen() {
+        use std::os::unix::fs::symlink;
+
+        let root = tempfile::tempdir().unwrap();
+        let (specs, spec) = (root.path().join("specs"), root.path().join("specs/spec.yaml"));
+        fs::create_dir(&specs).unwrap();
+        fs::write(&spec, named("one")).unwrap();
+        let options = Options {
+            capabilities: vec![specs.clone()],
+            data_dir: Some(root.path().join("data")),
+            ..Options::default()
+        };
+        let settings = options.settings().unwrap();
+        let before = Snapshot::of(&settings);
+        let set_up = setup(&settings, Purpose::Inspect, Clock::Fixed(0)).unwrap();
+        let mut reload = Reload::new(settings, Clock::Fixed(0), &set_up, before, Open::default()).unwrap();
+
+        let replaced = root.path().join("new");
+        fs::write(&replaced, named("two")).unwrap();
+        fs::rename(&replaced, &spec).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("two"), "replaced by another file");
+
+        fs::write(&spec, named("six").split_at(100).0).unwrap();
+        assert_eq!(offered(&mut reload), None, "half a file");
+        fs::write(&spec, "").unwrap();
+        assert_eq!(offered(&mut reload), None, "an empty file");
+        fs::write(&spec, named("three")).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("three"), "the whole file");
+
+        fs::remove_dir_all(&specs).unwrap();
+        assert_eq!(offered(&mut reload), None, "no folder");
+        fs::create_dir(&specs).unwrap();
+        assert_eq!(offered(&mut reload), None, "an empty folder");
+        fs::write(&spec, named("four")).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("four"), "the folder again");
+
+        for version in ["five", "six"] {
+            fs::create_dir(root.path().join(version)).unwrap();
+            fs::write(root.path().join(version).join("spec.yaml"), named(version)).unwrap();
+        }
+        fs::remove_dir_all(&specs).unwrap();
+        symlink(root.path().join("five"), &specs).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("five"), "a link in its place");
+        symlink(root.path().join("six"), root.path().join("link")).unwrap();
+        fs::rename(root.path().join("link"), &specs).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("six"), "the link leads elsewhere");
+
+        for number in 0..100 {
+            fs::write(&spec, named(&format!("tool_{number}"))).unwrap();
+        }
+        assert_eq!(offered(&mut reload).as_deref(), Some("tool_99"), "many changes at once");
+        assert_eq!(offered(&mut reload), None, "and no more");
     }
 
     #[test]
