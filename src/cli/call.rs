@@ -38,15 +38,16 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
-    let settings = options.or_environment()?.settings()?;
+    let settings = options.clone().or_environment()?.settings()?;
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
     let looked_at = setup(&settings, purpose, Clock::System)?;
-    log_errors(&looked_at.diagnostics, &looked_at.sources);
+    log_errors(&looked_at.diagnostics, &looked_at.sources, &options);
     let Some(tool) = looked_at.gateway.tool(&name) else {
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(Usage(format!("unknown tool `{name}`{near} (`keyglass tools` lists them)")).into());
+        let list = options.command("tools");
+        return Err(Usage(format!("unknown tool `{name}`{near} (`{list}` lists them)")).into());
     };
     let arguments = match json.as_deref() {
         Some("-") => {
