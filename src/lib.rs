@@ -26,7 +26,7 @@
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools, resources and prompts | MCP, specs |
-//! | [`import`] | capability specs made from OpenAPI documents | running servers |
+//! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`decode`] | bodies of answers as JSON: XML, HTML, CSV, YAML and the like | which operation answered |
