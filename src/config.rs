@@ -144,6 +144,29 @@ pub enum ConfigError {
 }
 
 impl Options {
+    /// A command of this program with these options as flags, for a person who pastes it into a shell.
+    pub fn command(&self, name: &str) -> String {
+        let Self { capabilities, schemas, backend, credential, data_dir, timeout, max_answer_bytes, config } = self;
+        let path = |path: &PathBuf| path.display().to_string();
+        let flags = [
+            ("--capabilities", capabilities.iter().map(path).collect()),
+            ("--schemas", schemas.iter().map(path).collect()),
+            ("--backend", backend.clone()),
+            ("--credential", credential.clone()),
+            ("--data-dir", data_dir.iter().map(path).collect()),
+            ("--timeout", timeout.iter().map(ToString::to_string).collect()),
+            ("--max-answer-bytes", max_answer_bytes.iter().map(ToString::to_string).collect()),
+            ("--config", config.iter().map(path).collect::<Vec<String>>()),
+        ];
+        let mut command = format!("keyglass {name}");
+        for (flag, values) in flags {
+            for value in values {
+                command.push_str(&format!(" {flag} {}", shell_word(&value)));
+            }
+        }
+        command
+    }
+
     /// The options as given, completed from `KEYGLASS_*` variables. An empty variable counts as none, since hosts pass
     /// empty ones for settings that nobody made; lists are separated by commas.
     pub fn or_environment(self) -> Result<Self, ConfigError> {
@@ -204,6 +227,16 @@ impl Options {
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
         })
+    }
+}
+
+/// A value as a word of a shell: quoted where a shell would take it for something else.
+fn shell_word(value: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', "'\\''"))
     }
 }
 

@@ -26,7 +26,7 @@
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools, resources and prompts | MCP, specs |
-//! | [`import`] | capability specs made from OpenAPI documents | running servers |
+//! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`decode`] | bodies of answers as JSON: XML, HTML, CSV, YAML and the like | which operation answered |
@@ -39,7 +39,7 @@
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, serving a port, logs | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`telemetry`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, logs | |
 //!
 //! # Rules of direction
 //!
@@ -78,6 +78,7 @@ pub mod mcp;
 pub mod media_type;
 pub mod nearest;
 pub mod openapi;
+pub mod prose;
 pub mod random;
 pub mod reload;
 pub mod schema;

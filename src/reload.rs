@@ -5,7 +5,7 @@
 //! and only other contents make a new catalog. Must not know who uses it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
@@ -124,9 +124,13 @@ impl Reload {
         let is_new = |problem: &Diagnostic| !self.known.contains(&key(problem, &sources));
         let new: Vec<Diagnostic> = diagnostics.iter().filter(|problem| is_new(problem)).cloned().collect();
         diagnostic::log(&new, &sources);
-        let errors = |problems: &[Diagnostic]| diagnostic::has_errors(problems);
-        if errors(&new) || gateway.catalog.is_empty() && errors(&diagnostics) {
+        if diagnostic::has_errors(&new) {
             tracing::error!("the changed specs have errors; the tools stay as they were");
+            return None;
+        }
+        // Half a file may well be a whole one of YAML, and no client can do with nothing.
+        if gateway.catalog.is_empty() {
+            tracing::error!("the changed specs offer nothing; the tools stay as they were");
             return None;
         }
         self.known = problems(&diagnostics, &sources);
@@ -148,11 +152,11 @@ pub struct Snapshot(BTreeMap<PathBuf, (Kind, Option<Stamp>)>);
 /// What counts of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// One in which specs are searched: every spec and every folder in it.
-    Specs,
+    /// One that is searched with its folders, for specs or for schemas: JSON and YAML files, and every folder in it.
+    Deep,
     /// One in which a schema or an OpenAPI document may yet appear: JSON and YAML files, and folders that are named for
     /// schemas. Other files may come and go in it all the time.
-    Schemas,
+    Flat,
     /// One whose files are offered: everything in it.
     Files,
 }
@@ -234,8 +238,8 @@ fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
             let path = entry.path();
             let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
             match kind {
-                Kind::Specs => matches!(extension, "yaml" | "yml") || path.is_dir(),
-                Kind::Schemas => matches!(extension, "json" | "yaml" | "yml") || is_named_for_schemas(&path),
+                Kind::Deep => matches!(extension, "json" | "yaml" | "yml") || path.is_dir(),
+                Kind::Flat => matches!(extension, "json" | "yaml" | "yml") || is_named_for_schemas(&path),
                 Kind::Files => true,
             }
         });
@@ -251,12 +255,12 @@ fn named(settings: &Settings) -> BTreeMap<PathBuf, Kind> {
     let mut paths = BTreeMap::new();
     for source in &settings.schemas {
         if let Source::Path(path) = source {
-            paths.insert(path.clone(), Kind::Schemas);
+            paths.extend(join::searched(path).into_iter().map(|path| (path, Kind::Deep)));
         }
     }
     for source in &settings.specs {
         if let Source::Path(path) = source {
-            paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Specs)));
+            paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Deep)));
         }
     }
     paths
@@ -268,21 +272,23 @@ fn watched(settings: &Settings, sources: &SourceMap, catalog: &Catalog) -> BTree
     let shipped = settings.specs.iter().chain(&settings.schemas).filter_map(Source::shipped_name);
     let shipped: HashSet<&str> = shipped.collect();
     let mut paths = BTreeMap::new();
+    let mut deep = BTreeSet::new();
     for (name, _) in sources.files().filter(|(name, _)| !shipped.contains(name)) {
         let path = Path::new(name);
-        paths.insert(path.to_owned(), Kind::Schemas);
+        paths.insert(path.to_owned(), Kind::Flat);
         let Some(folder) = path.parent() else { continue };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if paths.insert(folder.to_owned(), Kind::Schemas).is_some() {
+        if paths.insert(folder.to_owned(), Kind::Flat).is_some() {
             continue;
         }
         let parent = folder.join("..");
         for holder in [folder, &parent] {
             let entries = fs::read_dir(holder).into_iter().flatten().flatten().map(|entry| entry.path());
-            paths.extend(entries.filter(|path| is_named_for_schemas(path)).map(|path| (path, Kind::Schemas)));
+            deep.extend(entries.filter(|path| is_named_for_schemas(path)));
         }
-        paths.insert(parent, Kind::Schemas);
+        paths.insert(parent, Kind::Flat);
     }
+    paths.extend(deep.iter().flat_map(|folder| join::searched(folder)).map(|path| (path, Kind::Deep)));
     paths.extend(named(settings));
     // Last, since such a folder may be one of specs as well, where less counts.
     paths.extend(folders(catalog).flat_map(|folder| &folder.folders).map(|path| (path.clone(), Kind::Files)));
@@ -397,13 +403,88 @@ mod tests {
             fs::create_dir_all(&specs).unwrap();
             fs::create_dir_all(&types).unwrap();
             fs::write(specs.join("spec.yaml"), SPEC).unwrap();
-            let (reload, _) = reload(&specs);
+            let (mut reload, _) = reload(&specs);
             let before = reload.snapshot.again();
             fs::write(types.join("notes.txt"), "notes").unwrap();
             assert!(reload.snapshot.again() == before, "no file that counts in `{place}`");
             fs::write(types.join("api.yaml"), "openapi: 3.1.0").unwrap();
             assert!(reload.snapshot.again() != before, "a document in `{place}`");
+            let before = reload.snapshot.again();
+            fs::create_dir(types.join("v2")).unwrap();
+            assert!(reload.snapshot.again() != before, "a folder in `{place}`");
+            reload.look();
+            let before = reload.snapshot.again();
+            fs::write(types.join("v2/api.json"), "{}").unwrap();
+            assert!(reload.snapshot.again() != before, "a document in a folder in `{place}`");
         }
+    }
+
+    /// The name of the tool that the specs offer after a look, where that gave another gateway.
+    fn offered(reload: &mut Reload) -> Option<String> {
+        reload.look().map(|gateway| gateway.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(","))
+    }
+
+    fn named(tool: &str) -> String {
+        format!(
+            "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - type: http\n      namespace: s\n      baseUri: \
+             https://s.test\n      resources:\n        - {{path: /s, operations: [{{name: {tool}, method: GET}}]}}\n"
+        )
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whatever_becomes_of_a_file_is_seen() {
+        use std::os::unix::fs::symlink;
+
+        let root = tempfile::tempdir().unwrap();
+        let (specs, spec) = (root.path().join("specs"), root.path().join("specs/spec.yaml"));
+        fs::create_dir(&specs).unwrap();
+        fs::write(&spec, named("one")).unwrap();
+        let options = Options {
+            capabilities: vec![specs.clone()],
+            data_dir: Some(root.path().join("data")),
+            ..Options::default()
+        };
+        let settings = options.settings().unwrap();
+        let before = Snapshot::of(&settings);
+        let set_up = setup(&settings, Purpose::Inspect, Clock::Fixed(0)).unwrap();
+        let mut reload = Reload::new(settings, Clock::Fixed(0), &set_up, before, Open::default()).unwrap();
+
+        let replaced = root.path().join("new");
+        fs::write(&replaced, named("two")).unwrap();
+        fs::rename(&replaced, &spec).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("two"), "replaced by another file");
+
+        fs::write(&spec, named("six").split_at(100).0).unwrap();
+        assert_eq!(offered(&mut reload), None, "half a file");
+        fs::write(&spec, "").unwrap();
+        assert_eq!(offered(&mut reload), None, "an empty file");
+        fs::write(&spec, named("three")).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("three"), "the whole file");
+
+        fs::remove_dir_all(&specs).unwrap();
+        assert_eq!(offered(&mut reload), None, "no folder");
+        fs::create_dir(&specs).unwrap();
+        assert_eq!(offered(&mut reload), None, "an empty folder");
+        fs::write(&spec, named("four")).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("four"), "the folder again");
+
+        for version in ["five", "six"] {
+            fs::create_dir(root.path().join(version)).unwrap();
+            fs::write(root.path().join(version).join("spec.yaml"), named(version)).unwrap();
+        }
+        fs::remove_dir_all(&specs).unwrap();
+        symlink(root.path().join("five"), &specs).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("five"), "a link in its place");
+        symlink(root.path().join("six"), root.path().join("link")).unwrap();
+        fs::rename(root.path().join("link"), &specs).unwrap();
+        assert_eq!(offered(&mut reload).as_deref(), Some("six"), "the link leads elsewhere");
+
+        for number in 0..100 {
+            fs::write(&spec, named(&format!("tool_{number}"))).unwrap();
+        }
+        assert_eq!(offered(&mut reload).as_deref(), Some("tool_99"), "many changes at once");
+        assert_eq!(offered(&mut reload), None, "and no more");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Gateway},
+    prose::without_html,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
     spec::{self, Workspace},
@@ -247,7 +248,7 @@ fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateI
         .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
         .filter_map(|(document, place, server)| {
-            let description = server.description.as_ref()?.value.trim().to_owned();
+            let description = without_html(server.description.as_ref()?.value.trim()).into_owned();
             Some((gate_of(document, place, sources), description))
         })
         .collect()

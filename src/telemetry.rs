@@ -7,8 +7,9 @@ use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberE
 
 use crate::config;
 
-/// What is logged where `KEYGLASS_LOG` says nothing.
-const DEFAULT_FILTER: &str = "warn,keyglass=info";
+/// What is logged where `KEYGLASS_LOG` says nothing. The MCP library warns of every slip of a client, which the client
+/// itself is told already, and of every message that one who left does not read.
+const DEFAULT_FILTER: &str = "warn,keyglass=info,rmcp=error,rmcp::service=off";
 
 /// Starts logging. A filter that cannot be read is reported, and the default holds.
 pub fn start() {

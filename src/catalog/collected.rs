@@ -66,12 +66,13 @@ impl Collected {
             }
             let number = self.numbers.entry(names::told_apart(namespace, own)).or_insert(1);
             let numbered = (*number..).map(|number| match number {
-                1 => names::told_apart(namespace, own),
-                number => names::told_apart(namespace, &format!("{own}_{number}")),
+                1 => (names::told_apart(namespace, own), namespace.to_owned()),
+                number => (names::told_apart(namespace, &format!("{own}_{number}")), format!("{namespace}, {number}")),
             });
-            let free = numbered.enumerate().find(|(_, name)| !self.tools.contains_key(name));
-            let (tried, apart) = free.unwrap_or_default();
+            let free = numbered.enumerate().find(|(_, (name, _))| !self.tools.contains_key(name));
+            let (tried, (apart, by)) = free.unwrap_or_default();
             *number += tried + 1;
+            tool.title = names::title_apart(&tool.title, &by);
             let taken = std::mem::replace(&mut tool.name, apart);
             let message = format!("a tool named `{taken}` is there already; this one is offered as `{}`", tool.name);
             // Whoever knows the gated one by its name would talk to the other.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
-    listed::{cut_descriptions, drop_unknown_format},
+    listed::{drop_unknown_format, tidy_descriptions},
     secrets::{collect_secrets, marks_any_secret, marks_secret, members, replace_secrets},
 };
 use crate::{
@@ -67,7 +67,7 @@ impl InputSchema {
         }
         root.insert("additionalProperties".to_owned(), json!(false));
         let mut full = Value::Object(root);
-        cut_descriptions(&mut full);
+        tidy_descriptions(&mut full);
         checker
             .check(&full)
             .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
@@ -97,6 +97,18 @@ impl InputSchema {
     /// Whether clients see the same schema.
     pub fn is_listed_as(&self, other: &Self) -> bool {
         self.text == other.text || self.listed() == other.listed()
+    }
+
+    /// A text as the value of an argument, as the argument's type says. What does not read as that type stays text, and
+    /// the check will name it.
+    pub fn read(&self, name: &str, text: &str) -> Value {
+        let schema = self.ready().full.get("properties").and_then(|properties| properties.get(name));
+        let is_text = |kind: &Value| kind == "string";
+        let takes_text = schema.and_then(|schema| schema.get("type")).is_none_or(|kind| match kind {
+            Value::Array(kinds) => kinds.iter().any(is_text),
+            kind => is_text(kind),
+        });
+        if takes_text { Value::from(text) } else { serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)) }
     }
 
     fn ready(&self) -> &Ready {

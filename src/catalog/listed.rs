@@ -1,9 +1,11 @@
 //! What listed schemas have in common, whichever side they are of. Must not know arguments nor answers.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::JsonObject;
-use crate::schema::parts;
+use crate::{prose::without_html, schema::parts};
 
 /// The longest description in a listed schema, in characters: a model reads all of them before its first call, and some
 /// providers refuse longer ones.
@@ -35,13 +37,16 @@ pub(super) fn drop_unknown_format(schema: &mut JsonObject) {
     }
 }
 
-/// Cuts every description in a schema that is too long.
-pub(super) fn cut_descriptions(schema: &mut Value) {
+/// Brings every description in a schema into the words and the length that are listed: no HTML, not too long.
+pub(super) fn tidy_descriptions(schema: &mut Value) {
     parts::visit(schema, &mut |schema| {
-        if let Some(Value::String(text)) = schema.get_mut("description")
-            && let Some(cut) = cut(text)
-        {
-            *text = cut;
+        if let Some(Value::String(text)) = schema.get_mut("description") {
+            if let Cow::Owned(plain) = without_html(text) {
+                *text = plain;
+            }
+            if let Some(cut) = cut(text) {
+                *text = cut;
+            }
         }
     });
 }
@@ -71,7 +76,7 @@ mod tests {
         let words = "word ".repeat(50);
         assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(40).trim_end()).as_str()));
         let mut schema = json!({"properties": {"description": {"description": exact.repeat(2)}}, "default": {"description": exact.repeat(2)}});
-        cut_descriptions(&mut schema);
+        tidy_descriptions(&mut schema);
         assert_eq!(
             schema["properties"]["description"]["description"].as_str().map(|text| text.chars().count()),
             Some(200)

@@ -45,6 +45,11 @@ pub fn told_apart(prefix: &str, name: &str) -> String {
     offered(&format!("{prefix}_{name}"))
 }
 
+/// A title with what tells it from another of the same words, for a person who sees both.
+pub(super) fn title_apart(title: &str, by: &str) -> String {
+    format!("{title} ({by})")
+}
+
 /// `createAPIKey` → `create_api_key`.
 pub fn snake_case(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();

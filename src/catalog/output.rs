@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     JsonObject,
-    listed::{cut_descriptions, drop_unknown_format},
+    listed::{drop_unknown_format, tidy_descriptions},
 };
 use crate::schema::{Checker, parts};
 
@@ -48,7 +48,7 @@ impl OutputSchema {
             listed.shift_remove(keyword);
         }
         let mut listed = Value::Object(listed);
-        cut_descriptions(&mut listed);
+        tidy_descriptions(&mut listed);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
         Ok(Self { text: Some(listed.to_string().into()), validator: OnceLock::new() })
     }

@@ -24,6 +24,7 @@ use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, Severity, SourceMap, Span},
     error::Repetition,
+    prose::without_html,
     spec::{
         self, BindSource, InputParameter, McpServer, Resource, ResourceContent, Spanned, Tool, Workspace,
         yaml::{self, Node},
@@ -180,7 +181,11 @@ impl CompiledResource {
             ResourceSource::Answer(tool) => {
                 // The URI may be fixed and come in another form: who looked it up has seen to that.
                 let values = if self.uri.is_fixed() { Vec::new() } else { self.uri.matches(uri)? };
-                let argument = |(name, value): (&str, String)| (names::argument(name), Value::from(value));
+                let argument = |(name, text): (&str, String)| {
+                    let name = names::argument(name);
+                    let value = tool.input.read(&name, &text);
+                    (name, value)
+                };
                 Target::Answer { tool, arguments: values.into_iter().map(argument).collect() }
             }
             ResourceSource::Folder(folder) => {
@@ -236,7 +241,7 @@ impl Compiler<'_> {
                     return None;
                 }
                 let folder = Folder::lower(location, stated.as_deref(), reach, self.sources, &mut self.problems)?;
-                let described = resource.description.as_ref().map(|text| text.value.trim().to_owned());
+                let described = resource.description.as_ref().map(|text| without_html(text.value.trim()).into_owned());
                 if described.is_none() {
                     let message =
                         format!("resource `{}` has no description; a model cannot tell what it is for", name.value);
@@ -270,7 +275,11 @@ impl Compiler<'_> {
             doubled(node, &placeholders);
         }
         let span = resource.uri.span;
-        let input = |name: &&str| InputParameter::bare(Spanned::new((*name).to_owned(), span));
+        // The type is that of the parameter it feeds.
+        let input = |name: &&str| InputParameter {
+            kind: Some(Spanned::new("any".to_owned(), span)),
+            ..InputParameter::bare(Spanned::new((*name).to_owned(), span))
+        };
         let tool = Tool {
             name: resource.name.clone(),
             title: resource.title.clone(),

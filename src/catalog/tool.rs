@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::{
     CompiledTool, InputSchema, OutputSchema,
     compile::{Compiler, Scene, Target, Use},
@@ -18,6 +20,7 @@ use super::{
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic},
+    prose::without_html,
     spec::{self, Action, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool, yaml::Node},
 };
 
@@ -62,7 +65,11 @@ impl Compiler<'_> {
         let is_fed = |name: &&String| !own && !asked.contains(name.as_str());
         let fed: BTreeSet<String> = names.inputs.keys().filter(is_fed).cloned().collect();
         let mut arguments = self.declared(inputs, &fed)?;
-        arguments.declared |= scene.used_as == Use::Resource;
+        if scene.used_as == Use::Resource {
+            arguments.declared = true;
+            arguments.in_uri = true;
+            self.infer_from_flow(from_flow, &names, &mut arguments);
+        }
         let mut target = None;
         let (plan, hints) = match &done.mode {
             Mode::Call(call) => {
@@ -87,6 +94,9 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        if scene.used_as == Use::Resource {
+            arguments.untyped().for_each(|schema| *schema = json!({"type": "string"}));
+        }
         if let Some(flow) = from_flow {
             self.check_fed(&action.with, flow, target);
         }
@@ -98,6 +108,21 @@ impl Compiler<'_> {
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
+    }
+
+    /// Gives the placeholders of a URI the types that a flow declares of what they feed.
+    fn infer_from_flow(&mut self, flow: Option<&Flow>, names: &Names<'_>, arguments: &mut Arguments) {
+        for parameter in flow.into_iter().flat_map(|flow| &flow.input_parameters).filter(|one| one.kind.is_some()) {
+            let own = names::argument(&parameter.name.value);
+            let fed = match names.inputs.get(&own) {
+                Some(Fill::Argument(fed)) => fed.clone(),
+                Some(_) => continue,
+                None => own,
+            };
+            if let Some(schema) = self.declared_schema(parameter) {
+                arguments.infer(&fed, &schema);
+            }
+        }
     }
 
     /// The arguments that a tool declares itself.
@@ -208,7 +233,7 @@ impl Compiler<'_> {
             joined.as_ref().and_then(|joined| joined.description.as_deref()),
         ];
         if let Some(text) = texts.into_iter().flatten().map(str::trim).find(|text| !text.is_empty()) {
-            return text.to_owned();
+            return without_html(text).into_owned();
         }
         let (what, name) = (used_as.noun(), &tool.name.value);
         let message = format!("{what} `{name}` has no description; a model cannot tell what it is for");

@@ -94,6 +94,16 @@ pub(super) fn is_bare(schema: &Value) -> bool {
     })
 }
 
+/// Whether a schema is of texts, numbers and truth values alone.
+pub(super) fn is_scalar(schema: &Value) -> bool {
+    let is_scalar = |kind: &Value| matches!(kind.as_str(), Some("string" | "integer" | "number" | "boolean" | "null"));
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().all(is_scalar),
+        Some(kind) => is_scalar(kind),
+        None => false,
+    }
+}
+
 /// Whether a schema is of the type that a bare one states, or says nothing of types itself.
 pub(super) fn fits(bare: &Value, schema: &Value) -> bool {
     let Some(stated) = bare.get("type").and_then(Value::as_str) else { return true };

@@ -64,6 +64,8 @@ const SETTABLE_HEADERS: [&str; 5] = ["authorization", "accept", "content-type", 
 pub(super) struct Arguments {
     /// Whether the tool declares its arguments itself; else each parameter becomes one.
     pub(super) declared: bool,
+    /// Whether they are the placeholders of a URI: those have the types of what they feed.
+    pub(super) in_uri: bool,
     /// Where it declares them.
     pub(super) place: Option<Span>,
     /// The arguments, in order, by name: an operation may have tens of thousands.
@@ -93,6 +95,21 @@ impl Arguments {
 
     pub(super) fn into_list(self) -> Vec<Argument> {
         self.list.into_values().collect()
+    }
+
+    /// Gives a placeholder of a URI the type of a parameter that it feeds, the first that says one. A list or an object
+    /// is no type of a text in a URI.
+    pub(super) fn infer(&mut self, name: &str, schema: &Value) {
+        if let Some(argument) = self.list.get_mut(name).filter(|argument| self.in_uri && argument.schema == json!({}))
+            && typing::is_scalar(schema)
+        {
+            argument.schema = schema.clone();
+        }
+    }
+
+    /// The schemas of those of which nothing is known.
+    pub(super) fn untyped(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.list.values_mut().map(|argument| &mut argument.schema).filter(|schema| **schema == json!({}))
     }
 
     /// A name like this one that is not taken.
@@ -154,6 +171,10 @@ impl<'a, 'b> Lowering<'a, 'b> {
     /// with a bare type that fits: the official dialect has no other.
     pub(super) fn refine(&mut self, fill: &Fill, known: &Value) {
         let Fill::Argument(name) = fill else { return };
+        if self.arguments.in_uri {
+            self.arguments.infer(name, known);
+            return;
+        }
         let Some(argument) = self.arguments.list.get_mut(name) else { return };
         if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
             let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
@@ -337,6 +358,9 @@ impl Compiler<'_> {
                     json!({"type": "string"})
                 }
             };
+            if let Fill::Argument(name) = &fill {
+                lowering.arguments.infer(name, &schema);
+            }
             for name in fill.arguments() {
                 if lowering.arguments.has(name) {
                     continue;
@@ -467,6 +491,9 @@ impl Compiler<'_> {
         let required = parameter.required.as_ref().map(|required| required.value);
         let required = required.unwrap_or_else(|| known.is_some_and(|known| known.required));
         let schema = if keyed { typing::keyed_schema(parameter) } else { self.parameter_schema(parameter, lowering) };
+        if let Fill::Argument(name) = &fill {
+            lowering.arguments.infer(name, &schema);
+        }
         self.feed(fill, Some(schema), required, lowering)
     }
 

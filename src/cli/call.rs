@@ -4,7 +4,6 @@ use std::{io::Read, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::Value;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
 use crate::{
@@ -39,15 +38,16 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
-    let settings = options.or_environment()?.settings()?;
+    let settings = options.clone().or_environment()?.settings()?;
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
     let looked_at = setup(&settings, purpose, Clock::System)?;
-    log_errors(&looked_at.diagnostics, &looked_at.sources);
+    log_errors(&looked_at.diagnostics, &looked_at.sources, &options);
     let Some(tool) = looked_at.gateway.tool(&name) else {
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(Usage(format!("unknown tool `{name}`{near} (`keyglass tools` lists them)")).into());
+        let list = options.command("tools");
+        return Err(Usage(format!("unknown tool `{name}`{near} (`{list}` lists them)")).into());
     };
     let arguments = match json.as_deref() {
         Some("-") => {
@@ -99,20 +99,9 @@ fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
         let Some((name, text)) = pair.split_once('=') else {
             return Err(Usage("arguments are given as NAME=VALUE, or all at once by --json".to_owned()).into());
         };
-        if arguments.insert(name.to_owned(), value(tool, name, text)).is_some() {
+        if arguments.insert(name.to_owned(), tool.input.read(name, text)).is_some() {
             return Err(Usage(format!("argument `{name}` is given twice")).into());
         }
     }
     Ok(arguments)
-}
-
-/// A text as the argument's type says; what does not read as that type stays text, and the check will name it.
-fn value(tool: &CompiledTool, name: &str, text: &str) -> Value {
-    let listed = tool.input.listed();
-    let schema = listed.get("properties").and_then(|properties| properties.get(name));
-    let kind = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
-    match kind {
-        Some("string") | None => Value::from(text),
-        Some(_) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-    }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Catalog,
-    config::ConfigError,
+    config::{ConfigError, Options},
     diagnostic::{self, Diagnostic, Severity, SourceMap},
     setup::SetupError,
     telemetry,
@@ -150,13 +150,13 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Logs the errors alone, and how many warnings there are: for commands whose output is about something else.
-fn log_errors(diagnostics: &[Diagnostic], sources: &SourceMap) {
+fn log_errors(diagnostics: &[Diagnostic], sources: &SourceMap, given: &Options) {
     let (errors, others): (Vec<_>, Vec<_>) =
         diagnostics.iter().cloned().partition(|diagnostic| diagnostic.severity == Severity::Error);
     diagnostic::log(&errors, sources);
     let warnings = others.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning).count();
     if warnings > 0 {
-        tracing::warn!("{} about the specs; `keyglass check` shows them", count(warnings, "warning"));
+        tracing::warn!("{} about the specs; `{}` shows them", count(warnings, "warning"), given.command("check"));
     }
 }
 

@@ -32,8 +32,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let set_up = setup(&arguments.options.or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
-    log_errors(&set_up.diagnostics, &set_up.sources);
+    let options = arguments.options;
+    let set_up = setup(&options.clone().or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
+    log_errors(&set_up.diagnostics, &set_up.sources, &options);
     let gateway = &set_up.gateway;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&mcp::listing(gateway))?)

@@ -3,11 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::names::Taken;
-use crate::{
-    catalog::{join::written, names::readable},
-    media_type,
-    openapi::Body,
-};
+use crate::{catalog::join::written, media_type, openapi::Body, prose::without_html};
 
 /// More members than these are one argument: a list that long helps nobody.
 const MAX_MEMBERS: usize = 60;
@@ -56,7 +52,7 @@ pub(super) fn lower(body: &Body, taken: &mut Taken) -> Lowered {
             let argument = Argument {
                 name: taken.unique(written(member), '_'),
                 kind: kind(schema),
-                description: description(schema.get("description").and_then(Value::as_str), member),
+                description: description(None, schema),
                 required: is_required(member),
             };
             let template = format!("{{{{{}}}}}", argument.name);
@@ -101,12 +97,14 @@ fn flat_members(schema: &Value) -> Option<&Map<String, Value>> {
 }
 
 fn whole(body: &Body, taken: &mut Taken) -> Argument {
-    let own = body.description.as_deref().or_else(|| body.schema.get("description").and_then(Value::as_str));
     let kind = match kind(&body.schema) {
         "string" if body.schema.get("type").is_none() => "object",
         kind => kind,
     };
-    let description = description(own, "request body");
+    let description = match description(body.description.as_deref(), &body.schema) {
+        nothing if nothing.is_empty() => "The body of the request.".to_owned(),
+        text => text,
+    };
     Argument { name: taken.unique("body".to_owned(), '_'), kind, description, required: body.required }
 }
 
@@ -125,17 +123,18 @@ pub(super) fn kind(schema: &Value) -> &'static str {
     known.into_iter().find(|known| Some(*known) == named).unwrap_or("string")
 }
 
-/// A description of at most 200 characters, in one line; made from the name where there is none.
-pub(super) fn description(text: Option<&str>, name: &str) -> String {
-    match shortened(text.unwrap_or_default(), 200) {
-        nothing if nothing.is_empty() => readable(name),
-        text => text,
-    }
+/// A description of at most 200 characters, in one line: the one given, else what the schema says. Empty where the
+/// document has none: the language asks for the word `description`, and one made from the name would tell nobody
+/// anything.
+pub(super) fn description(text: Option<&str>, schema: &Value) -> String {
+    let texts = [text, schema.get("description").and_then(Value::as_str)];
+    let mut texts = texts.into_iter().flatten().map(|text| shortened(text, 200));
+    texts.find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-/// A text in one line, cut behind a sentence, else behind a word.
+/// A text without HTML in one line, cut behind a sentence, else behind a word.
 pub(super) fn shortened(text: &str, limit: usize) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = without_html(text).split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= limit {
         return text;
     }
@@ -157,6 +156,8 @@ mod tests {
         assert_eq!(shortened(" a\n  b ", 10), "a b");
         assert_eq!(shortened("One two. Three four five", 15), "One two.");
         assert_eq!(shortened("onetwo threefour", 10), "onetwo…");
-        assert_eq!(description(Some(" "), "petName"), "Pet name");
+        assert_eq!(description(Some(" <p>A  <b>pet</b></p>"), &json!({"description": "x"})), "A **pet**");
+        assert_eq!(description(Some(" "), &json!({"description": "The pet"})), "The pet");
+        assert_eq!(description(None, &json!({"type": "string"})), "");
     }
 }

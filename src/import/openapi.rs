@@ -11,7 +11,10 @@ use super::{
 use crate::{
     catalog::{hints, join::written, names::readable},
     media_type,
-    openapi::{Answer, Body, Document, Operation, Outline, Parameter, ParameterLocation, SecurityKind, Style, Trimmer},
+    openapi::{
+        Answer, Body, Document, Operation, Outline, Parameter, ParameterLocation, Security, SecurityKind, Style,
+        Trimmer,
+    },
     spec,
 };
 
@@ -57,6 +60,7 @@ pub fn import(document: &Document, options: &Options) -> Imported {
         paths: Map::new(),
         resource_names: Taken::default(),
         operation_names: Taken::default(),
+        undescribed: 0,
         namespace,
         notes: Vec::new(),
     };
@@ -79,6 +83,8 @@ struct Importer<'a> {
     paths: Map<String, Value>,
     resource_names: Taken,
     operation_names: Taken,
+    /// How many arguments the document does not describe.
+    undescribed: usize,
     notes: Vec<String>,
 }
 
@@ -116,7 +122,7 @@ impl Importer<'_> {
             let argument = Argument {
                 name: taken.unique(key.clone(), '_'),
                 kind: body::kind(&parameter.schema),
-                description: body::description(parameter.description.as_deref(), &parameter.name),
+                description: body::description(parameter.description.as_deref(), &parameter.schema),
                 required: parameter.required,
             };
             with.insert(key, json!(format!("{}.{}", self.server, argument.name)));
@@ -142,6 +148,7 @@ impl Importer<'_> {
             written.insert("outputRawFormat".to_owned(), json!(format));
         }
         self.resource(path, &template, &name, written);
+        self.undescribed += arguments.iter().filter(|argument| argument.description.is_empty()).count();
         self.tool(outline, Tool { name: &name, description, arguments: &arguments, with });
         self.keep(outline, &name);
     }
@@ -254,7 +261,7 @@ impl Importer<'_> {
     /// How calls authenticate: the first scheme that can be said. With the variables that it takes.
     fn authentication(&mut self, base: &str) -> Option<(Value, Vec<String>)> {
         let one = |what: &str| variable(&self.namespace, what);
-        for scheme in &self.document.security {
+        for (index, scheme) in self.document.security.iter().enumerate() {
             let (value, variables) = match &scheme.kind {
                 SecurityKind::Bearer | SecurityKind::Delegated => {
                     let token = one("token");
@@ -276,10 +283,14 @@ impl Importer<'_> {
                     (value, vec![key])
                 }
                 SecurityKind::ClientCredentials { token_url, scopes } => {
-                    if names_variable(token_url) || scopes.iter().any(|scope| names_variable(scope)) {
+                    let is_safe = !names_variable(token_url) && !scopes.iter().any(|scope| names_variable(scope));
+                    let Some(issuer) = origin(token_url).filter(|_| is_safe) else {
+                        self.notes.push(format!(
+                            "the security scheme `{}` is left out: its `tokenUrl` or a scope cannot be used",
+                            scheme.name
+                        ));
                         continue;
-                    }
-                    let Some(issuer) = origin(token_url) else { continue };
+                    };
                     self.notes.push(format!(
                         "the client's name and secret have no place in the language; give them by `--credential {}=…`",
                         self.namespace
@@ -298,6 +309,14 @@ impl Importer<'_> {
                     continue;
                 }
             };
+            if let (SecurityKind::Delegated, [token]) = (&scheme.kind, variables.as_slice()) {
+                self.notes.push(format!(
+                    "`{}` asks a person to log in: get an access token where the service gives them, for {token}",
+                    scheme.name
+                ));
+            }
+            let others = self.document.security.iter().skip(index + 1);
+            self.notes.extend(others.map(|other| left_out(other, &scheme.name)));
             return Some((value, variables));
         }
         None
@@ -305,6 +324,13 @@ impl Importer<'_> {
 
     fn finish(mut self, title: &str, base: &str) -> Imported {
         let authentication = self.authentication(base);
+        match self.undescribed {
+            0 => {}
+            1 => self.notes.push("the document describes one argument by its name alone; say what it means".to_owned()),
+            many => self.notes.push(format!(
+                "the document describes {many} arguments by their names alone; say what they mean where `description` is empty"
+            )),
+        }
         let Self { document, trimmer, namespace, server, resources, tools, paths, mut notes, .. } = self;
         let about = document.description.as_deref().map(|text| body::shortened(text, 500));
         let about = about.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("Tools for {title}."));
@@ -355,6 +381,27 @@ impl Importer<'_> {
         let schemas = format!("{types:#}\n");
         Imported { spec: yaml::document(&Value::Object(root)), schemas, tools: count, notes }
     }
+}
+
+/// What a person does who wants another security scheme than the one that was written.
+fn left_out(scheme: &Security, written: &str) -> String {
+    let instead = match &scheme.kind {
+        SecurityKind::Bearer => "`type: bearer` and a `token`".to_owned(),
+        SecurityKind::Delegated => "`type: bearer` and as `token` an access token that the service gave you".to_owned(),
+        SecurityKind::Basic => "`type: basic`, `username` and `password`".to_owned(),
+        SecurityKind::Digest => "`type: digest`, `username` and `password`".to_owned(),
+        SecurityKind::HeaderKey(name) => format!("`type: apikey`, `key: {name}`, `placement: header` and a `value`"),
+        SecurityKind::QueryKey(name) => format!("`type: apikey`, `key: {name}`, `placement: query` and a `value`"),
+        SecurityKind::ClientCredentials { .. } => "`type: oauth2` and its `tokenEndpoint`".to_owned(),
+        SecurityKind::Other(what) => {
+            return format!("the security scheme `{}` ({what}) cannot be said", scheme.name);
+        }
+    };
+    format!(
+        "the security scheme `{}` is left out, as a service has one `authentication` and `{written}` comes first; to use \
+         it, write {instead} there",
+        scheme.name
+    )
 }
 
 /// Whether a spec would take a text for one with a variable of whoever runs it in it.

@@ -1,5 +1,5 @@
-//! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and clients of the newer
-//! one for as long as their `subscriptions/listen` runs.
+//! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and
+//! clients of the newer one for as long as their `subscriptions/listen` runs.
 
 use std::sync::{
     Mutex, PoisonError,

@@ -3,7 +3,13 @@
 //! Unlike the library's own, this one answers what it cannot read: a client would wait for its call until its time is
 //! up. Knows nothing of tools and sessions.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rmcp::{
     RoleServer,
@@ -29,13 +35,15 @@ pub(super) struct Lines<R, W> {
     /// Whether the rest of the present line is skipped, since it is too long.
     skipping: bool,
     ended: bool,
+    /// Whether it was said that nobody reads what is written.
+    lost: Arc<AtomicBool>,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
     /// A transport that reads from one stream and writes to the other.
     pub(super) fn new(reader: R, writer: W) -> Self {
         let (reader, writer) = (BufReader::new(reader), Arc::new(Mutex::new(writer)));
-        Self { reader, writer, line: Vec::new(), skipping: false, ended: false }
+        Self { reader, writer, line: Vec::new(), skipping: false, ended: false, lost: Arc::default() }
     }
 
     /// The next line, or what is left at the end of input; `Err` for one that is too long.
@@ -78,8 +86,16 @@ where
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let writer = Arc::clone(&self.writer);
-        async move { write(&writer, serde_json::to_vec(&message)?).await }
+        let (writer, lost) = (Arc::clone(&self.writer), Arc::clone(&self.lost));
+        async move {
+            let written = write(&writer, serde_json::to_vec(&message)?).await;
+            if let Err(error) = &written
+                && !lost.swap(true, Ordering::Relaxed)
+            {
+                tracing::info!(%error, "the client reads no more; answers to it are lost");
+            }
+            written
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {

@@ -14,7 +14,7 @@ pub(super) fn page<T>(
     let start = match cursor {
         None => 0,
         Some(cursor) => page_start(cursor, list.len()).ok_or_else(|| {
-            ErrorData::invalid_params("unknown `cursor`; take the `nextCursor` of the page before", None)
+            ErrorData::invalid_params("unknown `cursor`; take the `nextCursor` of the page before, or begin without one: the list may have changed", None)
         })?,
     };
     let end = start.saturating_add(PAGE);

@@ -282,3 +282,56 @@ fn an_openapi_document_is_imported_and_its_types_are_found_again() {
     assert_eq!(code, 2);
     assert!(err.contains("is no OpenAPI document"), "{err}");
 }
+
+#[test]
+fn the_way_to_the_warnings_can_be_pasted() {
+    let data = folder();
+    let specs = data.path().join("my specs");
+    fs::create_dir(&specs).expect("made");
+    let text = "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - type: http\n      namespace: s\n      baseUri: \
+                https://s.test\n      resources:\n        - {path: /s, operations: [{name: read, method: GET}]}\n";
+    fs::write(specs.join("spec.yaml"), text).expect("written");
+    let path = specs.to_str().expect("text");
+    for arguments in [
+        &["tools", "--capabilities", path, "--backend", "http://127.0.0.1:9", "--credential", "s=env:A_KEY"][..],
+        &["call", "nothing", "--capabilities", path, "--backend", "http://127.0.0.1:9", "--credential", "s=env:A_KEY"],
+    ] {
+        let (_, _, err) = run(data.path(), arguments);
+        let flags = format!("--capabilities '{path}' --backend http://127.0.0.1:9 --credential s=env:A_KEY`");
+        assert!(err.contains(&format!("1 warning about the specs; `keyglass check {flags} shows them")), "{err}");
+        if arguments.contains(&"nothing") {
+            assert!(err.contains(&format!("(`keyglass tools {flags} lists them)")), "{err}");
+        }
+    }
+    let (_, _, err) = run(data.path(), &["call", "nothing"]);
+    assert!(err.contains("(`keyglass tools` lists them)"), "{err}");
+}
+
+#[test]
+fn slips_of_a_client_are_told_to_the_client_alone() {
+    let data = folder();
+    let mut child = keyglass(data.path(), &["serve"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
+    for line in [
+        hello,
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+        "{no JSON",
+        r#"{"jsonrpc":"2.0","id":2,"method":"unknown/method"}"#,
+        r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"unknown"}}"#,
+        r#"{"jsonrpc":"2.0","id":4,"method":"resources/read","params":{"uri":"data://unknown"}}"#,
+        r#"{"jsonrpc":"2.0","id":5,"result":{}}"#,
+    ] {
+        writeln!(input, "{line}").expect("written");
+    }
+    drop(input);
+    let (code, out, err) = finished(child.wait_with_output().expect("ends"));
+    assert_eq!((code, out.lines().count()), (0, 5), "{out}");
+    let own = |line: &&str| !line.contains(" INFO ");
+    assert_eq!(err.lines().filter(own).collect::<Vec<_>>(), [""; 0], "{err}");
+}

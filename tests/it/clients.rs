@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// The formats of JSON Schema 2020-12, validation, section 7.3.
+/// The formats of JSON Schema 2020-12, validation, section 7.3: all there are, whichever of them are offered. Not taken
+/// from the code under test, which could then not be wrong.
 const FORMATS: [&str; 19] = [
     "date-time",
     "date",
@@ -39,6 +40,7 @@ pub(crate) fn misfits(tool: &Value) -> Vec<String> {
             found.push(format!("no {text}"));
         }
     }
+    html(tool, "the tool", &mut found);
     for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
         if !tool["annotations"][hint].is_boolean() {
             found.push(format!("no annotation `{hint}`"));
@@ -63,6 +65,16 @@ enum Side {
     Output,
 }
 
+/// Looks for HTML in a description, which clients show as it is.
+fn html(described: &Value, place: &str, found: &mut Vec<String>) {
+    let description = described["description"].as_str().unwrap_or_default();
+    for tag in ["<p>", "</p>", "<code>", "</code>", "</a>", "<a href", "<strong>", "</strong>", "<br>", "<li>"] {
+        if description.contains(tag) {
+            found.push(format!("{place}: `{tag}` in the description"));
+        }
+    }
+}
+
 fn root(schema: &Value, allowed: &[&str], place: &str, found: &mut Vec<String>) {
     if schema["type"] != "object" {
         found.push(format!("{place}: the root is not `type: object`"));
@@ -84,6 +96,7 @@ fn schema(schema: &Value, place: &str, side: Side, found: &mut Vec<String>) {
         }
         return;
     };
+    html(schema, place, found);
     for keyword in ["$ref", "$dynamicRef", "$defs", "definitions", "$id", "$anchor"] {
         if keywords.contains_key(keyword) {
             found.push(format!("{place}: `{keyword}`"));

@@ -267,6 +267,78 @@ async fn what_cannot_be_read_says_why() {
     assert!(unreadable["error"]["message"].as_str().expect("a message").contains("a string `uri`"), "{unreadable}");
 }
 
+const TYPED: &str = "\
+naftiko: 1.0.0-alpha2
+info: { label: Pets, description: Pets. }
+capability:
+  consumes:
+    - type: http
+      namespace: pets
+      baseUri: https://pets.test
+      resources:
+        - path: /pets/{id}
+          operations:
+            - name: getPet
+              method: GET
+              description: Read a pet.
+              inputParameters:
+                - { name: id, in: path, type: integer, minimum: 1, description: The number of the pet. }
+                - { name: kind, in: query, type: string, enum: [cat, dog], description: Of which kind. }
+                - { name: code, in: query, type: string, pattern: '^[a-z]+$', description: A code. }
+                - { name: whole, in: query, type: boolean, description: Whether all of it. }
+                - { name: tags, in: query, type: array, description: Which tags. }
+  aggregates:
+    - label: Shop
+      namespace: shop
+      functions:
+        - name: owner
+          description: The owner of a pet.
+          inputParameters: [{ name: number, type: integer, description: The pet. }]
+          outputParameters: [{ name: owner, type: string, value: 'Owner of {{number}}' }]
+  exposes:
+    - type: mcp
+      namespace: pets-mcp
+      resources:
+        - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.getPet }
+        - { name: kind, uri: 'data://kinds/{is}/{of}', description: A pet., call: pets.getPet, with: { id: pets-mcp.of, kind: '{{is}}' } }
+        - { name: code, uri: 'data://codes/{code}/{id}', description: A pet., call: pets.getPet }
+        - { name: whole, uri: 'data://whole/{whole}/{id}', description: A pet., call: pets.getPet }
+        - { name: tags, uri: 'data://tags/{tags}/{id}', description: A pet., call: pets.getPet }
+        - { name: owner, uri: 'data://owners/{pet}', description: Whose., ref: shop.owner, with: { number: '{{pet}}' } }
+";
+
+#[tokio::test]
+async fn a_placeholder_has_the_type_of_what_it_feeds() {
+    let (specs, url) = (Specs::new(), service().await);
+    specs.write("spec.yaml", TYPED);
+    let (_keyglass, mut client, _) = over_pipes(&specs, &url).await;
+    for (uri, problem) in [
+        ("data://pets/x", "`id` must be a whole number (The number of the pet), got the string \"x\""),
+        ("data://pets/0", "`id` must be at least 1, got the number 0"),
+        ("data://kinds/bird/1", "`is` must be one of `cat`, `dog`; got the string \"bird\""),
+        ("data://kinds/cat/x", "`of` must be a whole number"),
+        ("data://codes/A1/1", "`code` must match the pattern `^[a-z]+$`, got the string \"A1\""),
+        ("data://whole/maybe/1", "`whole` must be a boolean (Whether all of it), got the string \"maybe\""),
+        ("data://owners/x", "`pet` must be a whole number (The pet), got the string \"x\""),
+    ] {
+        let answer = client.ask(&read(2, uri)).await;
+        assert_eq!(answer["error"]["code"], -32602, "{uri}: {answer}");
+        let message = answer["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(problem), "{uri}: {message}");
+    }
+    for (uri, query) in [
+        ("data://pets/7", Value::Null),
+        ("data://kinds/dog/7", json!("kind=dog")),
+        ("data://codes/abc/7", json!("code=abc")),
+        ("data://whole/true/7", json!("whole=true")),
+        ("data://tags/a/7", json!("tags=a")),
+    ] {
+        let answer = client.ask(&read(3, uri)).await;
+        let pet: Value = serde_json::from_str(content(&answer).1).expect("JSON");
+        assert_eq!((&pet["id"], &pet["query"]), (&json!("7"), &query), "{uri}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_read_that_is_given_up_ends() {
     let (specs, url) = (Specs::new(), service().await);

@@ -125,15 +125,36 @@ fn shown(path: &Path) -> String {
     below.unwrap_or(path).display().to_string()
 }
 
+/// A folder with those in it that are looked into as well.
+pub(crate) fn searched(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![(folder.to_owned(), 0)];
+    let mut next = 0;
+    while let Some((holder, depth)) = found.get(next).cloned() {
+        next += 1;
+        let entries = fs::read_dir(&holder).into_iter().flatten().flatten().filter(|_| depth < MAX_DEPTH);
+        for entry in entries.filter(|entry| !is_passed_over(entry, folder)) {
+            if found.len() < MAX_FILES && entry.path().is_dir() {
+                found.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found.into_iter().map(|(path, _)| path).collect()
+}
+
+/// Whether an entry is hidden, or a link that leads out of the folder that is searched.
+fn is_passed_over(entry: &fs::DirEntry, root: &Path) -> bool {
+    let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    entry.file_name().as_encoded_bytes().starts_with(b".") || is_link && schema::escapes(&entry.path(), root)
+}
+
 /// The files of a folder that may hold types. Links that lead out of it are not followed.
 fn collect(folder: &Path, root: &Path, looked: Looked, depth: usize, files: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries {
-        let path = entry.path();
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        if entry.file_name().as_encoded_bytes().starts_with(b".") || is_link && schema::escapes(&path, root) {
+        if is_passed_over(&entry, root) {
             continue;
         }
+        let path = entry.path();
         if path.is_dir() {
             if looked == Looked::Deep && depth < MAX_DEPTH && files.len() <= MAX_FILES {
                 collect(&path, root, looked, depth + 1, files);

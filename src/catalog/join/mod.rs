@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use self::folders::is_named_for_schemas;
+pub(crate) use self::folders::{is_named_for_schemas, searched};
 pub use self::report::{JoinEntry, JoinReport, Outcome};
 use self::{
     folders::{Folder, Looked},
