@@ -67,6 +67,12 @@ pub enum CallError {
          same call will fail again"
     )]
     Oversized(usize),
+    /// A path of the spec finds more in the answer than is taken.
+    #[error(
+        "{0} in the backend's answer; the operation was carried out: ask for less (a lower `limit`, a narrower filter), \
+         the same call will fail again"
+    )]
+    TooMuch(#[from] crate::jsonpath::TooMuch),
     /// The answer could not be read in the format the spec promises.
     #[error(
         "the backend answered {status}, but its body is not {expected} ({reason}); if the call was to change something, \
@@ -149,7 +155,7 @@ impl CallError {
             Self::Timeout(_) => "timeout",
             Self::Unreachable(_) => "unreachable",
             Self::Broken(_) => "broken",
-            Self::Oversized(_) => "oversized",
+            Self::Oversized(_) | Self::TooMuch(_) => "oversized",
             Self::Decode { .. } => "decode",
             Self::Shape { .. } => "shape",
             Self::Step { error, .. } => error.kind(),

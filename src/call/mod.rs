@@ -161,7 +161,7 @@ async fn answer_of(
     Ok(match answer {
         Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
         Decoded::Json(answer) if !shapes.is_empty() => {
-            Decoded::Json(run.work(|| shape::apply(shapes, &answer)).unwrap_or_default())
+            Decoded::Json(run.work(|| shape::apply(shapes, &answer))?.unwrap_or_default())
         }
         answer => answer,
     })

@@ -35,7 +35,9 @@ impl Run<'_> {
                     // A service may take a repeated name for a retry of the same call.
                     let request_id = format!("{}-{}", self.request_id, number + 1);
                     match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
-                        Decoded::Json(answer) => self.work(|| shape::project(&operation.projection, answer)),
+                        Decoded::Json(answer) => self
+                            .work(|| shape::project(&operation.projection, answer))
+                            .map_err(|error| failed(error.into()))?,
                         Decoded::Binary { .. } => {
                             return Err(failed(CallError::Unusable("bytes, which no step can use")));
                         }
@@ -92,7 +94,7 @@ impl Lookup {
         // Each text once, with the entry it is found at first: looking through all for each would take their product.
         let mut known = HashMap::new();
         for entry in &entries {
-            if let Some(text) = self.matched.select(entry).as_ref().and_then(text) {
+            if let Some(text) = self.matched.select(entry)?.as_ref().and_then(text) {
                 known.entry(text).or_insert(entry);
             }
         }

@@ -62,7 +62,7 @@ impl Fill {
                 Ok(secret) => Some(Cow::Owned(Value::from(secret.expose_secret()))),
                 Err(missing) => return Err(CallError::Unconfigured(missing.clone())),
             },
-            Self::Answer(path) => path.select(scope.answers).map(Cow::Owned),
+            Self::Answer(path) => path.select(scope.answers)?.map(Cow::Owned),
             Self::Text(parts) => Self::text(parts, scope)?.map(|text| Cow::Owned(Value::from(text))),
             Self::Xml(inner) => {
                 let text = inner.value(scope)?.as_deref().and_then(text_of);

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Number, Value, json};
 
-use crate::jsonpath::JsonPath;
+use crate::jsonpath::{JsonPath, TooMuch};
 
 /// One output parameter, resolved.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,12 +58,17 @@ pub enum Kind {
 /// Values are brought to their declared type where nothing is lost by it (`"7"` → `7`, `true` → `"true"`), else left as
 /// they are. A member that is absent in the answer is absent in the result. A single value where an array is mapped
 /// becomes an array of one, as XML does not tell the two apart; but only if no other shape takes it.
-pub fn apply(shapes: &[Shape], answer: &Value) -> Option<Value> {
+///
+/// Error: a mapping that finds too much.
+pub fn apply(shapes: &[Shape], answer: &Value) -> Result<Option<Value>, TooMuch> {
     let last = shapes.len().saturating_sub(1);
-    shapes.iter().enumerate().find_map(|(index, shape)| {
+    for (index, shape) in shapes.iter().enumerate() {
         let place = Place { root: answer, name: None, takes_single: index == last };
-        place.value_of(shape).filter(|value| !value.is_null())
-    })
+        if let Some(value) = place.value_of(shape)?.filter(|value| !value.is_null()) {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
 }
 
 /// The JSON Schema of what [`apply`] gives: typed, no member required, each of them nullable.
@@ -84,26 +89,27 @@ pub fn schema(shapes: &[Shape]) -> Value {
 
 /// The answer of an operation as the steps after it see it: an object has the outputs of the operation alone, the
 /// objects of an array have theirs added, anything else stays. An operation without outputs changes nothing.
-pub fn project(outputs: &[(String, JsonPath)], mut answer: Value) -> Value {
+pub fn project(outputs: &[(String, JsonPath)], mut answer: Value) -> Result<Value, TooMuch> {
     if outputs.is_empty() {
-        return answer;
+        return Ok(answer);
     }
     let found = |value: &Value| {
-        outputs.iter().filter_map(|(name, path)| Some((name.clone(), path.select(value)?))).collect::<Map<_, _>>()
+        let found = outputs.iter().map(|(name, path)| Ok(path.select(value)?.map(|value| (name.clone(), value))));
+        found.filter_map(Result::transpose).collect::<Result<Map<_, _>, TooMuch>>()
     };
     match &mut answer {
-        Value::Object(_) => Value::Object(found(&answer)),
+        Value::Object(_) => return found(&answer).map(Value::Object),
         Value::Array(items) => {
             for item in items.iter_mut() {
-                let added = found(item);
+                let added = found(item)?;
                 if let Value::Object(members) = item {
                     members.extend(added);
                 }
             }
-            answer
         }
-        _ => answer,
+        _ => {}
     }
+    Ok(answer)
 }
 
 /// Where a shape is applied.
@@ -118,56 +124,64 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn value_of(self, shape: &Shape) -> Option<Value> {
+    fn value_of(self, shape: &Shape) -> Result<Option<Value>, TooMuch> {
         if let Some(constant) = &shape.constant {
-            return Some(finish(shape, constant.clone()));
+            return Ok(Some(finish(shape, constant.clone())));
         }
         if shape.kind == Kind::Object && !shape.properties.is_empty() {
-            return self.object(shape).map(Value::Object);
+            return Ok(self.object(shape)?.map(Value::Object));
         }
         let value = match (&shape.mapping, self.name) {
             (Some(mapping), _) => mapping.select(self.root)?,
-            (None, Some(name)) => self.root.get(name)?.clone(),
-            (None, None) => self.root.clone(),
+            (None, Some(name)) => self.root.get(name).cloned(),
+            (None, None) => Some(self.root.clone()),
         };
-        if shape.kind == Kind::Array { self.array(shape, value) } else { Some(finish(shape, value)) }
+        match value {
+            Some(value) if shape.kind == Kind::Array => self.array(shape, value),
+            value => Ok(value.map(|value| finish(shape, value))),
+        }
     }
 
     /// The members that an answer has of an object; `None` where it has none of them.
     ///
     /// Properties map from the same root as the object itself. Where that gives nothing, they map from what the object's
     /// own `mapping` gives, as such a mapping has no other meaning.
-    fn object(self, shape: &Shape) -> Option<Map<String, Value>> {
+    fn object(self, shape: &Shape) -> Result<Option<Map<String, Value>>, TooMuch> {
         let own = match (&shape.mapping, self.name) {
-            (Some(mapping), _) if !mapping.is_root() => mapping.select(self.root),
+            (Some(mapping), _) if !mapping.is_root() => mapping.select(self.root)?,
             (None, Some(name)) if shape.in_place => self.root.get(name).cloned(),
             (_, None) if shape.in_place => Some(self.root.clone()),
             _ => None,
         };
-        let members = shape.properties.iter().filter_map(|(name, property)| {
+        let mut members = Map::new();
+        for (name, property) in &shape.properties {
             let at = |root| Place { root, name: Some(name), takes_single: true }.value_of(property);
-            let from_root = if shape.in_place && property.mapping.is_none() { None } else { at(self.root) };
-            Some((name.clone(), from_root.or_else(|| at(own.as_ref()?))?))
-        });
-        let members = members.collect::<Map<_, _>>();
-        (!members.is_empty()).then_some(members)
+            let mut value = if shape.in_place && property.mapping.is_none() { None } else { at(self.root)? };
+            if let (None, Some(own)) = (&value, &own) {
+                value = at(own)?;
+            }
+            if let Some(value) = value {
+                members.insert(name.clone(), value);
+            }
+        }
+        Ok((!members.is_empty()).then_some(members))
     }
 
-    fn array(self, shape: &Shape, value: Value) -> Option<Value> {
+    fn array(self, shape: &Shape, value: Value) -> Result<Option<Value>, TooMuch> {
         let is_whole = self.name.is_none() && shape.mapping.as_ref().is_none_or(JsonPath::is_root);
         let items = match value {
             Value::Array(items) => items,
-            Value::Null => return None,
-            _ if is_whole || !self.takes_single => return None,
+            Value::Null => return Ok(None),
+            _ if is_whole || !self.takes_single => return Ok(None),
             single => vec![single],
         };
-        let Some(inner) = &shape.items else { return Some(Value::Array(items)) };
+        let Some(inner) = &shape.items else { return Ok(Some(Value::Array(items))) };
         let items = items.iter().map(|item| {
-            let value = Place { root: item, name: None, takes_single: true }.value_of(inner);
+            let value = Place { root: item, name: None, takes_single: true }.value_of(inner)?;
             // An item that gives nothing keeps its place, so that none is miscounted.
-            value.unwrap_or_else(|| if is_mapped_object(inner) { json!({}) } else { Value::Null })
+            Ok(value.unwrap_or_else(|| if is_mapped_object(inner) { json!({}) } else { Value::Null }))
         });
-        Some(Value::Array(items.collect()))
+        items.collect::<Result<_, _>>().map(|items| Some(Value::Array(items)))
     }
 }
 
@@ -307,6 +321,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn apply(shapes: &[Shape], answer: &Value) -> Option<Value> {
+        super::apply(shapes, answer).expect("not too much")
+    }
+
+    fn project(outputs: &[(String, JsonPath)], answer: Value) -> Value {
+        super::project(outputs, answer).expect("not too much")
+    }
 
     fn shape(kind: Kind, mapping: &str) -> Shape {
         let mapping = Some(mapping).filter(|text| !text.is_empty());

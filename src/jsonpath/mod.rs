@@ -50,6 +50,14 @@ pub struct JsonPathError {
     pub reason: String,
 }
 
+/// A path that finds too much in a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path `{path}` finds too many values")]
+pub struct TooMuch {
+    /// The path, shortened.
+    pub path: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Function {
     Length,
@@ -93,24 +101,29 @@ impl JsonPath {
     }
 
     /// What is at the path. A path that can only mean one place gives the value there, `None` where nothing is; any other
-    /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning, and so does a
-    /// path that finds more than a million values, or goes through more than ten million of them.
-    pub fn select(&self, value: &Value) -> Option<Value> {
+    /// gives an array of what it finds, which may be empty. A function gives `None` where it has no meaning.
+    ///
+    /// Error: a path that finds more than a million values, or goes through more than ten million of them.
+    pub fn select(&self, value: &Value) -> Result<Option<Value>, TooMuch> {
+        let too_much = || TooMuch { path: self.text.chars().take(80).collect() };
         if self.descents > 1 {
             let mut left = MAX_PASSED;
-            pass(value, 1, &mut left)?;
+            pass(value, 1, &mut left).ok_or_else(too_much)?;
         }
         let nodes = self.path.query(value);
-        let Some(function) = self.function else {
-            if !self.definite {
-                return copied(nodes);
-            }
-            return nodes.first().cloned().or_else(|| {
-                let parent = self.length_of.as_ref()?.query(value).first()?;
-                parent.is_array().then(|| Function::Length.apply(parent))?
-            });
+        let found = match (self.definite, self.function) {
+            (false, None) => return copied(nodes).map(Some).ok_or_else(too_much),
+            (false, Some(function)) => function.apply(&copied(nodes).ok_or_else(too_much)?),
+            (true, Some(function)) => nodes.first().and_then(|node| function.apply(node)),
+            (true, None) => nodes.first().cloned().or_else(|| self.length(value)),
         };
-        if self.definite { function.apply(nodes.first()?) } else { function.apply(&copied(nodes)?) }
+        Ok(found)
+    }
+
+    /// The length of the list that stands before `.length`.
+    fn length(&self, value: &Value) -> Option<Value> {
+        let parent = self.length_of.as_ref()?.query(value).first()?;
+        parent.is_array().then(|| Function::Length.apply(parent))?
     }
 }
 
@@ -495,10 +508,10 @@ mod tests {
     fn a_path_that_descends_twice_goes_through_so_many_values() {
         let nested = |depth: usize| (0..depth).fold(json!(vec![0; 100_000]), |inner, _| json!([inner]));
         for (path, depth, expected) in [
-            ("$..x..y", 50, Some(json!([]))),
-            ("$..x", 120, Some(json!([]))),
-            ("$..x..y", 120, None),
-            ("$..*..x", 120, None),
+            ("$..x..y", 50, Ok(Some(json!([])))),
+            ("$..x", 120, Ok(Some(json!([])))),
+            ("$..x..y", 120, Err(TooMuch { path: "$..x..y".to_owned() })),
+            ("$..*..x", 120, Err(TooMuch { path: "$..*..x".to_owned() })),
         ] {
             assert_eq!(JsonPath::parse(path).expect(path).select(&nested(depth)), expected, "{path} {depth}");
         }
@@ -527,12 +540,12 @@ mod tests {
             ("$.numbers[3]", None),
             ("$.numbers.0", None),
         ] {
-            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), expected, "{path}");
+            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), Ok(expected), "{path}");
         }
         for root in ["$", "$.", " $. "] {
             let path = JsonPath::parse(root).expect(root);
             assert!(path.is_root());
-            assert_eq!(path.select(&json!([1])), Some(json!([1])));
+            assert_eq!(path.select(&json!([1])), Ok(Some(json!([1]))));
         }
         assert!(!JsonPath::parse("$.a").expect("a path").is_root());
     }
@@ -546,12 +559,9 @@ mod tests {
             assert!(error.reason.contains("ways"), "{error}");
         }
         let all = JsonPath::parse("$..*..*").expect("a path");
-        assert!(all.select(&deep(20)).is_some());
-        assert_eq!(
-            all.select(&Value::Array(vec![deep(100); 50])),
-            None,
-            "50 × C(100, 2) values with up to 100 in each"
-        );
+        assert!(all.select(&deep(20)).is_ok());
+        let too_many = all.select(&Value::Array(vec![deep(100); 50]));
+        assert!(too_many.is_err(), "50 × C(100, 2) values with up to 100 in each");
     }
 
     #[test]
@@ -592,7 +602,7 @@ mod tests {
             ("$.absent[*]", json!([])),
         ] {
             let parsed = JsonPath::parse(path).unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(parsed.select(&sample()), Some(expected), "{path}");
+            assert_eq!(parsed.select(&sample()), Ok(Some(expected)), "{path}");
         }
     }
 
@@ -619,9 +629,9 @@ mod tests {
             ("$.null.length()", None),
             ("$.first name.sum()", None),
         ] {
-            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), expected, "{path}");
+            assert_eq!(JsonPath::parse(path).expect(path).select(&sample()), Ok(expected), "{path}");
         }
-        assert_eq!(JsonPath::parse("length()").expect("a path").select(&json!([1])), Some(json!(1)));
+        assert_eq!(JsonPath::parse("length()").expect("a path").select(&json!([1])), Ok(Some(json!(1))));
     }
 
     #[test]
@@ -635,7 +645,7 @@ mod tests {
             ("$.length", json!("text"), None),
             ("$.length.x", json!([1]), None),
         ] {
-            assert_eq!(JsonPath::parse(path).expect(path).select(&value), expected, "{path} {value}");
+            assert_eq!(JsonPath::parse(path).expect(path).select(&value), Ok(expected), "{path} {value}");
         }
     }
 
@@ -708,7 +718,7 @@ mod tests {
         fn any_name_is_found_in_brackets(name in "\\PC{0,20}") {
             let value = json!({ name.clone(): 1 });
             let path = JsonPath::parse(&format!("$[{}]", quoted(&name))).expect("a path");
-            prop_assert_eq!(path.select(&value), Some(json!(1)));
+            prop_assert_eq!(path.select(&value), Ok(Some(json!(1))));
         }
     }
 }
