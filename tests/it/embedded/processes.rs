@@ -1,0 +1,223 @@
+//! Several processes on one folder, many clients, and processes that are killed at any moment.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use keyglass::backend::embedded::maintenance;
+
+use super::*;
+use crate::support::keyglass;
+
+/// How many times a process is killed.
+const KILLS: u64 = 200;
+
+/// A process that serves the backend. Killed when it is dropped.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = spawn(folder, &["backend", "--listen", "127.0.0.1:0"]);
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        let url = loop {
+            let Some(Ok(line)) = log.next() else { panic!("the process ended: {seen:?}") };
+            if let Some((_, url)) = line.split_once("listens on ") {
+                break url.trim().to_owned();
+            }
+            seen.push(line);
+        };
+        // Nobody reads on: a full pipe would stop the process.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, url }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn spawn(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command: Command = keyglass(folder, arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Numbers that look random and are the same in every run.
+fn number(seed: u64) -> u64 {
+    let mixed = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let database = rusqlite::Connection::open(folder.join("keyglass.db")).unwrap();
+    let sound: String = database.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+    let mut statement = database.prepare("SELECT name FROM secrets").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Writes until the process is gone; what was acknowledged, and what was only asked for.
+async fn write_until_killed(url: String, key: String, prefix: String) -> (Vec<String>, String) {
+    let client = reqwest::Client::new();
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        let name = format!("{prefix}_{number}");
+        let body = json!({ "name": name, "value": CANARY }).to_string();
+        let answer = client.post(format!("{url}/v1/secrets")).bearer_auth(&key).body(body).send().await;
+        match answer {
+            Ok(answer) if answer.status() == StatusCode::OK => match answer.bytes().await {
+                Ok(_) => acknowledged.push(name),
+                Err(_) => return (acknowledged, name),
+            },
+            Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
+            Err(_) => return (acknowledged, name),
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_acknowledged_survives_a_kill_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = BTreeSet::new();
+    let mut processes = 0;
+    let mut rekeying = 0;
+    while processes < KILLS {
+        let mut process = Process::start(folder.path());
+        let key = fs::read_to_string(folder.path().join("root.key")).unwrap().trim().to_owned();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let prefix = format!("R{processes}_{writer}");
+                tokio::spawn(write_until_killed(process.url.clone(), key.clone(), prefix))
+            })
+            .collect();
+        // In every second round everything is sealed anew meanwhile, by a process that is killed as well.
+        let mut other = (processes % 2 == 1).then(|| spawn(folder.path(), &["backend", "rekey"]));
+        let wait = Duration::from_millis(number(processes) % 60);
+        tokio::time::sleep(wait).await;
+        process.kill();
+        processes += 1;
+        if let Some(other) = &mut other {
+            tokio::time::sleep(Duration::from_millis(number(processes * 7) % 60)).await;
+            rekeying += u64::from(other.try_wait().unwrap().is_none());
+            other.kill().ok();
+            other.wait().unwrap();
+            processes += 1;
+        }
+        let mut in_doubt = BTreeSet::new();
+        for writer in writers {
+            let (acknowledged, last) = writer.await.unwrap();
+            expected.extend(acknowledged);
+            in_doubt.insert(last);
+        }
+        let found = names(folder.path());
+        let lost: Vec<_> = expected.difference(&found).collect();
+        assert!(lost.is_empty(), "kill {processes}: {lost:?}");
+        let unasked: Vec<_> = found.difference(&expected).filter(|name| !in_doubt.contains(*name)).collect();
+        assert!(unasked.is_empty(), "kill {processes}: {unasked:?}");
+        expected = found;
+        // Opened for good: every value and every mark is there, whichever key they were made with.
+        if processes % 20 < 2 {
+            assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0], "kill {processes}");
+        }
+    }
+    assert!(expected.len() > 100, "{}", expected.len());
+    assert!(rekeying > 0, "no process was killed in the middle of its work");
+    maintenance::rekey(&options(folder.path()), |_| {}).unwrap();
+    assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
+    let backend = embedded::open(&options(folder.path())).unwrap();
+    let list = call(&backend, "GET", "/v1/secrets?limit=1", "").await.json();
+    assert_eq!(list["total_count"], expected.len());
+}
+
+/// What a client did, for all clients together.
+#[derive(Default)]
+struct Tally {
+    created: AtomicUsize,
+    deleted: AtomicUsize,
+    limited: AtomicUsize,
+}
+
+/// One client: writes, reads and deletes secrets of its own, and tries to be the first with shared names.
+async fn client(client: reqwest::Client, url: String, key: String, number: usize, tally: Arc<Tally>) {
+    let send = async |method: Method, path: String, body: Value| loop {
+        let request = client.request(method.clone(), format!("{url}{path}")).bearer_auth(&key);
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        if status != StatusCode::TOO_MANY_REQUESTS {
+            return (status.as_u16(), text);
+        }
+        tally.limited.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let (kept, gone) = (format!("KEPT_{number}"), format!("GONE_{number}"));
+    for name in [&kept, &gone] {
+        let (status, text) = send(Method::POST, "/v1/secrets".to_owned(), json!({ "name": name, "value": "1" })).await;
+        assert_eq!(status, 200, "{text}");
+        tally.created.fetch_add(1, Ordering::Relaxed);
+    }
+    let (status, text) = send(Method::GET, format!("/v1/secrets/{kept}"), json!({})).await;
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = send(Method::POST, format!("/v1/secrets/{kept}"), json!({ "value": "2" })).await;
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = send(Method::POST, format!("/v1/secrets/{gone}/delete"), json!({})).await;
+    assert_eq!(status, 200, "{text}");
+    tally.deleted.fetch_add(1, Ordering::Relaxed);
+    let shared = json!({ "name": format!("SHARED_{}", number % 20), "value": "1" });
+    match send(Method::POST, "/v1/secrets".to_owned(), shared).await {
+        (200, _) => drop(tally.created.fetch_add(1, Ordering::Relaxed)),
+        (400, text) => assert!(text.contains("already exists"), "{text}"),
+        (status, text) => panic!("{status}: {text}"),
+    }
+}
+
+/// A thousand clients at once, spread over so many processes on one folder.
+async fn load(processes: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let processes: Vec<Process> = (0..processes).map(|_| Process::start(folder.path())).collect();
+    let key = fs::read_to_string(folder.path().join("root.key")).unwrap().trim().to_owned();
+    let tally = Arc::new(Tally::default());
+    // A connection for each request.
+    let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let clients: Vec<_> = (0..1_000)
+        .map(|number| {
+            let url = processes[number % processes.len()].url.clone();
+            tokio::spawn(client(http.clone(), url, key.clone(), number, Arc::clone(&tally)))
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(tally.created.load(Ordering::Relaxed), 2_020, "each shared name has one creator");
+    let expected: BTreeSet<String> = (0..1_000)
+        .map(|number| format!("KEPT_{number}"))
+        .chain((0..20).map(|number| format!("SHARED_{number}")))
+        .collect();
+    assert_eq!(names(folder.path()), expected, "nothing is lost, and nothing came back");
+    assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_clients_lose_nothing() {
+    load(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_clients_of_four_processes_lose_nothing() {
+    load(4).await;
+}
