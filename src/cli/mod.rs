@@ -1,11 +1,12 @@
 //! The command line: a file for each command. The only user of standard output and of `anyhow`.
 //!
-//! Exit codes: 0 done; 1 a spec has errors; 2 the program could not start or was stopped by a fault; 5 the tool answered
-//! with an error; 64 the command line or the configuration is wrong.
+//! Exit codes: 0 done; 1 a spec has errors, or a database problems; 2 the program could not start or was stopped by a
+//! fault; 5 the tool answered with an error; 64 the command line or the configuration is wrong.
 
 mod backend;
 mod call;
 mod check;
+mod data;
 mod import;
 mod serve;
 mod tools;
@@ -26,7 +27,7 @@ use crate::{
     telemetry,
 };
 
-/// Exit code: a spec has errors.
+/// Exit code: a spec has errors, or a database problems.
 const EXIT_DIAGNOSTICS: u8 = 1;
 /// Exit code: the program could not start, or a fault stopped it.
 const EXIT_FAULT: u8 = 2;
@@ -57,6 +58,7 @@ Examples:
   keyglass check --explain unknown-field    what a diagnostic means
   keyglass import openapi api.yaml -o capabilities/api.yaml
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
+  keyglass backend backup keys.db           a copy of its database, in use or not
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
 log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
@@ -65,7 +67,7 @@ log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
 enum Command {
     /// Serve the tools over MCP, on stdio or HTTP
     Serve(serve::Arguments),
-    /// Serve the embedded backend alone, over HTTP
+    /// Serve the embedded backend alone, over HTTP; back its database up, restore, rekey and verify it
     Backend(backend::Arguments),
     /// List the tools as a client would see them
     Tools(tools::Arguments),
