@@ -1,6 +1,6 @@
 //! What an operator does on the command line: backup, restore, new keys, a master key kept elsewhere.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write as _, path::Path, process::Stdio};
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -132,4 +132,148 @@ fn the_master_key_may_lie_elsewhere_and_is_shown_nowhere() {
         assert_eq!(actual, code, "{reference}: {err}");
         assert!(err.contains(words), "{reference}: {err}");
     }
+}
+
+fn with_input(data: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = keyglass(data, arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("runs");
+    let mut pipe = child.stdin.take().expect("an input");
+    // It may have refused the arguments and gone.
+    pipe.write_all(input.as_bytes()).ok();
+    drop(pipe);
+    finished(child.wait_with_output().expect("ends"))
+}
+
+#[track_caller]
+fn json(data: &Path, arguments: &[&str]) -> Value {
+    let (code, out, err) = run(data, &[arguments, &["--json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn keys_are_made_listed_rotated_and_revoked() {
+    let data = folder();
+    let (code, out, err) = run(data.path(), &["keys", "create", "--name", "ci", "--full", "--expires", "90d"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("ak_") && out.lines().count() == 1, "the key alone: {out}");
+    assert!(!err.contains(out.trim()), "{err}");
+
+    let file = data.path().join("agent.key");
+    let path = file.display().to_string();
+    let scopes = "RESOURCE_TYPE_ACCOUNT=READ,AGENTS=WRITE";
+    let create = ["keys", "create", "--name", "agent", "--scopes", scopes, "--output", &path];
+    let (code, out, err) = run(data.path(), &create);
+    assert_eq!(code, 0, "{err}");
+    let written = fs::read_to_string(&file).expect("the key");
+    assert!(written.starts_with("rk_") && !format!("{out}{err}").contains(written.trim()), "{out}{err}");
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap()) & 0o777, 0o600);
+    let (code, _, err) = run(data.path(), &create);
+    assert_eq!(code, 64);
+    assert!(err.contains("is there already"), "{err}");
+    assert_eq!(fs::read_to_string(&file).expect("the key"), written, "not overwritten");
+
+    let list = json(data.path(), &["keys", "list"]);
+    let of = |member: &str| list["keys"].as_array().unwrap().iter().map(|key| key[member].clone()).collect::<Vec<_>>();
+    assert_eq!(of("name"), ["agent", "ci", "root"], "the refused one left no key behind");
+    let id = list["keys"][0]["id"].as_str().unwrap();
+    let (_, table, _) = run(data.path(), &["keys", "list"]);
+    let row = table.lines().nth(1).expect("a row");
+    assert!(row.starts_with(id) && row.contains("RESOURCE_TYPE_ACCOUNT=READ,RESOURCE_TYPE_AGENTS=WRITE"), "{table}");
+
+    let rotated = json(data.path(), &["keys", "rotate", id, "--grace", "0"]);
+    assert!(rotated["key_secret"].as_str().unwrap().starts_with("rk_"));
+    assert_eq!(rotated["replaced"]["id"], id);
+    let new = rotated["key"]["id"].as_str().unwrap();
+    assert_eq!(json(data.path(), &["keys", "get", id])["state"], "expired");
+    let (code, out, _) = run(data.path(), &["keys", "revoke", new]);
+    assert!(code == 0 && out.contains("revoked"), "{out}");
+    assert_eq!(json(data.path(), &["keys", "list", "--state", "revoked"])["keys"][0]["id"], new);
+
+    for (arguments, code, words) in [
+        (&["keys", "create"][..], 64, "--full"),
+        (&["keys", "create", "--full", "--scopes", "ACCOUNT=READ"], 64, "cannot be used with"),
+        (&["keys", "create", "--scopes", "ACCOUNT"], 64, "RESOURCE_TYPE_ACCOUNT=READ"),
+        (&["keys", "create", "--scopes", "ACCOUNT=MUCH"], 5, "access_level"),
+        (&["keys", "create", "--full", "--expires", "soon"], 64, "90d"),
+        (&["keys", "create", "--full", "--expires", "2020-01-01"], 5, "in the past"),
+        (&["keys", "get", "key_none"], 5, "there is no key"),
+        (&["keys", "list", "--provider", "nobody"], 5, "runtools"),
+    ] {
+        let (actual, out, err) = run(data.path(), arguments);
+        assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
+    let gone = data.path().join("gone.key").display().to_string();
+    run(data.path(), &["keys", "create", "--scopes", "ACCOUNT=MUCH", "--output", &gone]);
+    assert!(!Path::new(&gone).exists(), "no file where there is no key");
+}
+
+#[test]
+fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
+    let data = folder();
+    let never = |(code, out, err): (i32, String, String)| {
+        assert!(!format!("{out}{err}").contains("canary"), "{out}{err}");
+        (code, out, err)
+    };
+    let (code, out, err) = never(with_input(data.path(), &["secrets", "create", "A", "--value", "-"], "canary-1\n"));
+    assert_eq!((code, out.as_str()), (0, "A: made\n"), "{err}");
+    let file = data.path().join("value");
+    fs::write(&file, "canary-2\n").expect("written");
+    let path = file.display().to_string();
+    let (code, _, err) = never(run(data.path(), &["secrets", "create", "B", "--value-file", &path]));
+    assert_eq!(code, 0, "{err}");
+    let (code, out, _) = never(with_input(data.path(), &["secrets", "update", "A", "--value", "-"], "canary-3"));
+    assert_eq!((code, out.as_str()), (0, "A: has a new value\n"));
+    let (code, out, _) = never(run(data.path(), &["secrets", "expire", "A", "2100-01-31"]));
+    assert_eq!((code, out.as_str()), (0, "A: expires 2100-01-31 00:00:00Z\n"));
+
+    let list = json(data.path(), &["secrets", "list"]);
+    let expiries: Vec<_> = list["secrets"].as_array().unwrap().iter().map(|it| it["expires_at_ms"].clone()).collect();
+    assert_eq!(expiries, [Value::Null, 4_105_036_800_000_i64.into()], "the newest first");
+    let (_, table, _) = run(data.path(), &["secrets", "list"]);
+    assert!(table.lines().nth(2).expect("a row").ends_with("2100-01-31 00:00:00Z"), "{table}");
+    assert_eq!(json(data.path(), &["secrets", "get", "A"])["expires_at_ms"], 4_105_036_800_000_i64);
+    assert_eq!(run(data.path(), &["secrets", "expire", "A", "never"]).0, 0);
+    assert_eq!(json(data.path(), &["secrets", "get", "A"])["expires_at_ms"], Value::Null);
+    assert_eq!(run(data.path(), &["secrets", "delete", "A"]).1, "A: deleted\n");
+
+    fs::write(&file, [0xff]).expect("written");
+    for (arguments, code, words) in [
+        (&["secrets", "create", "C", "canary"][..], 64, "not taken from the command line"),
+        (&["secrets", "create", "C=canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C", "--value", "canary"], 64, "not taken from the command line"),
+        (&["secrets", "update", "B", "--value=canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C"], 64, "no terminal"),
+        (&["secrets", "create", "C", "--value-file", &path], 2, "not text"),
+        (&["secrets", "create", "C", "--value-file", "no-such-file"], 2, "no-such-file"),
+        (&["secrets", "expire", "B", "soon"], 64, "90d"),
+        (&["secrets", "get", "A"], 5, "there is no secret"),
+    ] {
+        let (actual, out, err) = never(with_input(data.path(), arguments, "canary"));
+        assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
+    let (code, _, err) = never(with_input(data.path(), &["secrets", "create", "B", "--value", "-"], "canary"));
+    assert!(code == 5 && err.contains("already exists"), "{err}");
+}
+
+/// No API gives a value back; a sealed one is longer than a sealed empty one by its own length.
+#[test]
+fn one_line_end_of_standard_input_is_no_part_of_the_value() {
+    let data = folder();
+    for (name, input) in [("LINE", "v\n"), ("CRLF", "v\r\n"), ("TWO", "v\n\n"), ("NONE", "v"), ("EMPTY", "")] {
+        let (code, _, err) = with_input(data.path(), &["secrets", "create", name, "--value", "-"], input);
+        assert_eq!(code, 0, "{err}");
+    }
+    let length = |name: &str| {
+        let database = Connection::open(data.path().join("keyglass.db")).unwrap();
+        let length = "SELECT length(sealed) FROM secrets WHERE name = ?1";
+        database.query_row(length, [name], |row| row.get::<_, i64>(0)).unwrap() - {
+            database.query_row(length, ["EMPTY"], |row| row.get::<_, i64>(0)).unwrap()
+        }
+    };
+    assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [1, 1, 2, 1]);
 }
