@@ -1,7 +1,10 @@
 //! Settings: from flags, `KEYGLASS_*` variables and a configuration file to values that were checked.
 //!
 //! The only reader of the environment and of files that hold secrets. Flags win over the environment, the environment
-//! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated.
+//! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated. The
+//! master key may also come from a command, which is run here alone.
+
+mod master_key;
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +19,9 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use self::master_key::MasterKeyLocation;
 use crate::{
-    backend::Limits,
+    backend::{Limits, embedded::MasterKeyReference},
     diagnostic::SourceMap,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
@@ -49,6 +53,10 @@ pub struct Options {
     /// Folder of the embedded backend [default: the platform's data folder] [env: KEYGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Master key of the embedded backend by reference: `env:NAME`, `file:PATH` or `cmd:COMMAND`, which prints it
+    /// [default: a file in the data folder] [env: KEYGLASS_MASTER_KEY]
+    #[arg(long, value_name = "REFERENCE")]
+    pub master_key: Option<String>,
     /// Deadline of one call in seconds [default: 30] [env: KEYGLASS_TIMEOUT]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -80,6 +88,8 @@ pub struct ConfigFile {
     pub credentials: BTreeMap<String, String>,
     /// Folder of the embedded backend.
     pub data_dir: Option<PathBuf>,
+    /// Master key of the embedded backend by reference: `env:NAME`, `file:PATH` or `cmd:COMMAND`.
+    pub master_key: Option<String>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -101,6 +111,8 @@ pub struct Settings {
     pub credentials: ByNamespace<CredentialReference>,
     /// The folder of the embedded backend; `None` where the platform names none and nothing was set.
     pub data_dir: Option<PathBuf>,
+    /// Where the embedded backend's master key lies, if not in that folder.
+    pub master_key: Option<MasterKeyReference>,
     /// The limits of a call.
     pub limits: Limits,
 }
@@ -180,6 +192,7 @@ impl Options {
             backend: texts(self.backend, "KEYGLASS_BACKEND"),
             credential: texts(self.credential, "KEYGLASS_CREDENTIAL"),
             data_dir: self.data_dir.or_else(|| variable("KEYGLASS_DATA_DIR").map(PathBuf::from)),
+            master_key: self.master_key.or_else(|| variable("KEYGLASS_MASTER_KEY")),
             timeout: self.timeout.map_or_else(|| parsed_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
             max_answer_bytes: self
                 .max_answer_bytes
@@ -219,12 +232,15 @@ impl Options {
             let problem = format!("{max_answer_bytes} is too small; at least 1024 bytes");
             return Err(ConfigError::Invalid { setting: "--max-answer-bytes", problem });
         }
+        let master_key = self.master_key.clone().or(file.master_key);
+        let master_key = master_key.map(|text| text.parse::<MasterKeyLocation>()).transpose();
         Ok(Settings {
             specs,
             schemas,
             backends: ByNamespace::new(backends.map_err(invalid("--backend"))?),
             credentials: ByNamespace::new(credentials.map_err(invalid("--credential"))?),
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
+            master_key: master_key.map_err(invalid("--master-key"))?.map(MasterKeyLocation::reference),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
         })
     }
@@ -261,6 +277,9 @@ impl ConfigFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
+        if let Some(path) = config.master_key.as_ref().and_then(|reference| reference.strip_prefix("file:")) {
+            config.master_key = Some(format!("file:{}", folder.join(path).display()));
+        }
         Ok(config)
     }
 }

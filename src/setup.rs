@@ -178,8 +178,15 @@ pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
 
 /// Opens the embedded backend in the data folder.
 pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, SetupError> {
+    Ok(embedded::open(&embedded_options(settings, clock)?)?)
+}
+
+/// Where the embedded backend keeps its data, as the settings say. Error: where the platform has no data folder and none
+/// is named.
+pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::Options, SetupError> {
     let data_dir = settings.data_dir.clone().ok_or(SetupError::NoDataDir)?;
-    Ok(embedded::open(&embedded::Options { clock, ..embedded::Options::new(data_dir) })?)
+    let master_key = settings.master_key.clone();
+    Ok(embedded::Options { clock, master_key, ..embedded::Options::new(data_dir) })
 }
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {

@@ -1,38 +1,133 @@
-//! `keyglass backend`: the embedded backend alone, over HTTP, for Runloop's own clients.
+//! `keyglass backend`: the embedded backend alone, over HTTP, for Runloop's own clients; and its database as a whole.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::{
-    Usage,
+    EXIT_DIAGNOSTICS, Usage, count,
+    data::DataOptions,
+    print,
     serve::{address, address_variable, bind, serve_backend},
     shutdown_signal,
 };
-use crate::{clock::Clock, config::Options, setup};
+use crate::{
+    backend::embedded::maintenance::{self, Rekeyed},
+    clock::Clock,
+    setup,
+};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    work: Option<Work>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
     /// Address to listen on; every request needs a key of the backend, wherever it comes from
     /// [env: KEYGLASS_BACKEND_LISTEN]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Folder of the embedded backend [default: the platform's data folder] [env: KEYGLASS_DATA_DIR]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Configuration file (YAML), of which the data folder is read [env: KEYGLASS_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Copy the database to a new file, while others use it; the copy holds no master key
+    Backup {
+        /// The file to write
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Put a backup in the place of everything that the database holds, while others use it
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Make new keys and seal everything with them, while others use the database
+    Rekey {
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Look at everything in the database; exit code 1 where something is wrong
+    Verify {
+        #[command(flatten)]
+        data: DataOptions,
+    },
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { listen, data_dir, config } = arguments;
+    match arguments.work {
+        None => serve(arguments.serve).await,
+        Some(Work::Backup { file, data }) => backup(&file, data),
+        Some(Work::Restore { file, data }) => restore(&file, data),
+        Some(Work::Rekey { data }) => rekey(data),
+        Some(Work::Verify { data }) => verify(data),
+    }
+}
+
+async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
+    let Serve { listen, data } = arguments;
     let listen = listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
     let listen = listen.ok_or_else(|| Usage("give an address: `--listen 127.0.0.1:8080`".to_owned()))?;
-    let settings = Options { data_dir, config, ..Options::default() }.or_environment()?.settings()?;
-    let embedded = setup::open(&settings, Clock::System)?;
+    let embedded = setup::open(&data.settings()?, Clock::System)?;
     tracing::info!(root_key = %embedded.root_key_path().display(), "the embedded backend is open");
     let listener = bind(listen).await?;
     serve_backend(embedded, listener, shutdown_signal()?).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn backup(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode> {
+    let settings = data.settings()?;
+    maintenance::backup(&setup::embedded_options(&settings, Clock::System)?, file)?;
+    let key = match &settings.master_key {
+        Some(_) => "the master key",
+        None => "`master.key` of the data folder",
+    };
+    print(&format!(
+        "{}: the database as it is now; keep it apart from {key}, without which it is closed\n",
+        file.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn restore(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode> {
+    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+    maintenance::restore(&options, file)?;
+    print(&format!("{}: holds what `{}` held\n", options.data_dir.display(), file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
+    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+    let progress = |rows| tracing::info!(rows, "sealed anew");
+    let Rekeyed { secrets, keys, master_key } = maintenance::rekey(&options, progress)?;
+    let (secrets, keys) = (count(secrets, "secret"), count(keys, "API key"));
+    let kept = if master_key {
+        "there is a new master key in the data folder: older backups need the one from before"
+    } else {
+        "the master key is the same, since it lies outside the data folder"
+    };
+    print(&format!("{secrets} and {keys} sealed with a new key; {kept}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(data: DataOptions) -> anyhow::Result<ExitCode> {
+    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+    let problems = maintenance::verify(&options)?;
+    if problems.is_empty() {
+        print("no problems\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    print(&format!("{lines}{}; restore a backup\n", count(problems.len(), "problem")))?;
+    Ok(ExitCode::from(EXIT_DIAGNOSTICS))
 }

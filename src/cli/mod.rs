@@ -1,13 +1,19 @@
 //! The command line: a file for each command. The only user of standard output and of `anyhow`.
 //!
-//! Exit codes: 0 done; 1 a spec has errors; 2 the program could not start or was stopped by a fault; 5 the tool answered
-//! with an error; 64 the command line or the configuration is wrong.
+//! Exit codes: 0 done; 1 a spec has errors, or a database problems; 2 the program could not start or was stopped by a
+//! fault; 5 the tool, or the embedded backend, answered with an error; 64 the command line or the configuration is wrong.
 
 mod backend;
 mod call;
 mod check;
+mod data;
 mod import;
+mod keys;
+mod operator;
+mod secrets;
 mod serve;
+mod table;
+mod time;
 mod tools;
 
 use std::{
@@ -26,11 +32,11 @@ use crate::{
     telemetry,
 };
 
-/// Exit code: a spec has errors.
+/// Exit code: a spec has errors, or a database problems.
 const EXIT_DIAGNOSTICS: u8 = 1;
 /// Exit code: the program could not start, or a fault stopped it.
 const EXIT_FAULT: u8 = 2;
-/// Exit code: the tool answered with an error.
+/// Exit code: the tool, or the embedded backend, answered with an error.
 const EXIT_TOOL_ERROR: u8 = 5;
 /// Exit code: the command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -57,6 +63,9 @@ Examples:
   keyglass check --explain unknown-field    what a diagnostic means
   keyglass import openapi api.yaml -o capabilities/api.yaml
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
+  keyglass keys create --full               a key for the embedded backend
+  keyglass secrets create DB_PASS           a secret in it; asks for the value
+  keyglass backend backup keys.db           a copy of its database, in use or not
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
 log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
@@ -65,7 +74,7 @@ log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
 enum Command {
     /// Serve the tools over MCP, on stdio or HTTP
     Serve(serve::Arguments),
-    /// Serve the embedded backend alone, over HTTP
+    /// Serve the embedded backend alone, over HTTP; back its database up, restore, rekey and verify it
     Backend(backend::Arguments),
     /// List the tools as a client would see them
     Tools(tools::Arguments),
@@ -75,6 +84,10 @@ enum Command {
     Check(check::Arguments),
     /// Make a spec from an OpenAPI document
     Import(import::Arguments),
+    /// List, make, revoke and rotate the API keys of the embedded backend
+    Keys(keys::Arguments),
+    /// List, make, change and delete the secrets of the embedded backend
+    Secrets(secrets::Arguments),
 }
 
 /// Runs the program on the process's own arguments.
@@ -94,12 +107,18 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => run(call::run(arguments)),
         Command::Check(arguments) => check::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Keys(arguments) => run(keys::run(arguments)),
+        Command::Secrets(arguments) => run(secrets::run(arguments)),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
             report(&error);
-            ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAULT })
+            ExitCode::from(match &error {
+                error if is_usage(error) => EXIT_USAGE,
+                error if error.is::<operator::Refused>() => EXIT_TOOL_ERROR,
+                _ => EXIT_FAULT,
+            })
         }
     }
 }

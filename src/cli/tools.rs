@@ -5,7 +5,7 @@ use std::{fmt::Write, process::ExitCode};
 use clap::Args;
 use serde_json::Value;
 
-use super::{EXIT_DIAGNOSTICS, count, log_errors, print};
+use super::{EXIT_DIAGNOSTICS, count, log_errors, print, table::table};
 use crate::{
     catalog::{Catalog, CompiledTool, Hints, resource::ResourceSource},
     clock::Clock,
@@ -14,9 +14,6 @@ use crate::{
     mcp,
     setup::{Purpose, setup},
 };
-
-/// The widest column, in characters; what is wider shifts its own row alone.
-const MAX_COLUMN: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -87,28 +84,6 @@ fn tables(catalog: &Catalog) -> String {
 fn shown(arguments: impl Iterator<Item = (String, bool)>) -> String {
     let arguments = arguments.map(|(name, required)| format!("{name}{}", if required { "*" } else { "" }));
     arguments.collect::<Vec<_>>().join(" ")
-}
-
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
-    let widths = rows.iter().fold([0; N], |mut widths, row| {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            // One tool with many arguments must not push the others' columns off the screen.
-            *width = (*width).max(cell.chars().count().min(MAX_COLUMN));
-        }
-        widths
-    });
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a string cannot fail.
-            write!(line, "{cell:width$}  ").ok();
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {

@@ -26,6 +26,8 @@ mod mcp;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;

@@ -288,7 +288,7 @@ fn read_private(path: &Path) -> Result<Option<SecretString>, OpenError> {
 }
 
 /// For files that nobody else may read.
-pub(super) fn private_options() -> OpenOptions {
+pub(crate) fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]

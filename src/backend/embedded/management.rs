@@ -40,6 +40,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 /// How many rows a list holds where nothing is asked for, and at most.
 const LIMITS: (u32, u32) = (20, 1_000);
+/// How many secrets a list holds at most: as many as Runloop's own.
+const MOST_SECRETS: u32 = 5_000;
 /// How long a replaced key still works where nothing is asked for: a day, enough to bring the new one to where the old
 /// one is in use.
 const DEFAULT_GRACE_SECONDS: i64 = 24 * 60 * 60;
@@ -288,7 +290,7 @@ async fn list_secrets(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let query = Query::of(&uri);
-    let limit = query.limit(LIMITS.0, LIMITS.1)?;
+    let limit = query.limit(LIMITS.0, MOST_SECRETS)?;
     let before = query.integer("expires_before_ms")?.unwrap_or(i64::MAX);
     let keyring = backend.keyring().clone();
     let view = backend.store().read(move |connection| {

@@ -50,6 +50,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::folder::private_options;
 use self::{
     error::ApiError,
     folder::{Folder, MasterKeySource},

@@ -1,0 +1,279 @@
+//! What an operator does on the command line: backup, restore, new keys, a master key kept elsewhere.
+
+use std::{fs, io::Write as _, path::Path, process::Stdio};
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{finished, keyglass, run};
+
+const MASTER: &str = "4444444444444444444444444444444444444444444444444444444444444444";
+const CANARY: &str = "canary-value-3b9d";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn make_secret(data: &Path, name: &str) {
+    let (code, _, err) = run(data, &["call", "create_secret", &format!("name={name}"), &format!("value={CANARY}")]);
+    assert_eq!(code, 0, "{err}");
+}
+
+fn count_of_secrets(data: &Path) -> Value {
+    let (code, out, err) = run(data, &["call", "list_secrets"]);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str::<Value>(&out).expect("JSON")["total_count"].clone()
+}
+
+#[test]
+fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
+    let (data, elsewhere) = (folder(), folder());
+    make_secret(data.path(), "A");
+    let file = elsewhere.path().join("copy.db").display().to_string();
+    let (code, out, err) = run(data.path(), &["backend", "backup", &file]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("copy.db") && out.contains("master.key"), "{out}");
+    let (code, _, err) = run(data.path(), &["backend", "backup", &file]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is there already"), "{err}");
+
+    make_secret(data.path(), "B");
+    assert_eq!(count_of_secrets(data.path()), 2);
+    let (code, out, err) = run(data.path(), &["backend", "restore", &file]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("copy.db"), "{out}");
+    assert_eq!(count_of_secrets(data.path()), 1);
+
+    let (code, out, err) = run(data.path(), &["backend", "rekey"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("1 secret and 1 API key") && out.contains("new master key"), "{out}");
+    let (code, out, _) = run(data.path(), &["backend", "verify"]);
+    assert_eq!((code, out.as_str()), (0, "no problems\n"));
+    let (code, _, err) = run(data.path(), &["backend", "restore", &file]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is not the key"), "the backup was made with the master key from before: {err}");
+
+    Connection::open(data.path().join("keyglass.db")).unwrap().execute("UPDATE secrets SET name = 'Z'", []).unwrap();
+    let (code, out, err) = run(data.path(), &["backend", "verify"]);
+    assert_eq!(code, 1, "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("the secret `sec_") && lines[1].starts_with("1 problem;"), "{out}");
+}
+
+#[test]
+fn work_on_a_whole_database_takes_no_options_of_serving_and_makes_nothing() {
+    let data = folder();
+    let inner = data.path().join("inner");
+    for (arguments, code, words) in [
+        (&["backend", "verify"][..], 2, "there is no database"),
+        (&["backend", "rekey"], 2, "there is no database"),
+        (&["backend", "backup", "x.db"], 2, "there is no database"),
+        (&["backend", "backup"], 64, "<FILE>"),
+        (&["backend", "--listen", "127.0.0.1:0", "verify"], 64, "cannot be used with"),
+        (&["backend", "restore", "nothing.db"], 2, "nothing.db"),
+        (&["backend"], 64, "--listen"),
+    ] {
+        let (actual, _, err) = run(&inner, arguments);
+        assert_eq!(actual, code, "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
+    assert!(!inner.exists());
+}
+
+#[test]
+fn the_master_key_may_lie_elsewhere_and_is_shown_nowhere() {
+    let data = folder();
+    let key_file = folder();
+    let key_path = key_file.path().join("master.hex");
+    fs::write(&key_path, format!("{MASTER}\n")).expect("written");
+    let config = key_file.path().join("keyglass.yaml");
+    fs::write(&config, "master_key: file:master.hex\n").expect("written");
+    let with = |reference: &str, arguments: &[&str]| {
+        let mut command = keyglass(data.path(), arguments);
+        command.args(["--master-key", reference]).env("MASTER", MASTER).env("KEYGLASS_LOG", "trace");
+        let (code, out, err) = finished(command.output().expect("runs"));
+        assert!(!format!("{out}{err}").contains("44444444"), "{out}{err}");
+        (code, out, err)
+    };
+    let good = [
+        "env:MASTER".to_owned(),
+        format!("file:{}", key_path.display()),
+        #[cfg(unix)]
+        "cmd:echo unlocked >&2; printenv MASTER".to_owned(),
+    ];
+    for reference in &good {
+        let (code, _, err) = with(reference, &["call", "list_secrets"]);
+        assert_eq!(code, 0, "{reference}: {err}");
+        let (code, _, err) = with(reference, &["backend", "verify"]);
+        assert_eq!(code, 0, "{reference}: {err}");
+    }
+    assert!(!data.path().join("master.key").exists());
+    let config = config.display().to_string();
+    let (code, _, err) = run(data.path(), &["backend", "verify", "--config", &config]);
+    assert_eq!(code, 0, "a path in the file starts at the file's folder: {err}");
+    let mut command = keyglass(data.path(), &["backend", "verify"]);
+    command.env("MASTER", MASTER).env("KEYGLASS_MASTER_KEY", "env:MASTER");
+    assert_eq!(finished(command.output().expect("runs")).0, 0);
+    let (code, out, _) = with("env:MASTER", &["backend", "rekey"]);
+    assert!(code == 0 && out.contains("the master key is the same"), "{out}");
+
+    for (reference, code, words) in [
+        (MASTER, 64, "cmd:COMMAND"),
+        ("env:UNSET_VARIABLE", 2, "is not set"),
+        ("file:no-such-file", 2, "no-such-file"),
+        #[cfg(unix)]
+        ("cmd:printenv MASTER; printenv MASTER >&2; exit 3", 2, "ended with code 3: [hidden]"),
+        #[cfg(unix)]
+        ("cmd:echo 4444444455555555", 2, "64 hexadecimal digits"),
+        #[cfg(unix)]
+        ("cmd:printenv MASTER | tr 4 5", 2, "is not the key"),
+    ] {
+        let (actual, _, err) = with(reference, &["backend", "verify"]);
+        assert_eq!(actual, code, "{reference}: {err}");
+        assert!(err.contains(words), "{reference}: {err}");
+    }
+}
+
+fn with_input(data: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = keyglass(data, arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("runs");
+    let mut pipe = child.stdin.take().expect("an input");
+    // It may have refused the arguments and gone.
+    pipe.write_all(input.as_bytes()).ok();
+    drop(pipe);
+    finished(child.wait_with_output().expect("ends"))
+}
+
+#[track_caller]
+fn json(data: &Path, arguments: &[&str]) -> Value {
+    let (code, out, err) = run(data, &[arguments, &["--json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn keys_are_made_listed_rotated_and_revoked() {
+    let data = folder();
+    let (code, out, err) = run(data.path(), &["keys", "create", "--name", "ci", "--full", "--expires", "90d"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("ak_") && out.lines().count() == 1, "the key alone: {out}");
+    assert!(!err.contains(out.trim()), "{err}");
+
+    let file = data.path().join("agent.key");
+    let path = file.display().to_string();
+    let scopes = "RESOURCE_TYPE_ACCOUNT=READ,AGENTS=WRITE";
+    let create = ["keys", "create", "--name", "agent", "--scopes", scopes, "--output", &path];
+    let (code, out, err) = run(data.path(), &create);
+    assert_eq!(code, 0, "{err}");
+    let written = fs::read_to_string(&file).expect("the key");
+    assert!(written.starts_with("rk_") && !format!("{out}{err}").contains(written.trim()), "{out}{err}");
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap()) & 0o777, 0o600);
+    let (code, _, err) = run(data.path(), &create);
+    assert_eq!(code, 64);
+    assert!(err.contains("is there already"), "{err}");
+    assert_eq!(fs::read_to_string(&file).expect("the key"), written, "not overwritten");
+
+    let list = json(data.path(), &["keys", "list"]);
+    let of = |member: &str| list["keys"].as_array().unwrap().iter().map(|key| key[member].clone()).collect::<Vec<_>>();
+    assert_eq!(of("name"), ["agent", "ci", "root"], "the refused one left no key behind");
+    let id = list["keys"][0]["id"].as_str().unwrap();
+    let (_, table, _) = run(data.path(), &["keys", "list"]);
+    let row = table.lines().nth(1).expect("a row");
+    assert!(row.starts_with(id) && row.contains("RESOURCE_TYPE_ACCOUNT=READ,RESOURCE_TYPE_AGENTS=WRITE"), "{table}");
+
+    let rotated = json(data.path(), &["keys", "rotate", id, "--grace", "0"]);
+    assert!(rotated["key_secret"].as_str().unwrap().starts_with("rk_"));
+    assert_eq!(rotated["replaced"]["id"], id);
+    let new = rotated["key"]["id"].as_str().unwrap();
+    assert_eq!(json(data.path(), &["keys", "get", id])["state"], "expired");
+    let (code, out, _) = run(data.path(), &["keys", "revoke", new]);
+    assert!(code == 0 && out.contains("revoked"), "{out}");
+    assert_eq!(json(data.path(), &["keys", "list", "--state", "revoked"])["keys"][0]["id"], new);
+
+    for (arguments, code, words) in [
+        (&["keys", "create"][..], 64, "--full"),
+        (&["keys", "create", "--full", "--scopes", "ACCOUNT=READ"], 64, "cannot be used with"),
+        (&["keys", "create", "--scopes", "ACCOUNT"], 64, "RESOURCE_TYPE_ACCOUNT=READ"),
+        (&["keys", "create", "--scopes", "ACCOUNT=MUCH"], 5, "access_level"),
+        (&["keys", "create", "--full", "--expires", "soon"], 64, "90d"),
+        (&["keys", "create", "--full", "--expires", "2020-01-01"], 5, "in the past"),
+        (&["keys", "get", "key_none"], 5, "there is no key"),
+        (&["keys", "list", "--provider", "nobody"], 5, "runtools"),
+    ] {
+        let (actual, out, err) = run(data.path(), arguments);
+        assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
+    let gone = data.path().join("gone.key").display().to_string();
+    run(data.path(), &["keys", "create", "--scopes", "ACCOUNT=MUCH", "--output", &gone]);
+    assert!(!Path::new(&gone).exists(), "no file where there is no key");
+}
+
+#[test]
+fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
+    let data = folder();
+    let never = |(code, out, err): (i32, String, String)| {
+        assert!(!format!("{out}{err}").contains("canary"), "{out}{err}");
+        (code, out, err)
+    };
+    let (code, out, err) = never(with_input(data.path(), &["secrets", "create", "A", "--value", "-"], "canary-1\n"));
+    assert_eq!((code, out.as_str()), (0, "A: made\n"), "{err}");
+    let file = data.path().join("value");
+    fs::write(&file, "canary-2\n").expect("written");
+    let path = file.display().to_string();
+    let (code, _, err) = never(run(data.path(), &["secrets", "create", "B", "--value-file", &path]));
+    assert_eq!(code, 0, "{err}");
+    let (code, out, _) = never(with_input(data.path(), &["secrets", "update", "A", "--value", "-"], "canary-3"));
+    assert_eq!((code, out.as_str()), (0, "A: has a new value\n"));
+    let (code, out, _) = never(run(data.path(), &["secrets", "expire", "A", "2100-01-31"]));
+    assert_eq!((code, out.as_str()), (0, "A: expires 2100-01-31 00:00:00Z\n"));
+
+    let list = json(data.path(), &["secrets", "list"]);
+    let expiries: Vec<_> = list["secrets"].as_array().unwrap().iter().map(|it| it["expires_at_ms"].clone()).collect();
+    assert_eq!(expiries, [Value::Null, 4_105_036_800_000_i64.into()], "the newest first");
+    let (_, table, _) = run(data.path(), &["secrets", "list"]);
+    assert!(table.lines().nth(2).expect("a row").ends_with("2100-01-31 00:00:00Z"), "{table}");
+    assert_eq!(json(data.path(), &["secrets", "get", "A"])["expires_at_ms"], 4_105_036_800_000_i64);
+    assert_eq!(run(data.path(), &["secrets", "expire", "A", "never"]).0, 0);
+    assert_eq!(json(data.path(), &["secrets", "get", "A"])["expires_at_ms"], Value::Null);
+    assert_eq!(run(data.path(), &["secrets", "delete", "A"]).1, "A: deleted\n");
+
+    fs::write(&file, [0xff]).expect("written");
+    for (arguments, code, words) in [
+        (&["secrets", "create", "C", "canary"][..], 64, "not taken from the command line"),
+        (&["secrets", "create", "C=canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C", "--value", "canary"], 64, "not taken from the command line"),
+        (&["secrets", "update", "B", "--value=canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C"], 64, "no terminal"),
+        (&["secrets", "create", "C", "--value-file", &path], 2, "not text"),
+        (&["secrets", "create", "C", "--value-file", "no-such-file"], 2, "no-such-file"),
+        (&["secrets", "expire", "B", "soon"], 64, "90d"),
+        (&["secrets", "get", "A"], 5, "there is no secret"),
+    ] {
+        let (actual, out, err) = never(with_input(data.path(), arguments, "canary"));
+        assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
+    let (code, _, err) = never(with_input(data.path(), &["secrets", "create", "B", "--value", "-"], "canary"));
+    assert!(code == 5 && err.contains("already exists"), "{err}");
+}
+
+/// No API gives a value back; a sealed one is longer than a sealed empty one by its own length.
+#[test]
+fn one_line_end_of_standard_input_is_no_part_of_the_value() {
+    let data = folder();
+    for (name, input) in [("LINE", "v\n"), ("CRLF", "v\r\n"), ("TWO", "v\n\n"), ("NONE", "v"), ("EMPTY", "")] {
+        let (code, _, err) = with_input(data.path(), &["secrets", "create", name, "--value", "-"], input);
+        assert_eq!(code, 0, "{err}");
+    }
+    let length = |name: &str| {
+        let database = Connection::open(data.path().join("keyglass.db")).unwrap();
+        let length = "SELECT length(sealed) FROM secrets WHERE name = ?1";
+        database.query_row(length, [name], |row| row.get::<_, i64>(0)).unwrap() - {
+            database.query_row(length, ["EMPTY"], |row| row.get::<_, i64>(0)).unwrap()
+        }
+    };
+    assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [1, 1, 2, 1]);
+}
