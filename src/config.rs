@@ -158,7 +158,17 @@ pub enum ConfigError {
 impl Options {
     /// A command of this program with these options as flags, for a person who pastes it into a shell.
     pub fn command(&self, name: &str) -> String {
-        let Self { capabilities, schemas, backend, credential, data_dir, timeout, max_answer_bytes, config } = self;
+        let Self {
+            capabilities,
+            schemas,
+            backend,
+            credential,
+            data_dir,
+            master_key,
+            timeout,
+            max_answer_bytes,
+            config,
+        } = self;
         let path = |path: &PathBuf| path.display().to_string();
         let flags = [
             ("--capabilities", capabilities.iter().map(path).collect()),
@@ -166,6 +176,7 @@ impl Options {
             ("--backend", backend.clone()),
             ("--credential", credential.clone()),
             ("--data-dir", data_dir.iter().map(path).collect()),
+            ("--master-key", master_key.iter().cloned().collect()),
             ("--timeout", timeout.iter().map(ToString::to_string).collect()),
             ("--max-answer-bytes", max_answer_bytes.iter().map(ToString::to_string).collect()),
             ("--config", config.iter().map(path).collect::<Vec<String>>()),

@@ -588,7 +588,7 @@ async fn no_value_and_no_key_is_in_files_answers_logs_or_debug_texts() {
         files.push(name);
     }
     files.sort();
-    assert_eq!(files, ["keyglass.db", "keyglass.db-shm", "keyglass.db-wal", "master.key", "root.key"]);
+    assert_eq!(files, ["keyglass.db", "keyglass.db-shm", "keyglass.db-wal", "master.key", "root.key", "turn.lock"]);
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("root key written") && log.contains("API key made"), "{log}");

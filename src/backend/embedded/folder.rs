@@ -126,6 +126,11 @@ impl Folder {
         self.path.join("keyglass.db")
     }
 
+    /// The file by which processes take turns at writing.
+    pub(super) fn turn_path(&self) -> PathBuf {
+        self.path.join("turn.lock")
+    }
+
     /// The file with the master key.
     pub(super) fn master_key_path(&self) -> PathBuf {
         self.path.join("master.key")

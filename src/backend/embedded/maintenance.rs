@@ -18,6 +18,7 @@ use super::{
     keys, schema, secrets,
     start::Start,
     store::StoreError,
+    turn::Turn,
 };
 
 /// How many rows are sealed anew in one transaction: others write in between.
@@ -157,10 +158,13 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
     let now_ms = options.clock.now_ms();
     let start = Start { folder: &folder, database: &database, source: &source, now_ms, patience: options.patience };
     let (keyring, _) = start.run(&connection)?;
+    let turn = Turn::open(&folder.turn_path())?;
     let writing = |work: &mut dyn FnMut(&Connection) -> Result<usize, MaintenanceError>| {
+        let next = turn.take(options.patience);
         let transaction = schema::insist(options.patience, || {
             Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
         })?;
+        drop(next);
         let done = work(&transaction)?;
         transaction.commit()?;
         Ok::<_, MaintenanceError>(done)

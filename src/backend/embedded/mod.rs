@@ -4,7 +4,7 @@
 //! of the API keys API and the secrets API; what they leave open is decided where it is handled, with the reason.
 //!
 //! - `folder`, `start`, `upgrade`: the data folder, what happens once, what SQL alone cannot upgrade
-//! - `schema`, `store`: the database's schema, the threads that own its connections
+//! - `schema`, `store`, `turn`: the database's schema, the threads that own its connections, which process is next
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
@@ -34,6 +34,7 @@ mod secrets;
 mod start;
 mod store;
 mod surface;
+mod turn;
 mod upgrade;
 mod uses;
 
@@ -59,6 +60,7 @@ use self::{
     route::Route,
     start::Start,
     store::Store,
+    turn::Turn,
     uses::Uses,
 };
 pub use self::{error::OpenError, folder::MasterKeyReference};
@@ -131,7 +133,7 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
     let (keyring, root_key) = start.run(&writer)?;
     let readers = std::iter::repeat_with(connect).take(READERS).collect::<Result<_, _>>()?;
     let shared = Shared {
-        store: Store::start(writer, readers, *patience)?,
+        store: Store::start(writer, readers, Turn::open(&folder.turn_path())?, *patience)?,
         keyring: Arc::new(keyring),
         clock: *clock,
         replays: Replays::default(),

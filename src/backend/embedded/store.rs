@@ -18,6 +18,7 @@ use super::{
     crypto::CryptoError,
     error::{ApiError, OpenError},
     schema::insist,
+    turn::Turn,
 };
 
 /// Jobs that may wait before senders have to wait too.
@@ -57,10 +58,16 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Hands prepared connections to threads of their own. `patience` is how long to wait for other processes.
-    pub(super) fn start(writer: Connection, readers: Vec<Connection>, patience: Duration) -> Result<Self, OpenError> {
+    /// Hands prepared connections to threads of their own. `patience` is how long to wait for other processes, `turn` what
+    /// they take turns by.
+    pub(super) fn start(
+        writer: Connection,
+        readers: Vec<Connection>,
+        turn: Turn,
+        patience: Duration,
+    ) -> Result<Self, OpenError> {
         let (writes, waiting) = mpsc::channel::<WriteJob>(WAITING_JOBS);
-        spawn("keyglass-writer", move || write_all(writer, waiting, patience))?;
+        spawn("keyglass-writer", move || write_all(&writer, waiting, &turn, patience))?;
         let (reads, waiting) = mpsc::channel::<ReadJob>(WAITING_JOBS);
         let waiting = Arc::new(Mutex::new(waiting));
         for reader in readers {
@@ -135,7 +142,7 @@ fn read_all(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>
     }
 }
 
-fn write_all(connection: Connection, mut waiting: mpsc::Receiver<WriteJob>, patience: Duration) {
+fn write_all(connection: &Connection, mut waiting: mpsc::Receiver<WriteJob>, turn: &Turn, patience: Duration) {
     while let Some(job) = waiting.blocking_recv() {
         let mut jobs = vec![job];
         while jobs.len() < JOBS_IN_A_COMMIT {
@@ -144,14 +151,14 @@ fn write_all(connection: Connection, mut waiting: mpsc::Receiver<WriteJob>, pati
         }
         let mut jobs = jobs.into_iter();
         while jobs.len() > 0 {
-            commit(&connection, &mut jobs, patience);
+            commit(connection, &mut jobs, turn, patience);
         }
     }
 }
 
 /// Carries jobs out in one transaction: all of them, unless SQLite gives the transaction up in between. Those left then
 /// are still in `jobs`.
-fn commit(connection: &Connection, jobs: &mut std::vec::IntoIter<WriteJob>, patience: Duration) {
+fn commit(connection: &Connection, jobs: &mut std::vec::IntoIter<WriteJob>, turn: &Turn, patience: Duration) {
     let mut replies: Vec<Reply> = Vec::new();
     let mut run = |job: WriteJob, transaction: Result<&mut Transaction<'_>, &rusqlite::Error>| match panic::catch_unwind(
         AssertUnwindSafe(|| job(transaction)),
@@ -159,7 +166,9 @@ fn commit(connection: &Connection, jobs: &mut std::vec::IntoIter<WriteJob>, pati
         Ok(reply) => replies.push(reply),
         Err(_) => tracing::error!("a writing job of the database panicked"),
     };
+    let next = turn.take(patience);
     let begun = insist(patience, || Transaction::new_unchecked(connection, TransactionBehavior::Immediate));
+    drop(next);
     let result = match begun {
         Ok(mut transaction) => loop {
             let Some(job) = jobs.next() else { break transaction.commit() };
@@ -193,7 +202,7 @@ mod tests {
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
             connection
         };
-        Store::start(open(), vec![open(), open()], Duration::from_secs(5)).unwrap()
+        Store::start(open(), vec![open(), open()], Turn::none(), Duration::from_secs(5)).unwrap()
     }
 
     async fn rows(store: &Store) -> i64 {

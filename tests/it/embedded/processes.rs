@@ -8,6 +8,7 @@ use std::{
 };
 
 use keyglass::backend::embedded::maintenance;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::support::keyglass;
@@ -71,8 +72,8 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Writes until the process is gone; what was acknowledged, and what was only asked for.
-async fn write_until_killed(url: String, key: String, prefix: String) -> (Vec<String>, String) {
-    let client = reqwest::Client::new();
+async fn write_until_killed(client: reqwest::Client, target: [String; 3], begun: Arc<Notify>) -> (Vec<String>, String) {
+    let [url, key, prefix] = target;
     let mut acknowledged = Vec::new();
     for number in 0.. {
         let name = format!("{prefix}_{number}");
@@ -80,7 +81,10 @@ async fn write_until_killed(url: String, key: String, prefix: String) -> (Vec<St
         let answer = client.post(format!("{url}/v1/secrets")).bearer_auth(&key).body(body).send().await;
         match answer {
             Ok(answer) if answer.status() == StatusCode::OK => match answer.bytes().await {
-                Ok(_) => acknowledged.push(name),
+                Ok(_) => {
+                    acknowledged.push(name);
+                    begun.notify_one();
+                }
                 Err(_) => return (acknowledged, name),
             },
             Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
@@ -96,19 +100,24 @@ async fn whatever_was_acknowledged_survives_a_kill_at_any_moment() {
     let mut expected = BTreeSet::new();
     let mut processes = 0;
     let mut rekeying = 0;
+    let client = reqwest::Client::new();
     while processes < KILLS {
         let mut process = Process::start(folder.path());
         let key = fs::read_to_string(folder.path().join("root.key")).unwrap().trim().to_owned();
+        let begun = Arc::new(Notify::new());
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let prefix = format!("R{processes}_{writer}");
-                tokio::spawn(write_until_killed(process.url.clone(), key.clone(), prefix))
+                let target = [process.url.clone(), key.clone(), format!("R{processes}_{writer}")];
+                tokio::spawn(write_until_killed(client.clone(), target, Arc::clone(&begun)))
             })
             .collect();
         // In every second round everything is sealed anew meanwhile, by a process that is killed as well.
         let mut other = (processes % 2 == 1).then(|| spawn(folder.path(), &["backend", "rekey"]));
-        let wait = Duration::from_millis(number(processes) % 60);
-        tokio::time::sleep(wait).await;
+        // Mostly after the first write, now and then before it.
+        if number(processes) % 4 != 0 {
+            tokio::time::timeout(Duration::from_secs(30), begun.notified()).await.expect("something is written");
+        }
+        tokio::time::sleep(Duration::from_millis(number(processes * 3) % 60)).await;
         process.kill();
         processes += 1;
         if let Some(other) = &mut other {
