@@ -71,7 +71,7 @@ async fn a_row_that_was_edited_or_swapped_is_noticed() {
         "UPDATE keys SET expires_at_ms = 9000000000000 WHERE kind = 'restricted'",
         "UPDATE keys SET digest = zeroblob(32) WHERE kind = 'restricted'",
         "UPDATE keys SET revoked_at_ms = NULL, name = 'x'",
-        "UPDATE keys SET mark = (SELECT max(mark) FROM keys)",
+        "UPDATE keys SET mark = (SELECT mark FROM keys WHERE kind = 'root') WHERE kind = 'restricted'",
         "UPDATE keys SET mark = x''",
         "UPDATE secrets SET name = 'Z' WHERE name = 'A'",
         "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'B') WHERE name = 'A'",
