@@ -163,6 +163,6 @@ pub(super) async fn serve_backend(
         tracing::warn!("listening beyond this machine without TLS: keys and secrets travel in clear text");
     }
     tracing::info!("the embedded backend listens on http://{address}");
-    embedded::serve(embedded.router(), listener, shutdown.cancelled_owned()).await?;
+    embedded::serve(&embedded, listener, shutdown.cancelled_owned()).await?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
+//! - `limits`, `rates`: what is taken how often
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`: the rows of API keys, whoever they are for
 //! - `management`: what Runloop's API lacks
@@ -24,9 +25,11 @@ mod idempotency;
 mod ids;
 mod keyring;
 mod keys;
+mod limits;
 pub mod maintenance;
 mod management;
 mod query;
+mod rates;
 mod restricted_keys;
 mod route;
 mod schema;
@@ -44,7 +47,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use http::Method;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -56,12 +59,17 @@ use self::{
     folder::{Folder, MasterKeySource},
     idempotency::Replays,
     keyring::Keyring,
+    rates::Rates,
     route::Route,
     start::Start,
     store::Store,
     uses::Uses,
 };
-pub use self::{error::OpenError, folder::MasterKeyReference};
+pub use self::{
+    error::OpenError,
+    folder::MasterKeyReference,
+    limits::{Limits, Rate},
+};
 use crate::{clock::Clock, http_server};
 
 /// Base URI of the service that this backend stands in for.
@@ -83,14 +91,17 @@ pub struct Options {
     pub patience: Duration,
     /// Where the master key lies, if not in the data folder.
     pub master_key: Option<MasterKeyReference>,
+    /// What it takes.
+    pub limits: Limits,
 }
 
 impl Options {
-    /// This folder with the master key in it, the machine's clock, 15 s of patience: several processes that write all
+    /// This folder with the master key in it, the machine's clock, the default limits, 15 s of patience: several processes that write all
     /// the time make each other wait, but clients wait 30 s.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let patience = Duration::from_secs(15);
-        Self { data_dir: data_dir.into(), clock: Clock::System, patience, master_key: None }
+        let data_dir = data_dir.into();
+        Self { data_dir, clock: Clock::System, patience, master_key: None, limits: Limits::default() }
     }
 }
 
@@ -106,6 +117,8 @@ struct Shared {
     clock: Clock,
     replays: Replays,
     uses: Uses,
+    limits: Limits,
+    rates: Rates,
     root_key: SecretString,
     root_key_path: PathBuf,
 }
@@ -115,7 +128,7 @@ struct Shared {
 /// Blocks on files and locks, so it belongs to the start of a program. Errors: each one a line that names the file and
 /// says what to do.
 pub fn open(options: &Options) -> Result<Embedded, OpenError> {
-    let Options { data_dir, clock, patience, master_key } = options;
+    let Options { data_dir, clock, patience, master_key, limits } = options;
     let folder = Folder::prepare(data_dir)?;
     let source = match master_key {
         Some(reference) => MasterKeySource::Reference(reference.clone()),
@@ -136,6 +149,8 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
         clock: *clock,
         replays: Replays::default(),
         uses: Uses::default(),
+        limits: *limits,
+        rates: Rates::new(limits),
         root_key,
         root_key_path: folder.root_key_path(),
     };
@@ -154,6 +169,11 @@ impl Embedded {
             .with_state(self.clone())
     }
 
+    /// The same for callers in this process, whose requests nobody counts.
+    pub fn router_in_process(&self) -> Router {
+        self.router().layer(Extension(auth::InProcess))
+    }
+
     /// The key that may do everything, for the operator and for the tools of this process.
     pub fn root_key(&self) -> &SecretString {
         &self.shared.root_key
@@ -170,6 +190,14 @@ impl Embedded {
 
     fn keyring(&self) -> &Arc<Keyring> {
         &self.shared.keyring
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn rates(&self) -> &Rates {
+        &self.shared.rates
     }
 
     fn clock(&self) -> Clock {
@@ -198,18 +226,21 @@ pub fn serves(method: &Method, path_template: &str) -> bool {
     routes().any(|route| route.method == *method && route.covers(path))
 }
 
-/// Serves a router on a port until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
+/// Serves a backend on a port until `shutdown` is done, within its limits: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
 /// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses.
 ///
 /// Then no new connection is taken, and open requests have 10 s to end. Errors: those of the listener.
 pub async fn serve(
-    router: Router,
+    embedded: &Embedded,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let Limits { max_connections, body_time, .. } = *embedded.limits();
+    let options = http_server::Options { max_connections, body_time: Some(body_time) };
+    let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
-    let server = http_server::serve(listener, router, async move {
+    let server = http_server::serve(listener, router, options, async move {
         shutdown.await;
         stopping.cancel();
     });
