@@ -6,6 +6,7 @@
 
 mod backend_limits;
 mod master_key;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use self::{backend_limits::BackendLimits, master_key::MasterKeyLocation};
+pub use self::{backend_limits::BackendLimits, master_key::MasterKeyLocation, tls::tls};
 use crate::{
     backend::{
         Limits,
@@ -151,6 +152,16 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        problem: String,
+    },
+    /// The certificate of a port and its key cannot be used.
+    #[error("TLS with `{}` and `{}`: {problem}", certificate.display(), key.display())]
+    Tls {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong; never holds the key.
         problem: String,
     },
     /// A referenced credential is not there or is not one.

@@ -1,5 +1,7 @@
-//! Serving a router on a port: both HTTP versions, bounded against clients that stall, and an end that lets answers out.
+//! Serving a router on a port: both HTTP versions, with TLS or without, bounded against clients that stall, and an end that lets answers out.
 //! Knows nothing of what is served.
+
+mod tls;
 
 use std::{
     io,
@@ -15,18 +17,28 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::Sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+    time::Sleep,
+};
 use tower::ServiceExt;
+
+pub use self::tls::{Tls, TlsError};
 
 /// How long a client may take for the head of a request, the wait for the next one on a kept connection included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the machine refused a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How much of a body that nobody wanted is read all the same, in bytes, and for how long.
+/// How much of a body that nobody wanted is read all the same, in bytes, and for how long where bodies have no time set.
 const UNWANTED_BYTES: usize = 32 * 1024 * 1024;
 const UNWANTED_TIME: Duration = Duration::from_secs(30);
 
@@ -37,12 +49,14 @@ pub struct Options {
     pub max_connections: usize,
     /// How long the body of a request may take to arrive; without one the handler decides.
     pub body_time: Option<Duration>,
+    /// Where it speaks TLS: then nothing is served without.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
     /// 768 connections, below the 1,024 open files that a process commonly may have.
     fn default() -> Self {
-        Self { max_connections: 768, body_time: None }
+        Self { max_connections: 768, body_time: None, tls: None }
     }
 }
 
@@ -95,7 +109,8 @@ impl Drop for ReadToItsEnd {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take().filter(|body| !hyper::body::Body::is_end_stream(body)) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(tokio::time::timeout(UNWANTED_TIME, async move {
+        let time = self.deadline.take().map_or(UNWANTED_TIME, |(_, time)| time);
+        runtime.spawn(tokio::time::timeout(time, async move {
             let mut seen = 0_usize;
             while let Some(Ok(frame)) = body.frame().await {
                 seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
@@ -107,8 +122,8 @@ impl Drop for ReadToItsEnd {
     }
 }
 
-/// Serves until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with prior knowledge,
-/// RFC 9113, section 3.3). Then no connection is taken any more, and this ends once every open request is answered; who
+/// Serves until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (over TLS agreed on by ALPN, else
+/// h2c with prior knowledge, RFC 9113, section 3.3). Then no connection is taken any more, and this ends once every open request is answered; who
 /// does not want to wait for that drops it.
 pub async fn serve(
     listener: TcpListener,
@@ -116,7 +131,7 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Options { max_connections, body_time } = options;
+    let Options { max_connections, body_time, tls } = options;
     let connections = Arc::new(Semaphore::new(max_connections));
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -141,19 +156,14 @@ pub async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not turn Nagle's algorithm off");
         }
-        let service = router.clone().map_request(move |request: http::Request<Incoming>| -> Request {
-            request.map(|body| Body::new(ReadToItsEnd::new(body, body_time)))
-        });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(256);
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        let connection = graceful.watch(connection);
+        let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
+            match tls {
+                None => speak(stream, router, body_time, watcher).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => speak(stream, router, body_time, watcher).await,
+                    Err(error) => tracing::debug!(%error, "a client did not agree on keys"),
+                },
             }
             drop(permit);
         });
@@ -161,6 +171,26 @@ pub async fn serve(
     drop(listener);
     graceful.shutdown().await;
     Ok(())
+}
+
+/// Serves one connection to its end.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    body_time: Option<Duration>,
+    watcher: Watcher,
+) {
+    let service = router.map_request(move |request: http::Request<Incoming>| -> Request {
+        request.map(|body| Body::new(ReadToItsEnd::new(body, body_time)))
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(256);
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error, "a connection ended early");
+    }
 }
 
 #[cfg(test)]

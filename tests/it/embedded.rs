@@ -109,7 +109,7 @@ async fn call(backend: &Embedded, method: &str, path: &str, body: &str) -> Answe
 
 fn serve(backend: &Embedded, listener: TcpListener) {
     let backend = backend.clone();
-    tokio::spawn(async move { embedded::serve(&backend, listener, std::future::pending()).await });
+    tokio::spawn(async move { embedded::serve(&backend, listener, None, std::future::pending()).await });
 }
 
 async fn create_secret(backend: &Embedded, name: &str) -> Value {
@@ -768,7 +768,8 @@ async fn one_port_speaks_http_1_and_http_2_without_tls() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = backend.clone();
-    let server = tokio::spawn(async move { embedded::serve(&served, listener, async { drop(stopped.await) }).await });
+    let server =
+        tokio::spawn(async move { embedded::serve(&served, listener, None, async { drop(stopped.await) }).await });
     let (one, two) = (reqwest::Client::builder().http1_only(), reqwest::Client::builder().http2_prior_knowledge());
     for (client, version) in [(one, http::Version::HTTP_11), (two, http::Version::HTTP_2)] {
         let client = client.no_proxy().build().unwrap();

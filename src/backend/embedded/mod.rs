@@ -70,7 +70,10 @@ pub use self::{
     folder::MasterKeyReference,
     limits::{Limits, Rate},
 };
-use crate::{clock::Clock, http_server};
+use crate::{
+    clock::Clock,
+    http_server::{self, Tls},
+};
 
 /// Base URI of the service that this backend stands in for.
 pub const RUNLOOP_BASE_URI: &str = "https://api.runloop.ai";
@@ -227,16 +230,18 @@ pub fn serves(method: &Method, path_template: &str) -> bool {
 }
 
 /// Serves a backend on a port until `shutdown` is done, within its limits: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
-/// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses.
+/// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses. With a certificate all of
+/// it is over TLS, and nothing without.
 ///
 /// Then no new connection is taken, and open requests have 10 s to end. Errors: those of the listener.
 pub async fn serve(
     embedded: &Embedded,
     listener: TcpListener,
+    tls: Option<Tls>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let Limits { max_connections, body_time, .. } = *embedded.limits();
-    let options = http_server::Options { max_connections, body_time: Some(body_time) };
+    let options = http_server::Options { max_connections, body_time: Some(body_time), tls };
     let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
