@@ -4,7 +4,9 @@
 //! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated. The
 //! master key may also come from a command, which is run here alone.
 
+mod backend_limits;
 mod master_key;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +21,12 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use self::master_key::MasterKeyLocation;
+pub use self::{backend_limits::BackendLimits, master_key::MasterKeyLocation, tls::tls};
 use crate::{
-    backend::{Limits, embedded::MasterKeyReference},
+    backend::{
+        Limits,
+        embedded::{self, MasterKeyReference},
+    },
     diagnostic::SourceMap,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
@@ -90,6 +95,8 @@ pub struct ConfigFile {
     pub data_dir: Option<PathBuf>,
     /// Master key of the embedded backend by reference: `env:NAME`, `file:PATH` or `cmd:COMMAND`.
     pub master_key: Option<String>,
+    /// Limits of the embedded backend.
+    pub backend_limits: BackendLimits,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -113,6 +120,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// Where the embedded backend's master key lies, if not in that folder.
     pub master_key: Option<MasterKeyReference>,
+    /// What the embedded backend takes.
+    pub backend_limits: embedded::Limits,
     /// The limits of a call.
     pub limits: Limits,
 }
@@ -143,6 +152,16 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        problem: String,
+    },
+    /// The certificate of a port and its key cannot be used.
+    #[error("TLS with `{}` and `{}`: {problem}", certificate.display(), key.display())]
+    Tls {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong; never holds the key.
         problem: String,
     },
     /// A referenced credential is not there or is not one.
@@ -252,6 +271,7 @@ impl Options {
             credentials: ByNamespace::new(credentials.map_err(invalid("--credential"))?),
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
             master_key: master_key.map_err(invalid("--master-key"))?.map(MasterKeyLocation::reference),
+            backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
         })
     }

@@ -20,7 +20,7 @@
 //! | [`spec`] | the documents as written; [`spec::yaml`] alone names the YAML crate | what anything refers to |
 //! | [`schema`] | JSON Schemas, found, inlined, cleaned up | what a schema is used for |
 //! | [`openapi`] | OpenAPI and Swagger documents as operations with plain schemas | capability specs |
-//! | [`config`] | settings, checked; alone reads the environment, and files that `--credential` names | what specs say |
+//! | [`config`] | settings, checked; alone reads the environment, and files and commands that hold secrets | what specs say |
 //! | [`variables`] | what specs bind, and its values, from the environment by `config` or from files | what they are used for |
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |

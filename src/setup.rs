@@ -156,8 +156,10 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         },
         _ => None,
     };
-    let backends =
-        Backends { embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router())), remote };
+    let backends = Backends {
+        embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router_in_process())),
+        remote,
+    };
     let routes = routes(&choices, &workspace);
     let descriptions = descriptions(&workspace, &sources);
     // A spec of fixed values calls nobody.
@@ -185,8 +187,8 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, Set
 /// is named.
 pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::Options, SetupError> {
     let data_dir = settings.data_dir.clone().ok_or(SetupError::NoDataDir)?;
-    let master_key = settings.master_key.clone();
-    Ok(embedded::Options { clock, master_key, ..embedded::Options::new(data_dir) })
+    let (master_key, limits) = (settings.master_key.clone(), settings.backend_limits);
+    Ok(embedded::Options { clock, master_key, limits, ..embedded::Options::new(data_dir) })
 }
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::embedded::maintenance::{self, Rekeyed},
     clock::Clock,
-    setup,
+    config, setup,
 };
 
 #[derive(Debug, Args)]
@@ -32,6 +32,12 @@ struct Serve {
     /// [env: KEYGLASS_BACKEND_LISTEN]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
+    /// Speak TLS with this certificate (PEM), its chain after it
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     #[command(flatten)]
     data: DataOptions,
 }
@@ -75,13 +81,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
-    let Serve { listen, data } = arguments;
+    let Serve { listen, tls_cert, tls_key, data } = arguments;
     let listen = listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
     let listen = listen.ok_or_else(|| Usage("give an address: `--listen 127.0.0.1:8080`".to_owned()))?;
+    let tls = tls_cert.zip(tls_key).map(|(certificate, key)| config::tls(&certificate, &key)).transpose()?;
     let embedded = setup::open(&data.settings()?, Clock::System)?;
     tracing::info!(root_key = %embedded.root_key_path().display(), "the embedded backend is open");
     let listener = bind(listen).await?;
-    serve_backend(embedded, listener, shutdown_signal()?).await?;
+    serve_backend(embedded, listener, tls, shutdown_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,7 +35,7 @@ impl Operator {
         let settings = data.settings()?;
         let embedded = setup::open(&settings, Clock::System)?;
         let limits = Limits { max_answer_bytes: MAX_ANSWER_BYTES, ..settings.limits };
-        Ok(Self { backend: Backend::Embedded(embedded.router()), key: embedded.root_key().clone(), limits })
+        Ok(Self { backend: Backend::Embedded(embedded.router_in_process()), key: embedded.root_key().clone(), limits })
     }
 
     /// What is there.

@@ -1,6 +1,6 @@
 //! `keyglass serve`: the tools over MCP, on stdio or HTTP.
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     config::{self, CredentialReference, Options},
     diagnostic::{self, has_errors},
+    http_server::Tls,
     mcp::{self, McpServer, guard, http::HttpOptions},
     reload::{Reload, Snapshot},
     setup::{self, Open, Purpose, setup},
@@ -38,6 +39,12 @@ pub(super) struct Arguments {
     /// Serve the embedded backend on this address too, for Runloop's own clients [env: KEYGLASS_BACKEND_LISTEN]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     backend_listen: Option<SocketAddr>,
+    /// Speak TLS on that address, with this certificate (PEM), its chain after it
+    #[arg(long, value_name = "FILE", requires = "backend_tls_key")]
+    backend_tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "backend_tls_cert")]
+    backend_tls_key: Option<PathBuf>,
     /// Keep the tools as they are when specs or schemas change
     #[arg(long)]
     no_reload: bool,
@@ -59,10 +66,28 @@ pub(super) fn address_variable(name: &str) -> Result<Option<SocketAddr>, Usage> 
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { http, token, allow_host, allow_origin, backend_listen, no_reload, options } = arguments;
+    let Arguments {
+        http,
+        token,
+        allow_host,
+        allow_origin,
+        backend_listen,
+        backend_tls_cert,
+        backend_tls_key,
+        no_reload,
+        options,
+    } = arguments;
     let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
     let backend_listen =
         backend_listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
+    if backend_listen.is_none() && backend_tls_cert.is_some() {
+        return Err(Usage(
+            "`--backend-tls-cert` is for the backend's port; give `--backend-listen ADDR` too".to_owned(),
+        )
+        .into());
+    }
+    let backend_tls = backend_tls_cert.zip(backend_tls_key);
+    let backend_tls = backend_tls.map(|(certificate, key)| config::tls(&certificate, &key)).transpose()?;
     if http.is_none() && (token.is_some() || !allow_host.is_empty() || !allow_origin.is_empty()) {
         let problem = "`--token`, `--allow-host` and `--allow-origin` are for HTTP; give `--http ADDR` too";
         return Err(Usage(problem.to_owned()).into());
@@ -104,7 +129,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 None => setup::open(&settings, Clock::System)?,
             };
             set_up.embedded = Some(embedded.clone());
-            Some(tokio::spawn(serve_backend(embedded, bind(address).await?, shutdown.clone())))
+            Some(tokio::spawn(serve_backend(embedded, bind(address).await?, backend_tls, shutdown.clone())))
         }
         None => None,
     };
@@ -156,13 +181,15 @@ pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub(super) async fn serve_backend(
     embedded: Embedded,
     listener: TcpListener,
+    tls: Option<Tls>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
+    if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!("listening beyond this machine without TLS: keys and secrets travel in clear text");
     }
-    tracing::info!("the embedded backend listens on http://{address}");
-    embedded::serve(embedded.router(), listener, shutdown.cancelled_owned()).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("the embedded backend listens on {scheme}://{address}");
+    embedded::serve(&embedded, listener, tls, shutdown.cancelled_owned()).await?;
     Ok(())
 }

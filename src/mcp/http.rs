@@ -106,7 +106,8 @@ pub async fn serve(
     let _stop = stop.clone().drop_guard();
     let app = router(server, listener.local_addr()?, &options, in_flight.clone(), stop.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let serving = http_server::serve(listener, app, shutdown.clone().cancelled_owned());
+    let serving =
+        http_server::serve(listener, app, http_server::Options::default(), shutdown.clone().cancelled_owned());
     // `stop` turns unanswered requests into HTTP 500 and cuts streams off, so it has to come last.
     let leaving = async {
         shutdown.cancelled().await;

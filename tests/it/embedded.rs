@@ -1,5 +1,6 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
+mod limits;
 mod management;
 mod processes;
 mod storage;
@@ -105,6 +106,11 @@ async fn call_as(backend: &Embedded, key: &str, method: &str, path: &str, body: 
 
 async fn call(backend: &Embedded, method: &str, path: &str, body: &str) -> Answer {
     call_as(backend, &root(backend), method, path, body).await
+}
+
+fn serve(backend: &Embedded, listener: TcpListener) {
+    let backend = backend.clone();
+    tokio::spawn(async move { embedded::serve(&backend, listener, None, std::future::pending()).await });
 }
 
 async fn create_secret(backend: &Embedded, name: &str) -> Value {
@@ -762,7 +768,9 @@ async fn one_port_speaks_http_1_and_http_2_without_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(embedded::serve(backend.router(), listener, async { drop(stopped.await) }));
+    let served = backend.clone();
+    let server =
+        tokio::spawn(async move { embedded::serve(&served, listener, None, async { drop(stopped.await) }).await });
     let (one, two) = (reqwest::Client::builder().http1_only(), reqwest::Client::builder().http2_prior_knowledge());
     for (client, version) in [(one, http::Version::HTTP_11), (two, http::Version::HTTP_2)] {
         let client = client.no_proxy().build().unwrap();
@@ -788,7 +796,7 @@ async fn a_connection_is_still_good_after_a_body_that_was_too_large() {
     let (_folder, backend) = new_backend();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    tokio::spawn(embedded::serve(backend.router(), listener, std::future::pending()));
+    serve(&backend, listener);
     let head = |line: &str, length: usize| {
         format!(
             "{line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-length: {length}\r\n\r\n",

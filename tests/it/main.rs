@@ -40,6 +40,8 @@ mod specs;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tutorial;
 #[cfg(test)]
 mod upstream;

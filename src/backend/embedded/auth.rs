@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use super::{
     Embedded,
+    crypto::DIGEST_BYTES,
     error::ApiError,
     keys::{self, Kind, NewKey, State as KeyState, StoredKey},
     restricted_keys::{self, AccessLevel, ResourceType, Scope},
@@ -76,28 +77,36 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountWriter {
     }
 }
 
+/// Marks requests that come from this process itself: how often they come is its own matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InProcess;
+
 /// Lets only requests with a valid key pass, and notes whose it is. Lies around the whole router, unknown routes too:
 /// without a key nothing tells what exists.
+///
+/// Requests are counted by key, those without a good one all together. The latter are still looked up when there were too
+/// many: what strangers send must not lock a good key out.
 pub(super) async fn layer(
     State(backend): State<Embedded>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let surface = Surface::of(request.uri().path());
-    let digest = backend.keyring().key_digest(token(request.headers(), surface)?);
     let now_ms = backend.clock().now_ms();
-    let keyring = backend.keyring().clone();
-    let find = move |connection: &Connection| Ok(keys::by_digest(connection, &keyring, &digest)?);
-    let stored = backend.store().read(find).await?;
-    // A key of another API is as good as none.
-    let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
-    let stored = stored.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
-    match stored.state(now_ms) {
-        KeyState::Active => {}
-        KeyState::Expired => return Err(ApiError::unauthorized("the API key has expired")),
-        KeyState::Revoked => return Err(ApiError::unauthorized("the API key has been revoked")),
+    let counted = request.extensions().get::<InProcess>().is_none();
+    let surface = Surface::of(request.uri().path());
+    let digest = token(request.headers(), surface).map(|token| backend.keyring().key_digest(token));
+    let caller = match caller(&backend, surface, digest, now_ms).await {
+        Err(error) if counted && error.is_unauthorized() => {
+            let too_soon = |seconds| ApiError::rate_limited("too many requests without a valid API key", seconds);
+            backend.rates().of_failures(now_ms).map_err(too_soon)?;
+            return Err(error);
+        }
+        found => found?,
+    };
+    if counted {
+        let too_soon = |seconds| ApiError::rate_limited("too many requests with this API key", seconds);
+        backend.rates().of_key(&caller.key_id, now_ms).map_err(too_soon)?;
     }
-    let caller = caller_of(stored)?;
     if backend.uses().note(&caller.key_id, now_ms) {
         let (store, key_id) = (backend.store().clone(), caller.key_id.clone());
         tokio::spawn(async move {
@@ -109,6 +118,28 @@ pub(super) async fn layer(
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Whose key a request came with. Error: 401 where it is none that works.
+async fn caller(
+    backend: &Embedded,
+    surface: Surface,
+    digest: Result<[u8; DIGEST_BYTES], ApiError>,
+    now_ms: i64,
+) -> Result<Caller, ApiError> {
+    let digest = digest?;
+    let keyring = backend.keyring().clone();
+    let find = move |connection: &Connection| Ok(keys::by_digest(connection, &keyring, &digest)?);
+    let stored = backend.store().read(find).await?;
+    // A key of another API is as good as none.
+    let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
+    let stored = stored.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
+    match stored.state(now_ms) {
+        KeyState::Active => {}
+        KeyState::Expired => return Err(ApiError::unauthorized("the API key has expired")),
+        KeyState::Revoked => return Err(ApiError::unauthorized("the API key has been revoked")),
+    }
+    caller_of(stored)
 }
 
 /// The caller that a key stands for.

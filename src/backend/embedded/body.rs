@@ -13,10 +13,9 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::error::ApiError;
+use super::{Embedded, error::ApiError};
+use crate::http_server::SlowBody;
 
-/// The largest body that is read: 1 MiB.
-const LARGEST: usize = 1024 * 1024;
 /// How much of a body that is too large is still taken in, so that the client gets to the answer and can keep its
 /// connection. What is larger still breaks the connection.
 const LARGEST_DISCARDED: usize = 16 * 1024 * 1024;
@@ -25,32 +24,45 @@ const LARGEST_DISCARDED: usize = 16 * 1024 * 1024;
 /// not matter, since JSON is all there is.
 pub(super) struct Body(Zeroizing<Vec<u8>>);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Embedded> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, backend: &Embedded) -> Result<Self, ApiError> {
+        let largest = backend.limits().max_body_bytes;
         let mut incoming = request.into_body();
         // Room for everything from the start: growing would leave copies of a secret behind in freed memory.
         let announced = HttpBody::size_hint(&incoming).lower();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(LARGEST).min(LARGEST)));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(largest).min(largest)));
         let mut seen = 0_usize;
         while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|_| ApiError::invalid("the body could not be read to its end"))?;
+            let frame = frame.map_err(|error| unread(&error))?;
             let Ok(mut data) = frame.into_data() else { continue };
             seen = seen.saturating_add(data.remaining());
-            if seen > LARGEST_DISCARDED {
+            if seen > LARGEST_DISCARDED.max(largest) {
                 break;
             }
-            if seen <= LARGEST {
+            if seen <= largest {
                 bytes.extend_from_slice(&data);
             }
             data.advance(data.remaining());
         }
-        if seen > LARGEST {
-            return Err(ApiError::too_large(format!("the body is larger than {LARGEST} bytes")));
+        if seen > largest {
+            return Err(ApiError::too_large(format!("the body is larger than {largest} bytes")));
         }
         Ok(Self(bytes))
     }
+}
+
+/// The refusal of a body that broke off.
+fn unread(error: &axum::Error) -> ApiError {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(slow) = error.downcast_ref::<SlowBody>() {
+            return ApiError::slow_body(slow);
+        }
+        cause = error.source();
+    }
+    ApiError::invalid("the body could not be read to its end")
 }
 
 impl Body {

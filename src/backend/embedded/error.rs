@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{crypto::CryptoError, store::StoreError};
+use crate::http_server::SlowBody;
 
 /// Why the embedded backend cannot start. Each text is one line that names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +136,10 @@ pub(super) struct ApiError {
     code: &'static str,
     external: String,
     internal: Option<String>,
+    /// After how many seconds it can be tried again.
+    retry_after: Option<u64>,
+    /// Whether the connection ends with the answer.
+    close: bool,
 }
 
 /// What a refused request was told, for those APIs that put it in another form.
@@ -183,6 +188,22 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", external)
     }
 
+    /// 400 for a body that did not arrive in time. Not 408, which clients repeat at once and with the same result.
+    pub(super) fn slow_body(slow: &SlowBody) -> Self {
+        Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "body_timeout", format!("{slow}; send it at once")) }
+    }
+
+    /// 429, with the time after which it can be tried again.
+    pub(super) fn rate_limited(external: &str, seconds: u64) -> Self {
+        let external = format!("{external}; try again in {seconds} s");
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", external) }
+    }
+
+    /// Whether it says that the key is not good.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// 500: a fault of our own or of the machine. The cause goes to the log alone.
     pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
         Self {
@@ -192,7 +213,7 @@ impl ApiError {
     }
 
     fn new(status: StatusCode, code: &'static str, external: impl Into<String>) -> Self {
-        Self { status, code, external: external.into(), internal: None }
+        Self { status, code, external: external.into(), internal: None, retry_after: None, close: false }
     }
 }
 
@@ -250,13 +271,19 @@ impl From<CryptoError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, external, internal } = self;
+        let Self { status, code, external, internal, retry_after, close } = self;
         if let Some(cause) = internal {
             tracing::error!(%cause, status = status.as_u16(), "embedded backend failed");
         }
         let body = serde_json::json!({ "message": external, "code": code }).to_string();
         let mut response = (status, json_headers(), body).into_response();
         response.extensions_mut().insert(Refusal { code, message: external });
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -8,6 +8,7 @@
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
+//! - `limits`, `rates`: what is taken how often
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`: the rows of API keys, whoever they are for
 //! - `management`: what Runloop's API lacks
@@ -24,9 +25,11 @@ mod idempotency;
 mod ids;
 mod keyring;
 mod keys;
+mod limits;
 pub mod maintenance;
 mod management;
 mod query;
+mod rates;
 mod restricted_keys;
 mod route;
 mod schema;
@@ -45,7 +48,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use http::Method;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -57,14 +60,22 @@ use self::{
     folder::{Folder, MasterKeySource},
     idempotency::Replays,
     keyring::Keyring,
+    rates::Rates,
     route::Route,
     start::Start,
     store::Store,
     turn::Turn,
     uses::Uses,
 };
-pub use self::{error::OpenError, folder::MasterKeyReference};
-use crate::{clock::Clock, http_server};
+pub use self::{
+    error::OpenError,
+    folder::MasterKeyReference,
+    limits::{Limits, Rate},
+};
+use crate::{
+    clock::Clock,
+    http_server::{self, Tls},
+};
 
 /// Base URI of the service that this backend stands in for.
 pub const RUNLOOP_BASE_URI: &str = "https://api.runloop.ai";
@@ -85,14 +96,17 @@ pub struct Options {
     pub patience: Duration,
     /// Where the master key lies, if not in the data folder.
     pub master_key: Option<MasterKeyReference>,
+    /// What it takes.
+    pub limits: Limits,
 }
 
 impl Options {
-    /// This folder with the master key in it, the machine's clock, 15 s of patience: several processes that write all
+    /// This folder with the master key in it, the machine's clock, the default limits, 15 s of patience: several processes that write all
     /// the time make each other wait, but clients wait 30 s.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let patience = Duration::from_secs(15);
-        Self { data_dir: data_dir.into(), clock: Clock::System, patience, master_key: None }
+        let data_dir = data_dir.into();
+        Self { data_dir, clock: Clock::System, patience, master_key: None, limits: Limits::default() }
     }
 }
 
@@ -108,6 +122,8 @@ struct Shared {
     clock: Clock,
     replays: Replays,
     uses: Uses,
+    limits: Limits,
+    rates: Rates,
     root_key: SecretString,
     root_key_path: PathBuf,
 }
@@ -117,7 +133,7 @@ struct Shared {
 /// Blocks on files and locks, so it belongs to the start of a program. Errors: each one a line that names the file and
 /// says what to do.
 pub fn open(options: &Options) -> Result<Embedded, OpenError> {
-    let Options { data_dir, clock, patience, master_key } = options;
+    let Options { data_dir, clock, patience, master_key, limits } = options;
     let folder = Folder::prepare(data_dir)?;
     let source = match master_key {
         Some(reference) => MasterKeySource::Reference(reference.clone()),
@@ -138,6 +154,8 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
         clock: *clock,
         replays: Replays::default(),
         uses: Uses::default(),
+        limits: *limits,
+        rates: Rates::new(limits),
         root_key,
         root_key_path: folder.root_key_path(),
     };
@@ -156,6 +174,11 @@ impl Embedded {
             .with_state(self.clone())
     }
 
+    /// The same for callers in this process, whose requests nobody counts.
+    pub fn router_in_process(&self) -> Router {
+        self.router().layer(Extension(auth::InProcess))
+    }
+
     /// The key that may do everything, for the operator and for the tools of this process.
     pub fn root_key(&self) -> &SecretString {
         &self.shared.root_key
@@ -172,6 +195,14 @@ impl Embedded {
 
     fn keyring(&self) -> &Arc<Keyring> {
         &self.shared.keyring
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn rates(&self) -> &Rates {
+        &self.shared.rates
     }
 
     fn clock(&self) -> Clock {
@@ -200,18 +231,23 @@ pub fn serves(method: &Method, path_template: &str) -> bool {
     routes().any(|route| route.method == *method && route.covers(path))
 }
 
-/// Serves a router on a port until `shutdown` is done: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
-/// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses.
+/// Serves a backend on a port until `shutdown` is done, within its limits: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
+/// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses. With a certificate all of
+/// it is over TLS, and nothing without.
 ///
 /// Then no new connection is taken, and open requests have 10 s to end. Errors: those of the listener.
 pub async fn serve(
-    router: Router,
+    embedded: &Embedded,
     listener: TcpListener,
+    tls: Option<Tls>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let Limits { max_connections, body_time, .. } = *embedded.limits();
+    let options = http_server::Options { max_connections, body_time: Some(body_time), tls };
+    let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
-    let server = http_server::serve(listener, router, async move {
+    let server = http_server::serve(listener, router, options, async move {
         shutdown.await;
         stopping.cancel();
     });

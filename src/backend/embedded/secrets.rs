@@ -43,8 +43,6 @@ pub(super) const ROUTES: &[Route] = &[
 const COLLECTION: &str = "/v1/secrets";
 /// The longest name. No source gives one.
 const LONGEST_NAME: usize = 255;
-/// The longest value in bytes: 256 KiB. No source gives one.
-const LONGEST_VALUE: usize = 256 * 1024;
 /// How many secrets a list holds where nothing is asked for.
 const DEFAULT_LIMIT: u32 = 20;
 /// How many secrets a list holds at most.
@@ -298,7 +296,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
     let name = checked_name(members.required_text("name")?)?;
-    let value = checked_value(members.required_secret("value")?)?;
+    let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
     let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
     let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
@@ -382,7 +380,7 @@ async fn update_by_id(
 }
 
 async fn update_one(backend: &Embedded, caller: Caller, which: Which, body: Body) -> Result<Response, ApiError> {
-    let value = checked_value(body.members()?.required_secret("value")?)?;
+    let value = checked_value(backend, body.members()?.required_secret("value")?)?;
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
     let change = move |connection: &Connection| {
         let mut stored = which.find(connection, &keyring, &caller.account_id)?;
@@ -477,11 +475,13 @@ fn checked_name(name: String) -> Result<String, ApiError> {
 
 /// Any text, kept to the byte: line ends, other scripts and even NUL. What an environment variable can hold is a matter
 /// of where it is used.
-fn checked_value(value: SecretString) -> Result<SecretString, ApiError> {
-    if value.expose_secret().len() <= LONGEST_VALUE {
+fn checked_value(backend: &Embedded, value: SecretString) -> Result<SecretString, ApiError> {
+    // No source gives a limit.
+    let longest = backend.limits().max_value_bytes;
+    if value.expose_secret().len() <= longest {
         return Ok(value);
     }
-    Err(ApiError::invalid(format!("`value` must have at most {LONGEST_VALUE} bytes")))
+    Err(ApiError::invalid(format!("`value` must have at most {longest} bytes")))
 }
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {

@@ -66,7 +66,7 @@ impl Surface {
             Self::Runloop | Self::Keyglass => json!({ "message": message, "code": code }),
             Self::RunTools => {
                 let code = match *code {
-                    "invalid_request" | "too_large" | "method_not_allowed" => "bad_request",
+                    "invalid_request" | "too_large" | "body_timeout" | "method_not_allowed" => "bad_request",
                     "already_exists" => "conflict",
                     "internal" | "busy" | "disk_full" | "read_only" | "damaged" => "internal_error",
                     other => other,
@@ -91,7 +91,7 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
     let body = surface.body(refusal, &request_id);
     let (parts, _) = response.into_parts();
     let mut answer = (parts.status, json_headers(), body).into_response();
-    for name in [header::WWW_AUTHENTICATE, header::ALLOW, header::RETRY_AFTER] {
+    for name in [header::WWW_AUTHENTICATE, header::ALLOW, header::RETRY_AFTER, header::CONNECTION] {
         if let Some(value) = parts.headers.get(&name) {
             answer.headers_mut().insert(name, value.clone());
         }
