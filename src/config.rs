@@ -44,6 +44,10 @@ pub struct Options {
     /// Capability specs to load instead of the shipped ones: a YAML file, or a folder of them; may be repeated [env: KEYGLASS_CAPABILITIES, separated by commas]
     #[arg(long, value_name = "PATH")]
     pub capabilities: Vec<PathBuf>,
+    /// Shipped tools to offer: `runloop`, `runtools`, `runtype`, `management` or `all`; may be repeated [default: runloop]
+    /// [env: KEYGLASS_GROUP, separated by commas]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
     /// Folder of JSON Schema files that specs refer to; may be repeated [env: KEYGLASS_SCHEMAS]
     #[arg(long, value_name = "DIR")]
     pub schemas: Vec<PathBuf>,
@@ -81,6 +85,9 @@ pub struct Options {
 pub struct ConfigFile {
     /// Capability specs to load instead of the shipped ones: YAML files, or folders of them.
     pub capabilities: Vec<PathBuf>,
+    /// Shipped tools to offer: `runloop` (where nothing is said), `runtools`, `runtype`, `management` or `all`. Means
+    /// nothing together with `capabilities`.
+    pub groups: Vec<String>,
     /// Folders of JSON Schema files that specs refer to.
     pub schemas: Vec<PathBuf>,
     /// Where calls go: `embedded`, `remote` (the spec's own address) or a URL.
@@ -124,6 +131,8 @@ pub struct Settings {
     pub backend_limits: embedded::Limits,
     /// The limits of a call.
     pub limits: Limits,
+    /// What is odd about the settings, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// Where a credential is.
@@ -179,6 +188,7 @@ impl Options {
     pub fn command(&self, name: &str) -> String {
         let Self {
             capabilities,
+            group,
             schemas,
             backend,
             credential,
@@ -191,6 +201,7 @@ impl Options {
         let path = |path: &PathBuf| path.display().to_string();
         let flags = [
             ("--capabilities", capabilities.iter().map(path).collect()),
+            ("--group", group.iter().map(ToString::to_string).collect()),
             ("--schemas", schemas.iter().map(path).collect()),
             ("--backend", backend.clone()),
             ("--credential", credential.clone()),
@@ -218,6 +229,7 @@ impl Options {
         };
         Ok(Self {
             capabilities: paths(self.capabilities, "KEYGLASS_CAPABILITIES"),
+            group: texts(self.group, "KEYGLASS_GROUP"),
             schemas: paths(self.schemas, "KEYGLASS_SCHEMAS"),
             backend: texts(self.backend, "KEYGLASS_BACKEND"),
             credential: texts(self.credential, "KEYGLASS_CREDENTIAL"),
@@ -238,16 +250,29 @@ impl Options {
             None => ConfigFile::default(),
         };
         let invalid = |setting| move |problem| ConfigError::Invalid { setting, problem };
-        let capabilities = either(&self.capabilities, file.capabilities);
-        let specs = if capabilities.is_empty() {
-            shipped::specs()
-        } else {
-            capabilities.into_iter().map(Source::Path).collect()
-        };
         let mut schemas = shipped::schemas();
         schemas.extend(either(&self.schemas, file.schemas).into_iter().map(Source::Path));
         let backends = either(&self.backend, scoped(file.backend, file.backends));
         let backends = backends.into_iter().map(|text| text.parse()).collect::<Result<Vec<Scoped<Choice>>, _>>();
+        let backends = ByNamespace::new(backends.map_err(invalid("--backend"))?);
+        let groups = either(&self.group, file.groups);
+        let groups = groups.iter().map(|text| text.parse()).collect::<Result<Vec<shipped::Selection>, _>>();
+        let groups = groups.map_err(invalid("--group"))?;
+        let capabilities = either(&self.capabilities, file.capabilities);
+        let mut remarks = Vec::new();
+        let specs = if capabilities.is_empty() {
+            // No service has these tools' API, so its own address is no place to send them to.
+            let management = backends.get(shipped::MANAGEMENT_NAMESPACE) != Some(&Choice::Remote);
+            shipped::specs(&shipped::groups(&groups, management).map_err(invalid("--group"))?)
+        } else {
+            if !groups.is_empty() {
+                remarks.push(
+                    "`--group` chooses among the shipped specs, which `--capabilities` replaces; it changes nothing here"
+                        .to_owned(),
+                );
+            }
+            capabilities.into_iter().map(Source::Path).collect()
+        };
         let credentials = either(&self.credential, scoped(file.credential, file.credentials));
         let credentials =
             credentials.into_iter().map(|text| text.parse()).collect::<Result<Vec<Scoped<CredentialReference>>, _>>();
@@ -267,12 +292,13 @@ impl Options {
         Ok(Settings {
             specs,
             schemas,
-            backends: ByNamespace::new(backends.map_err(invalid("--backend"))?),
+            backends,
             credentials: ByNamespace::new(credentials.map_err(invalid("--credential"))?),
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
             master_key: master_key.map_err(invalid("--master-key"))?.map(MasterKeyLocation::reference),
             backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
+            remarks,
         })
     }
 }

@@ -114,8 +114,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         },
     };
     let choices = resolution.choices(&workspace);
-    let mut remarks = unknown_namespaces(settings, &choices);
-    remarks.extend(split_service(&workspace, &choices));
+    let mut remarks = settings.remarks.clone();
+    remarks.extend(unknown_namespaces(settings, &choices));
+    remarks.extend(embedded::STAND_INS.iter().filter_map(|known| split_service(&workspace, &choices, known.base_uri)));
     let embedded = match purpose {
         Purpose::Call if choices.values().any(|choice| *choice == Choice::Embedded) => match &is_open.embedded {
             Some(embedded) => Some(embedded.clone()),
@@ -203,25 +204,24 @@ fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
     unknown.map(remark).collect()
 }
 
-/// A remark where one part of Runloop's API stays on this machine while another goes to the service itself: a secret that is
+/// A remark where one part of an API stays on this machine while another goes to the service itself: a secret that is
 /// stored here is unknown there.
-fn split_service(workspace: &Workspace, choices: &Choices) -> Option<String> {
+fn split_service(workspace: &Workspace, choices: &Choices, base_uri: &str) -> Option<String> {
     let on = |wanted: Choice| {
         choices.iter().filter(move |(_, choice)| **choice == wanted).filter(|((index, namespace), _)| {
             let document = workspace.documents.get(*index);
             let mut services = document.into_iter().flat_map(|document| &document.consumes);
             services.any(|consumes| {
                 consumes.namespace.value == *namespace
-                    && consumes.base_uri.as_ref().is_some_and(|base| base.value == embedded::RUNLOOP_BASE_URI)
+                    && consumes.base_uri.as_ref().is_some_and(|base| base.value == base_uri)
             })
         })
     };
     let ((_, here), _) = on(Choice::Embedded).next()?;
     let ((_, there), _) = on(Choice::Remote).next()?;
     Some(format!(
-        "`{here}` is served on this machine, while `{there}` of the same API goes to {}; to have both in one place, \
-         give `--backend remote` or `--backend embedded`",
-        embedded::RUNLOOP_BASE_URI
+        "`{here}` is served on this machine, while `{there}` of the same API goes to {base_uri}; to have both in one \
+         place, give `--backend remote` or `--backend embedded`"
     ))
 }
 

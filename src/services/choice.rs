@@ -6,9 +6,9 @@ use http::Method;
 use url::Url;
 
 use crate::{
-    backend::embedded,
+    backend::embedded::{self, StandIn},
     base_url::{self, base_url},
-    spec::Consumes,
+    spec::{Consumes, Operation},
 };
 
 /// A backend to send calls to.
@@ -116,14 +116,22 @@ impl<T> ByNamespace<T> {
 /// The backend of a service that `--backend` says nothing about: the one built in where it serves every operation of
 /// it, else the service itself. Nothing in the environment changes this.
 pub fn default_choice(consumes: &Consumes) -> Choice {
-    let base = consumes.base_uri.as_ref().map(|base| base.value.trim_end_matches('/'));
-    let served = base == Some(embedded::RUNLOOP_BASE_URI)
-        && !consumes.operations.is_empty()
-        && consumes.operations.iter().all(|operation| {
-            Method::from_bytes(operation.method.value.as_bytes())
-                .is_ok_and(|method| embedded::serves(&method, &operation.path.value))
-        });
+    let known = stand_in(consumes).is_some();
+    let served = known && !consumes.operations.is_empty() && consumes.operations.iter().all(|it| serves(consumes, it));
     if served { Choice::Embedded } else { Choice::Remote }
+}
+
+/// The service that the backend built in stands in for, where it is this one: by its base URI, to the letter.
+pub(crate) fn stand_in(consumes: &Consumes) -> Option<&'static StandIn> {
+    let base = consumes.base_uri.as_ref()?.value.trim_end_matches('/');
+    embedded::STAND_INS.iter().find(|known| known.base_uri == base)
+}
+
+/// Whether the backend built in has a route for an operation. An unknown service is taken for one with Runloop's paths.
+pub(crate) fn serves(consumes: &Consumes, operation: &Operation) -> bool {
+    let prefix = stand_in(consumes).map_or("", |known| known.path_prefix);
+    let path = format!("{prefix}{}", operation.path.value);
+    Method::from_bytes(operation.method.value.as_bytes()).is_ok_and(|method| embedded::serves(&method, &path))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use self::{
     credentials::{Given, Owner, Resolver, shell_variable},
 };
 use crate::{
-    backend::embedded,
+    backend::embedded::{self, StandIn},
     base_url::{base_url, is_loopback},
     catalog::{
         compile::Services,
@@ -83,7 +83,7 @@ impl Resolution<'_> {
                     .map(|remote| (Route::Remote, remote))
             };
             let (route, endpoint) = match choice {
-                Choice::Embedded => (Route::Embedded, embedded_endpoint(root_key)),
+                Choice::Embedded => (Route::Embedded, embedded_endpoint(consumes, root_key)),
                 Choice::Remote => remote(None)?,
                 Choice::Url(url) => remote(Some(url))?,
             };
@@ -214,8 +214,7 @@ fn consumed(workspace: &Workspace) -> impl Iterator<Item = (usize, &Consumes)> {
 fn warn_of_unserved(consumes: &Consumes, problems: &mut Vec<Diagnostic>) {
     for operation in &consumes.operations {
         let (method, path) = (&operation.method.value, &operation.path.value);
-        let served = http::Method::from_bytes(method.as_bytes()).is_ok_and(|method| embedded::serves(&method, path));
-        if !served {
+        if !choice::serves(consumes, operation) {
             let message = format!("the embedded backend does not serve `{method} {path}`; every call will fail");
             let help = format!("give `--backend {}=remote` or a URL", consumes.namespace.value);
             problems.push(Diagnostic::warning(Code::UnservedOperation, operation.name.span, message).with_help(help));
@@ -223,8 +222,9 @@ fn warn_of_unserved(consumes: &Consumes, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn embedded_endpoint(root_key: Option<&SecretString>) -> Result<Endpoint, String> {
-    let base = base_url(embedded::RUNLOOP_BASE_URI).map_err(str::to_owned)?;
+fn embedded_endpoint(consumes: &Consumes, root_key: Option<&SecretString>) -> Result<Endpoint, String> {
+    let StandIn { base_uri, path_prefix } = choice::stand_in(consumes).unwrap_or(&embedded::RUNLOOP);
+    let base = base_url(&format!("{base_uri}{path_prefix}")).map_err(str::to_owned)?;
     let credential = root_key.map_or(Credential::None, |key| Credential::Bearer(Secret::unnamed(key.clone())));
     Ok(Endpoint { base, credential, secrets: Vec::new() })
 }

@@ -3,6 +3,8 @@
 mod limits;
 mod management;
 mod processes;
+mod runtools;
+mod runtype;
 mod storage;
 
 use std::{
@@ -50,11 +52,7 @@ impl Answer {
         assert_eq!(self.status, 200, "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/json");
         let json = self.json();
-        let mut found: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut expected = members.to_vec();
-        found.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(found, expected);
+        assert_members(&json, members);
         json
     }
 
@@ -68,6 +66,33 @@ impl Answer {
         assert!(json["code"].is_string(), "{json}");
         json["message"].as_str().unwrap().to_owned()
     }
+}
+
+/// That an object has exactly these members.
+#[track_caller]
+fn assert_members(value: &Value, members: &[&str]) {
+    let mut found: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = members.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+/// Holds an answer against a definition of a shipped schema.
+#[track_caller]
+fn assert_fits(answer: &Value, file: &str, name: &str) {
+    let text = fs::read_to_string(format!("schemas/{file}.json")).unwrap();
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    schema["$ref"] = json!(format!("#/$defs/{name}"));
+    let schema = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
+    let deviations: Vec<String> = schema.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert_eq!(deviations, Vec::<String>::new(), "{answer}");
+}
+
+/// The same backend so much later.
+async fn at(folder: &TempDir, elapsed_ms: i64) -> Embedded {
+    let then = Options { clock: Clock::Fixed(NOW_MS + elapsed_ms), ..options(folder.path()) };
+    embedded::open(&then).unwrap()
 }
 
 fn options(folder: &Path) -> Options {

@@ -122,8 +122,8 @@ fn describe(tool: &CompiledTool, text: &mut String) -> std::fmt::Result {
 /// What every client takes (names, schemas) and every person expects (titles, hints, descriptions).
 #[test]
 fn every_shipped_tool_is_fit_for_every_client() {
-    let set_up =
-        setup(&Options::default().settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up");
+    let options = Options { group: vec!["all".to_owned()], ..Options::default() };
+    let set_up = setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up");
     assert_eq!(set_up.diagnostics, [], "{}", render_text(&set_up.diagnostics, &set_up.sources, Style::Plain));
     let listing = mcp::listing(&set_up.gateway);
     let tools = listing["tools"].as_array().expect("tools");
@@ -137,7 +137,25 @@ fn every_shipped_tool_is_fit_for_every_client() {
             "list_secrets",
             "get_secret",
             "update_secret",
-            "delete_secret"
+            "delete_secret",
+            "runtools_create_api_key",
+            "runtools_list_api_keys",
+            "runtools_get_api_key",
+            "runtools_change_api_key",
+            "runtools_revoke_api_key",
+            "runtype_list_api_key_options",
+            "runtype_create_api_key",
+            "runtype_list_api_keys",
+            "runtype_get_api_key",
+            "runtype_change_api_key",
+            "runtype_regenerate_api_key",
+            "runtype_revoke_api_key",
+            "list_keys",
+            "get_key",
+            "revoke_key",
+            "rotate_key",
+            "list_expiring_secrets",
+            "set_secret_expiry"
         ]
     );
     for tool in tools {
@@ -145,7 +163,8 @@ fn every_shipped_tool_is_fit_for_every_client() {
         assert!(name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
         let description = tool["description"].as_str().expect("a description");
         let verb = description.split(' ').next().expect("a word");
-        assert!(["Create", "Store", "List", "Get", "Replace", "Delete"].contains(&verb), "{name}: {description}");
+        let verbs = ["Create", "Store", "List", "Get", "Replace", "Delete", "Change", "Revoke", "Give", "Set"];
+        assert!(verbs.contains(&verb), "{name}: {description}");
         assert!(!tool["title"].as_str().expect("a title").is_empty());
         for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
             assert!(tool["annotations"][hint].is_boolean(), "{name}: {hint}");
@@ -174,6 +193,19 @@ fn every_shipped_tool_is_fit_for_every_client() {
         .filter(|tool| tool["annotations"]["destructiveHint"] == true)
         .map(|tool| tool["name"].as_str().expect("a name"))
         .collect();
-    assert_eq!(destructive, ["update_secret", "delete_secret"]);
+    assert_eq!(
+        destructive,
+        [
+            "update_secret",
+            "delete_secret",
+            "runtools_change_api_key",
+            "runtools_revoke_api_key",
+            "runtype_change_api_key",
+            "runtype_regenerate_api_key",
+            "runtype_revoke_api_key",
+            "revoke_key",
+            "rotate_key"
+        ]
+    );
     assert!(set_up.gateway.instructions().chars().count() <= 2_000);
 }

@@ -19,6 +19,7 @@ use super::{
     ids,
     route::Route,
     store::StoreError,
+    times,
 };
 
 /// The operation.
@@ -45,17 +46,15 @@ async fn me(State(backend): State<Embedded>, AccountReader(caller): AccountReade
     let view = backend
         .store()
         .read(move |transaction| {
-            // the one time that is a text in this API; SQLite gives nothing for years beyond 9999
-            let sql =
-                "SELECT id, name, coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', create_time_ms / 1000.0, 'unixepoch'), '')
-                       FROM accounts WHERE id = ?1";
+            let sql = "SELECT id, name, create_time_ms FROM accounts WHERE id = ?1";
             Ok(transaction.query_row(sql, [caller.account_id], |row| {
                 Ok(AccountView {
                     id: row.get(0)?,
                     name: row.get(1)?,
                     account_status: "ACCOUNT_STATUS_ENABLED",
                     tier: "ACCOUNT_TIER_BASIC",
-                    created_at: row.get(2)?,
+                    // the one time that is a text in this API
+                    created_at: times::to_text(row.get(2)?),
                     billing: BillingView { account_billing_type: "UNRECOGNIZED" },
                 })
             })?)

@@ -9,6 +9,7 @@ use axum::{
     routing::post,
 };
 use http::HeaderMap;
+use rusqlite::Connection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -18,7 +19,8 @@ use super::{
     body::{Body, Members},
     error::{ApiError, json_headers},
     idempotency::request_name,
-    keys::{self, Kind, NewKey, Provider},
+    keyring::Keyring,
+    keys::{self, Kind, NewKey, Provider, StoredKey},
     route::Route,
 };
 
@@ -88,8 +90,8 @@ pub(super) fn expiry(members: &mut Members, now_ms: i64) -> Result<Option<i64>, 
 
 /// The request in which a key is made.
 pub(super) struct Minting<'a> {
-    /// The path of the call, which of the two it is.
-    pub(super) route: &'static str,
+    /// Which call it is: its path.
+    pub(super) route: &'a str,
     /// Who asks.
     pub(super) caller: &'a Caller,
     /// The request's headers.
@@ -105,24 +107,32 @@ pub(super) async fn mint(
     key: NewKey,
     view: impl Fn(&str, &NewKey, &SecretString) -> Result<SecretString, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let Minting { route, caller, headers, body } = request;
     let now_ms = backend.clock().now_ms();
+    let answer = mint_with(backend, request, move |connection, keyring| {
+        let (stored, secret) = keys::mint(connection, keyring, key, now_ms)?;
+        let answer = view(&stored.id, &stored.key, &secret)?;
+        Ok((stored, answer))
+    });
+    Ok((json_headers(), answer.await?.expose_secret().to_owned()).into_response())
+}
+
+/// Has a key made and its answer written, in one transaction, or gives the answer again that a request of the same id
+/// got.
+pub(super) async fn mint_with(
+    backend: &Embedded,
+    request: Minting<'_>,
+    make: impl FnOnce(&Connection, &Keyring) -> Result<(StoredKey, SecretString), ApiError> + Send + 'static,
+) -> Result<SecretString, ApiError> {
+    let Minting { route, caller, headers, body } = request;
     let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
     let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
-    let kind = key.kind.name();
     let work = async move {
-        let (id, answer) = store
-            .write(move |connection| {
-                let (stored, secret) = keys::mint(connection, &keyring, key, now_ms)?;
-                let answer = view(&stored.id, &stored.key, &secret)?;
-                Ok((stored.id, answer))
-            })
-            .await?;
-        tracing::info!(key_id = %id, kind, "API key made");
+        let (stored, answer) = store.write(move |connection| make(connection, &keyring)).await?;
+        let (provider, kind) = (stored.key.provider.name(), stored.key.kind.name());
+        tracing::info!(key_id = %stored.id, provider, kind, "API key made");
         Ok(answer)
     };
-    let answer = backend.replays().answer(name, now_ms, work).await?;
-    Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
+    backend.replays().answer(name, backend.clock().now_ms(), work).await
 }
 
 /// An answer as JSON; a secret, since it may hold a key.

@@ -17,7 +17,8 @@ use super::{
     Embedded,
     crypto::DIGEST_BYTES,
     error::ApiError,
-    keys::{self, Kind, NewKey, State as KeyState, StoredKey},
+    grants,
+    keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     restricted_keys::{self, AccessLevel, ResourceType, Scope},
     surface::Surface,
     uses,
@@ -41,6 +42,9 @@ pub(super) enum Rights {
     All,
     /// What these scopes grant: restricted keys (`rk_`).
     Scoped(Vec<Scope>),
+    /// What these names grant, in the words of the key's own provider, and nothing of Runloop's: keys of RunTools and
+    /// Runtype.
+    Named(Vec<String>),
 }
 
 impl Rights {
@@ -48,6 +52,7 @@ impl Rights {
     pub(super) fn reach(&self, resource_type: ResourceType, level: AccessLevel) -> bool {
         match self {
             Self::All => true,
+            Self::Named(_) => false,
             Self::Scoped(scopes) => {
                 scopes.iter().any(|scope| scope.resource_type == resource_type && scope.access_level >= level)
             }
@@ -133,22 +138,23 @@ async fn caller(
     let stored = backend.store().read(find).await?;
     // A key of another API is as good as none.
     let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
-    let stored = stored.ok_or_else(|| ApiError::unauthorized("the API key is not valid"))?;
+    let stored = stored.ok_or_else(|| surface.invalid_token("the API key is not valid"))?;
     match stored.state(now_ms) {
         KeyState::Active => {}
-        KeyState::Expired => return Err(ApiError::unauthorized("the API key has expired")),
-        KeyState::Revoked => return Err(ApiError::unauthorized("the API key has been revoked")),
+        KeyState::Expired => return Err(surface.token_expired("the API key has expired")),
+        KeyState::Revoked => return Err(surface.invalid_token("the API key has been revoked")),
     }
     caller_of(stored)
 }
 
 /// The caller that a key stands for.
 fn caller_of(stored: StoredKey) -> Result<Caller, ApiError> {
-    let NewKey { account_id, kind, scopes, .. } = stored.key;
+    let NewKey { account_id, provider, kind, scopes, .. } = stored.key;
     let scopes = scopes.as_deref();
-    let rights = match (kind, scopes) {
-        (Kind::Root | Kind::Standard, None) => Rights::All,
-        (_, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
+    let rights = match (provider, kind, scopes) {
+        (Provider::Runloop, Kind::Root | Kind::Standard, None) => Rights::All,
+        (Provider::Runloop, _, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
+        (Provider::RunTools | Provider::Runtype, _, scopes) => Rights::Named(grants::stored(scopes)?),
     };
     Ok(Caller { key_id: stored.id, account_id, rights })
 }

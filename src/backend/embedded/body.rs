@@ -95,7 +95,12 @@ pub(super) struct Members(Map<String, Value>);
 impl Members {
     /// Refuses a body without this member; `null` will do.
     pub(super) fn required(&self, name: &'static str) -> Result<(), ApiError> {
-        if self.0.contains_key(name) { Ok(()) } else { Err(ApiError::invalid(format!("`{name}` is required"))) }
+        if self.has(name) { Ok(()) } else { Err(ApiError::invalid(format!("`{name}` is required"))) }
+    }
+
+    /// Whether this member was sent, be it as `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// A text that must be there.
@@ -124,6 +129,15 @@ impl Members {
             Some(value) => integer(&value)
                 .map(Some)
                 .ok_or_else(|| ApiError::invalid(format!("`{name}` must be an integer of 64 bits"))),
+        }
+    }
+
+    /// `true` or `false`, that may be left out or `null`.
+    pub(super) fn boolean(&mut self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(_) => Err(ApiError::invalid(format!("`{name}` must be `true` or `false`"))),
         }
     }
 

@@ -22,7 +22,7 @@ const VERSION: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 /// Characters of a key after its prefix: 43 of 62 kinds hold 256 bits.
-const KEY_CHARACTERS: usize = 43;
+pub(super) const KEY_CHARACTERS: usize = 43;
 const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Why sealing, unsealing or drawing random bytes failed. Holds neither key nor text.
@@ -181,12 +181,12 @@ pub(super) fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
     sealed.strip_prefix(&[VERSION])?.first_chunk().copied()
 }
 
-/// A new API key: the prefix, `_`, 43 random characters.
-pub(super) fn new_key(prefix: &str) -> Result<SecretString, CryptoError> {
-    let mut key = Zeroizing::new(String::with_capacity(prefix.len() + 1 + KEY_CHARACTERS));
+/// A new API key: the prefix, `_`, so many random characters.
+pub(super) fn new_key(prefix: &str, characters: usize) -> Result<SecretString, CryptoError> {
+    let mut key = Zeroizing::new(String::with_capacity(prefix.len() + 1 + characters));
     key.push_str(prefix);
     key.push('_');
-    let full = key.len() + KEY_CHARACTERS;
+    let full = key.len() + characters;
     let mut random = Zeroizing::new([0; 64]);
     while key.len() < full {
         getrandom::fill(random.as_mut()).map_err(|_| CryptoError::Random)?;
@@ -197,7 +197,7 @@ pub(super) fn new_key(prefix: &str) -> Result<SecretString, CryptoError> {
     Ok(SecretString::from(key.as_str()))
 }
 
-/// Whether this text has the form of a key that [`new_key`] made with this prefix.
+/// Whether this text has the form of a key that [`new_key`] made with this prefix and [`KEY_CHARACTERS`].
 pub(super) fn is_key(prefix: &str, text: &SecretString) -> bool {
     text.expose_secret().strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
         rest.len() == KEY_CHARACTERS && rest.bytes().all(|character| character.is_ascii_alphanumeric())
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn keys_have_their_form_and_differ() {
-        let (one, other) = (new_key("ak").unwrap(), new_key("ak").unwrap());
+        let (one, other) = (new_key("ak", KEY_CHARACTERS).unwrap(), new_key("ak", KEY_CHARACTERS).unwrap());
         assert_ne!(one.expose_secret(), other.expose_secret());
         assert!(is_key("ak", &one));
         assert!(!is_key("rk", &one));

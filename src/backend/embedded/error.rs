@@ -168,6 +168,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", external)
     }
 
+    /// 401 for a key that is not, or no longer, one.
+    pub(super) fn invalid_token(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", external)
+    }
+
+    /// 401 for a key whose time is over.
+    pub(super) fn token_expired(external: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token_expired", external)
+    }
+
     /// 403: the key is good, but not for this.
     pub(super) fn forbidden(external: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", external)

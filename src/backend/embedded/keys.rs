@@ -7,7 +7,7 @@ use rusqlite::{Connection, named_params};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    crypto::{DIGEST_BYTES, equal, new_key},
+    crypto::{DIGEST_BYTES, KEY_CHARACTERS, equal, new_key},
     ids,
     keyring::{Keyring, Row},
     store::StoreError,
@@ -66,6 +66,15 @@ impl Kind {
             Self::Restricted => "rk",
             Self::Live => "rt_live",
             Self::Test => "rt_test",
+        }
+    }
+
+    /// How many random characters follow the prefix. Those of `rt_` keys are 32 in RunTools' published source, and clients
+    /// may look for that; they hold 190 bits.
+    pub(super) fn characters(self) -> usize {
+        match self {
+            Self::Root | Self::Standard | Self::Restricted => KEY_CHARACTERS,
+            Self::Live | Self::Test => 32,
         }
     }
 
@@ -168,7 +177,7 @@ pub(super) fn mint(
     key: NewKey,
     now_ms: i64,
 ) -> Result<(StoredKey, SecretString), StoreError> {
-    let secret = new_key(key.kind.prefix())?;
+    let secret = new_key(key.kind.prefix(), key.kind.characters())?;
     let stored = insert(connection, keyring, &secret, key, now_ms)?;
     Ok((stored, secret))
 }
@@ -210,16 +219,30 @@ pub(super) fn insert(
     Ok(stored)
 }
 
+/// Puts a new key in the place of a stored one: the row stays, the old key is nothing from now on.
+pub(super) fn renew(
+    connection: &Connection,
+    keyring: &Keyring,
+    stored: &mut StoredKey,
+) -> Result<SecretString, StoreError> {
+    let kind = stored.key.kind;
+    let secret = new_key(kind.prefix(), kind.characters())?;
+    stored.digest = keyring.key_digest(secret.expose_secret());
+    update(connection, keyring, stored)?;
+    Ok(secret)
+}
+
 /// Writes what was changed of a stored key.
 pub(super) fn update(connection: &Connection, keyring: &Keyring, stored: &StoredKey) -> Result<(), StoreError> {
     let mark = keyring.mark(connection, &stored.row())?;
     connection.execute(
-        "UPDATE keys SET name = :name, scopes = :scopes, details = :details, expires_at_ms = :expires_at_ms,
+        "UPDATE keys SET name = :name, digest = :digest, scopes = :scopes, details = :details, expires_at_ms = :expires_at_ms,
                          revoked_at_ms = :revoked_at_ms, replaced_by = :replaced_by, mark = :mark
          WHERE id = :id",
         named_params! {
             ":id": stored.id,
             ":name": stored.key.name,
+            ":digest": stored.digest,
             ":scopes": stored.key.scopes,
             ":details": stored.key.details,
             ":expires_at_ms": stored.key.expires_at_ms,

@@ -96,7 +96,7 @@ struct SecretListView {
 }
 
 /// The id in the path.
-struct KeyId(String);
+pub(super) struct KeyId(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for KeyId {
     type Rejection = ApiError;
@@ -107,10 +107,30 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyId {
 }
 
 impl KeyId {
-    fn find(&self, connection: &Connection, keyring: &Keyring, account_id: &str) -> Result<StoredKey, ApiError> {
-        let shown = || self.0.chars().take(100).collect::<String>();
-        keys::by_id(connection, keyring, account_id, &self.0)?
-            .ok_or_else(|| ApiError::not_found(format!("there is no key with the id `{}`", shown())))
+    /// The id as it was sent.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The account's key with this id. Error: there is none.
+    pub(super) fn find(
+        &self,
+        connection: &Connection,
+        keyring: &Keyring,
+        account_id: &str,
+    ) -> Result<StoredKey, ApiError> {
+        keys::by_id(connection, keyring, account_id, &self.0)?.ok_or_else(|| self.unknown())
+    }
+
+    /// That there is no key with this id. The id is shown, unless it is a key itself by its looks.
+    pub(super) fn unknown(&self) -> ApiError {
+        if ["ak_", "rk_", "rt_"].iter().any(|prefix| self.0.starts_with(prefix)) {
+            return ApiError::not_found(
+                "there is no key with this id; ids are those in the list, not the keys themselves",
+            );
+        }
+        let shown: String = self.0.chars().take(100).collect();
+        ApiError::not_found(format!("there is no key with the id `{shown}`"))
     }
 }
 
@@ -230,6 +250,9 @@ async fn rotate_key(
         let (new_id, old_id, answer) = store
             .write(move |connection| {
                 let old = id.find(connection, &keyring, &caller.account_id)?;
+                if old.key.provider != Provider::Runloop && !matches!(caller.rights, Rights::All) {
+                    return Err(ApiError::forbidden("a restricted key rotates keys of Runloop only"));
+                }
                 let (new, old, secret) = rotate(connection, &keyring, old, &Rotation { grace, expiry, now_ms })?;
                 warn_of_escalation(&caller, &new);
                 let (new_id, old_id) = (new.id.clone(), old.id.clone());

@@ -1,7 +1,8 @@
-//! The backend built in: Runloop's API for keys and secrets on SQLite, in process or on a port.
+//! The backend built in: Runloop's API for keys and secrets, and the key APIs of RunTools and Runtype, on SQLite, in
+//! process or on a port.
 //!
 //! Knows nothing of tools, specs and MCP; its input is HTTP requests and a data folder. Source: the published documents
-//! of the API keys API and the secrets API; what they leave open is decided where it is handled, with the reason.
+//! of these APIs; what they leave open is decided where it is handled, with the reason.
 //!
 //! - `folder`, `start`, `upgrade`: the data folder, what happens once, what SQL alone cannot upgrade
 //! - `schema`, `store`, `turn`: the database's schema, the threads that own its connections, which process is next
@@ -11,6 +12,8 @@
 //! - `limits`, `rates`: what is taken how often
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`: the rows of API keys, whoever they are for
+//! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
+//! - `runtools`, `runtype`: the key APIs of these two, under paths of their own
 //! - `management`: what Runloop's API lacks
 //! - `api_keys`, `restricted_keys`, `secrets`, `accounts`: a resource of Runloop's each, its handlers, views and SQL
 
@@ -21,6 +24,7 @@ mod body;
 mod crypto;
 mod error;
 mod folder;
+mod grants;
 mod idempotency;
 mod ids;
 mod keyring;
@@ -32,11 +36,14 @@ mod query;
 mod rates;
 mod restricted_keys;
 mod route;
+mod runtools;
+mod runtype;
 mod schema;
 mod secrets;
 mod start;
 mod store;
 mod surface;
+mod times;
 mod turn;
 mod upgrade;
 mod uses;
@@ -49,7 +56,7 @@ use std::{
 };
 
 use axum::{Extension, Router, middleware};
-use http::Method;
+use http::{Method, Uri};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -77,8 +84,25 @@ use crate::{
     http_server::{self, Tls},
 };
 
-/// Base URI of the service that this backend stands in for.
-pub const RUNLOOP_BASE_URI: &str = "https://api.runloop.ai";
+/// A service that this backend stands in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// The service's base URI, as specs write it.
+    pub base_uri: &'static str,
+    /// What stands before the service's paths in this backend.
+    pub path_prefix: &'static str,
+}
+
+/// The services that this backend stands in for.
+pub const STAND_INS: &[StandIn] = &[
+    RUNLOOP,
+    StandIn { base_uri: "https://api.runtools.ai", path_prefix: "/runtools" },
+    StandIn { base_uri: "https://api.runtype.com", path_prefix: "/runtype" },
+    // What no service has stands under a name that no machine can have (RFC 6761, section 6.4).
+    StandIn { base_uri: "https://keyglass.invalid", path_prefix: "/keyglass" },
+];
+/// Runloop, whose paths are this backend's own.
+pub const RUNLOOP: StandIn = StandIn { base_uri: "https://api.runloop.ai", path_prefix: "" };
 
 /// How long open requests may take to end once [`serve`] was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -167,7 +191,7 @@ impl Embedded {
     pub fn router(&self) -> Router {
         routes()
             .fold(Router::new(), |router, route| router.route(route.template, (route.handler)()))
-            .fallback(async || surface::unknown_route())
+            .fallback(async |uri: Uri| surface::unknown_route(&uri))
             .method_not_allowed_fallback(async || ApiError::method_not_allowed("this route has other methods only"))
             .layer(middleware::from_fn_with_state(self.clone(), auth::layer))
             .layer(middleware::from_fn(surface::layer))
@@ -262,9 +286,8 @@ pub async fn serve(
 
 /// All operations of all APIs.
 fn routes() -> impl Iterator<Item = &'static Route> {
-    [api_keys::ROUTES, restricted_keys::ROUTES, secrets::ROUTES, accounts::ROUTES, management::ROUTES]
-        .into_iter()
-        .flatten()
+    let runloop = [api_keys::ROUTES, restricted_keys::ROUTES, secrets::ROUTES, accounts::ROUTES];
+    runloop.into_iter().chain([runtools::ROUTES, runtype::ROUTES, management::ROUTES]).flatten()
 }
 
 #[cfg(test)]

@@ -27,6 +27,21 @@ impl Route {
         Self { method: Method::POST, template, handler }
     }
 
+    /// A route that replaces or creates.
+    pub(super) const fn put(template: &'static str, handler: fn() -> MethodRouter<Embedded>) -> Self {
+        Self { method: Method::PUT, template, handler }
+    }
+
+    /// A route that changes what it is told to.
+    pub(super) const fn patch(template: &'static str, handler: fn() -> MethodRouter<Embedded>) -> Self {
+        Self { method: Method::PATCH, template, handler }
+    }
+
+    /// A route that ends something.
+    pub(super) const fn delete(template: &'static str, handler: fn() -> MethodRouter<Embedded>) -> Self {
+        Self { method: Method::DELETE, template, handler }
+    }
+
     /// Whether every path of a spec's template is one of this route. A parameter never stands for a fixed segment, and a
     /// fixed segment may stand where the route takes any.
     pub(super) fn covers(&self, template: &str) -> bool {

@@ -120,7 +120,8 @@ impl Start<'_> {
                     keys::delete_root(connection, &account_id).map_err(|error| self.failed(error))?;
                     tracing::warn!(file = %path.display(), "root key file is missing: made a new key, the old one is void");
                 }
-                let key = crypto::new_key(Kind::Root.prefix()).map_err(|error| self.failed(error.into()))?;
+                let key = crypto::new_key(Kind::Root.prefix(), Kind::Root.characters())
+                    .map_err(|error| self.failed(error.into()))?;
                 // Before the commit: others wait for the lock until then, and find the file when they get it. A start
                 // that is cut off in between leaves a file without a row, which is the case above.
                 self.folder.write_root_key(&key)?;

@@ -3,11 +3,11 @@
 //! Knows nothing of single operations.
 
 use axum::{
-    extract::Request,
+    extract::{FromRequestParts, Request},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use serde_json::json;
 
 use super::{
@@ -59,6 +59,16 @@ impl Surface {
         }
     }
 
+    /// The refusal of a key that is not, or no longer, one. RunTools' clients tell these two by their codes.
+    pub(super) fn invalid_token(self, message: &str) -> ApiError {
+        if self == Self::RunTools { ApiError::invalid_token(message) } else { ApiError::unauthorized(message) }
+    }
+
+    /// The refusal of a key whose time is over.
+    pub(super) fn token_expired(self, message: &str) -> ApiError {
+        if self == Self::RunTools { ApiError::token_expired(message) } else { ApiError::unauthorized(message) }
+    }
+
     /// The body of an error in the form of this API.
     fn body(self, refusal: &Refusal, request_id: &str) -> String {
         let Refusal { code, message } = refusal;
@@ -80,9 +90,10 @@ impl Surface {
 }
 
 /// Gives errors the form of the API that was asked. Lies around everything else.
-pub(super) async fn layer(request: Request, next: Next) -> Response {
+pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     let surface = Surface::of(request.uri().path());
     let request_id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let response = next.run(request).await;
     if surface == Surface::Runloop || surface == Surface::Keyglass {
         return response;
@@ -99,6 +110,18 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
     answer
 }
 
+/// The id of a request, which RunTools' answers repeat.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::internal("a route outside the surface's layer"))
+    }
+}
+
 /// The request's own id, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get("x-request-id").map(HeaderValue::to_str).and_then(Result::ok);
@@ -109,6 +132,11 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 /// An error before any handler of the Runloop API is reached.
-pub(super) fn unknown_route() -> ApiError {
+pub(super) fn unknown_route(uri: &Uri) -> ApiError {
+    if Surface::of(uri.path()) == Surface::Runtype && uri.path().ends_with("/reveal") {
+        return ApiError::not_found(
+            "no key is shown again here, since only digests are kept; regenerate the key to have a new one",
+        );
+    }
     ApiError::not_found("this backend has no such route")
 }

@@ -24,11 +24,6 @@ async fn mint(backend: &Embedded, path: &str, body: &Value) -> (String, String) 
     (text("id"), text("key_secret"))
 }
 
-async fn at(folder: &TempDir, elapsed_ms: i64) -> Embedded {
-    let then = Options { clock: Clock::Fixed(NOW_MS + elapsed_ms), ..options(folder.path()) };
-    embedded::open(&then).unwrap()
-}
-
 #[tokio::test]
 async fn keys_are_listed_newest_first_without_themselves() {
     let (folder, backend) = new_backend();
