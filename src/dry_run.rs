@@ -65,7 +65,10 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
     let endpoint = first.service.endpoint()?;
     let (base, credential) = match first.service.route {
         Route::Embedded => {
-            let base = base_url(BACKEND_EXAMPLE).map_err(|reason| CallError::Internal(reason.to_owned()))?;
+            // What stands before the service's paths there is in its base URL.
+            let path = endpoint.base.path().trim_end_matches('/');
+            let base = base_url(&format!("{BACKEND_EXAMPLE}{path}"));
+            let base = base.map_err(|reason| CallError::Internal(reason.to_owned()))?;
             (base, Credential::Bearer(Secret::new(SecretString::from(""), Some(format!("${PLACEHOLDER}")))))
         }
         Route::Remote => (endpoint.base.clone(), endpoint.credential.clone()),

@@ -61,6 +61,8 @@ fn wrong_usage_is_told_apart_from_faults() {
         (&["serve", "--token", "env:X"], 64, "give `--http ADDR` too"),
         (&["serve", "--http", "127.0.0.1:0", "--allow-origin", "nonsense"], 64, "nonsense"),
         (&["serve", "--backend", "https://user:canary@host.test"], 64, "no user or password"),
+        (&["serve", "--group", "runtool"], 64, "did you mean `runtools`?"),
+        (&["tools", "--group", "management", "--backend", "remote"], 64, "--backend keyglass-keys=embedded"),
         (&["backend"], 64, "--listen"),
         (&["serve", "--http", "0.0.0.0:0"], 64, "--token"),
         (&["serve", "--http", "127.0.0.1:0", "--token", "env:UNSET"], 2, "not set"),
@@ -75,6 +77,121 @@ fn wrong_usage_is_told_apart_from_faults() {
         assert!(text.contains(words), "{arguments:?}: {text}");
         assert!(!text.contains("canary"), "{arguments:?}: {text}");
         assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+/// The first tool of each group of shipped ones.
+const FIRST_TOOLS: [&str; 4] = ["create_api_key", "runtools_create_api_key", "runtype_create_api_key", "list_keys"];
+
+#[test]
+fn groups_choose_among_the_shipped_tools() {
+    let data = folder();
+    let offered = |arguments: &[&str]| {
+        let (code, out, err) = run(data.path(), &[&["tools"], arguments].concat());
+        assert_eq!(code, 0, "{err}");
+        let names = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        let tools: Vec<String> = out.lines().map(names).collect();
+        FIRST_TOOLS.map(|first| tools.iter().any(|tool| tool == first))
+    };
+    assert_eq!(offered(&[]), [true, false, false, false]);
+    assert_eq!(offered(&["--group", "runtools"]), [false, true, false, false]);
+    assert_eq!(offered(&["--group", "runtype", "--group", "runloop"]), [true, false, true, false]);
+    assert_eq!(offered(&["--group", "all"]), [true, true, true, true]);
+    assert_eq!(offered(&["--group", "management"]), [false, false, false, true]);
+    // No service has what the last group asks for.
+    assert_eq!(offered(&["--group", "all", "--backend", "remote"]), [true, true, true, false]);
+    let here = ["--group", "management", "--backend", "remote", "--backend", "keyglass-keys=embedded"];
+    assert_eq!(offered(&here), [false, false, false, true]);
+    let file = data.path().join("settings.yaml");
+    fs::write(&file, "groups: [runtype]\n").expect("written");
+    let file = file.display().to_string();
+    assert_eq!(offered(&["--config", &file]), [false, false, true, false]);
+    assert_eq!(offered(&["--config", &file, "--group", "runtools"]), [false, true, false, false]);
+    let output = keyglass(data.path(), &["tools"]).env("KEYGLASS_GROUP", "runtools,management").output().expect("runs");
+    let (_, out, _) = finished(output);
+    assert!(out.contains("runtools_list_api_keys") && out.contains("rotate_key") && !out.contains("create_secret"));
+}
+
+#[test]
+fn a_group_beside_specs_of_ones_own_is_said_to_mean_nothing() {
+    let data = folder();
+    let call = ["call", "list_secrets", "--capabilities", "capabilities/runloop-secrets.yaml"];
+    let (code, _, err) = run(data.path(), &[&call[..], &["--group", "runtype"]].concat());
+    assert!(code == 0 && err.contains("`--group` chooses among the shipped specs"), "{err}");
+    let (code, _, err) = run(data.path(), &call);
+    assert!(code == 0 && !err.contains("--group"), "{err}");
+}
+
+#[test]
+fn the_tools_of_every_group_are_carried_out_by_the_embedded_backend() {
+    let data = folder();
+    let call = |tool: &str, arguments: &str| {
+        let (code, out, err) = run(data.path(), &["call", tool, "--group", "all", "--json", arguments]);
+        assert_eq!(code, 0, "{tool}: {err}");
+        serde_json::from_str::<Value>(&out).expect("JSON")
+    };
+    let id = |value: &Value| format!(r#"{{"id": {value}}}"#);
+    let project = "0a1b2c3d-0000-4000-8000-00000000000f";
+    let create = r#"{"name": "ci", "scopes": ["files:read"], "expiresIn": "90d", "projectId": "PROJECT"}"#;
+    let key = call("runtools_create_api_key", &create.replace("PROJECT", project));
+    assert_eq!(key["data"]["projectId"], project);
+    assert!(key["data"]["key"].as_str().expect("a key").starts_with("rt_live_"), "{key}");
+    let key = key["data"]["id"].clone();
+    let change = format!(r#"{{"id": {key}, "scopes": ["files:*"], "projectId": null}}"#);
+    let changed = call("runtools_change_api_key", &change);
+    assert_eq!((&changed["data"]["scopes"][0], &changed["data"]["projectId"]), (&Value::from("files:*"), &Value::Null));
+    assert_eq!(call("runtools_get_api_key", &id(&key))["data"]["name"], "ci");
+    assert_eq!(call("runtools_list_api_keys", r#"{"limit": 1}"#)["data"][0]["id"], key);
+    assert_eq!(call("get_key", &id(&key))["provider"], "runtools");
+    assert_eq!(call("runtools_revoke_api_key", &id(&key))["data"]["status"], "revoked");
+
+    assert!(call("runtype_list_api_key_options", "{}")["permissionGroups"].is_array());
+    let made = call("runtype_create_api_key", r#"{"name": "ci", "permissions": ["FLOWS:*"], "environment": "test"}"#);
+    let key = made["apiKey"]["id"].clone();
+    let again = call("runtype_regenerate_api_key", &id(&key));
+    assert_ne!(again["plainKey"], made["plainKey"]);
+    let change = format!(r#"{{"id": {key}, "permissions": ["*"], "expiresAt": "2999-01-01T00:00:00Z"}}"#);
+    assert_eq!(call("runtype_change_api_key", &change)["apiKey"]["permissions"][0], "*");
+    assert_eq!(call("runtype_get_api_key", &id(&key))["apiKey"]["expiresAt"], "2999-01-01T00:00:00.000Z");
+    let changed = call("runtype_change_api_key", &format!(r#"{{"id": {key}, "expiresAt": null}}"#));
+    assert_eq!(changed["apiKey"]["expiresAt"], Value::Null);
+    assert_eq!(call("runtype_list_api_keys", "{}")["total"], 1);
+    call("runtype_revoke_api_key", &id(&key));
+
+    let made = call("create_api_key", "{}")["id"].clone();
+    let rotated = call("rotate_key", &format!(r#"{{"id": {made}, "grace_period_seconds": 60}}"#));
+    assert_eq!(rotated["replaced"]["id"], made);
+    assert_eq!(call("revoke_key", &id(&made))["state"], "revoked");
+    assert_eq!(call("list_keys", r#"{"state": "all"}"#)["total_count"], 5);
+    call("create_secret", r#"{"name": "DB", "value": "v"}"#);
+    call("set_secret_expiry", r#"{"name": "DB", "expires_at_ms": 4102444800000}"#);
+    assert_eq!(call("list_expiring_secrets", "{}")["secrets"][0]["name"], "DB");
+    assert_eq!(call("set_secret_expiry", r#"{"name": "DB", "expires_at_ms": null}"#)["expires_at_ms"], Value::Null);
+}
+
+#[test]
+fn a_key_of_runtools_without_scopes_is_refused_before_it_is_asked_for() {
+    let data = folder();
+    for arguments in [r#"{"name": "k"}"#, r#"{"name": "k", "scopes": []}"#, r#"{"name": "k", "scopes": ["all"]}"#] {
+        let call = ["call", "runtools_create_api_key", "--group", "runtools", "--json", arguments];
+        let (code, _, err) = run(data.path(), &call);
+        assert!(code == 5 && err.contains("nothing was sent") && err.contains("scopes"), "{arguments}: {err}");
+    }
+}
+
+#[test]
+fn the_groups_speak_to_their_services_with_their_own_credentials() {
+    let data = folder();
+    for (tool, group, expected, variable) in [
+        ("runtools_list_api_keys", "runtools", "'https://api.runtools.ai/v1/api-keys", "RUNTOOLS_API_KEY"),
+        ("runtype_list_api_keys", "runtype", "'https://api.runtype.com/v1/api-keys'", "RUNTYPE_API_KEY"),
+    ] {
+        let call = ["call", tool, "--group", group, "--dry-run=curl"];
+        let (code, out, _) = run(data.path(), &[&call[..], &["--backend", "remote"]].concat());
+        assert_eq!(code, 0);
+        assert!(out.contains(expected) && out.contains(&format!("Bearer ${variable}")), "{out}");
+        let (_, out, _) = run(data.path(), &call);
+        assert!(out.contains(&format!("/{group}/v1/api-keys")) && !out.contains("https://"), "{out}");
     }
 }
 

@@ -318,6 +318,13 @@ mod tests {
             ("DELETE", "/v1/secrets/{name}", false),
             ("GET", "/v1/accounts/me", true),
             ("GET", "/v1/devboxes", false),
+            ("PATCH", "/runtools/v1/api-keys/{{id}}", true),
+            ("PUT", "/runtools/v1/api-keys/{{id}}", false),
+            ("POST", "/runtools/v1/api-keys/verify", false),
+            ("PUT", "/runtype/v1/api-keys/{id}", true),
+            ("POST", "/runtype/v1/api-keys/{id}/regenerate", true),
+            ("GET", "/runtype/v1/api-keys/{id}/reveal", false),
+            ("GET", "/v1/api-keys", false),
             ("GET", "", false),
         ];
         for (method, template, expected) in cases {
