@@ -277,3 +277,20 @@ fn one_line_end_of_standard_input_is_no_part_of_the_value() {
     };
     assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [1, 1, 2, 1]);
 }
+
+#[test]
+fn limits_of_the_configuration_file_hold() {
+    let data = folder();
+    let path = data.path().join("keyglass.yaml");
+    let config = path.display().to_string();
+    let create = ["secrets", "create", "A", "--value", "-", "--config", &config];
+    fs::write(&path, "backend_limits:\n  max_value_bytes: 3\n").expect("written");
+    let (code, _, err) = with_input(data.path(), &create, "four");
+    assert!(code == 5 && err.contains("at most 3 bytes"), "{err}");
+    assert_eq!(with_input(data.path(), &create, "abc").0, 0);
+    for wrong in ["max_connections: 0", "max_conections: 1"] {
+        fs::write(&path, format!("backend_limits:\n  {wrong}\n")).expect("written");
+        let (code, _, err) = with_input(data.path(), &create, "abc");
+        assert!(code == 64 && err.contains("max_con"), "{err}");
+    }
+}
