@@ -58,6 +58,10 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     assert_eq!(code, 1, "{err}");
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("the secret `sec_") && lines[1].starts_with("1 problem;"), "{out}");
+    Connection::open(data.path().join("keyglass.db")).unwrap().execute("UPDATE keys SET name = 'Z'", []).unwrap();
+    let (code, out, err) = run(data.path(), &["backend", "verify"]);
+    assert_eq!(code, 1, "a database that nothing can be started on: {err}");
+    assert!(out.contains("the API key `key_") && out.contains("2 problems;"), "{out}");
 }
 
 #[test]
