@@ -58,6 +58,10 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     assert_eq!(code, 1, "{err}");
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("the secret `sec_") && lines[1].starts_with("1 problem;"), "{out}");
+    Connection::open(data.path().join("keyglass.db")).unwrap().execute("UPDATE keys SET name = 'Z'", []).unwrap();
+    let (code, out, err) = run(data.path(), &["backend", "verify"]);
+    assert_eq!(code, 1, "a database that nothing can be started on: {err}");
+    assert!(out.contains("the API key `key_") && out.contains("2 problems;"), "{out}");
 }
 
 #[test]
@@ -276,4 +280,21 @@ fn one_line_end_of_standard_input_is_no_part_of_the_value() {
         }
     };
     assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [1, 1, 2, 1]);
+}
+
+#[test]
+fn limits_of_the_configuration_file_hold() {
+    let data = folder();
+    let path = data.path().join("keyglass.yaml");
+    let config = path.display().to_string();
+    let create = ["secrets", "create", "A", "--value", "-", "--config", &config];
+    fs::write(&path, "backend_limits:\n  max_value_bytes: 3\n").expect("written");
+    let (code, _, err) = with_input(data.path(), &create, "four");
+    assert!(code == 5 && err.contains("at most 3 bytes"), "{err}");
+    assert_eq!(with_input(data.path(), &create, "abc").0, 0);
+    for wrong in ["max_connections: 0", "max_conections: 1"] {
+        fs::write(&path, format!("backend_limits:\n  {wrong}\n")).expect("written");
+        let (code, _, err) = with_input(data.path(), &create, "abc");
+        assert!(code == 64 && err.contains("max_con"), "{err}");
+    }
 }

@@ -211,7 +211,14 @@ pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     let connection = schema::connect(&database, options.patience)?;
     let now_ms = options.clock.now_ms();
     let start = Start { folder: &folder, database: &database, source: &source, now_ms, patience: options.patience };
-    let (keyring, _) = start.run(&connection)?;
+    // A damaged root key keeps everything from starting; it is a problem to be told like the others.
+    let (keyring, refusal) = match start.run(&connection) {
+        Ok((keyring, _)) => (keyring, None),
+        Err(error) => match start.keyring_of(&connection, &source.existing()?)? {
+            Some(keyring) => (keyring, Some(error)),
+            None => return Err(error.into()),
+        },
+    };
     let snapshot = connection.unchecked_transaction()?;
     let mut problems = snapshot
         .prepare("PRAGMA integrity_check")?
@@ -220,7 +227,10 @@ pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     problems.retain(|line| line != "ok");
     problems.extend(keys::problems(&snapshot, &keyring)?);
     problems.extend(secrets::problems(&snapshot, &keyring)?);
-    Ok(problems)
+    match refusal {
+        Some(error) if problems.is_empty() => Err(error.into()),
+        _ => Ok(problems),
+    }
 }
 
 fn existing(options: &Options) -> Result<Folder, MaintenanceError> {
