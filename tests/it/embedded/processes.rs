@@ -114,7 +114,7 @@ async fn whatever_was_acknowledged_survives_a_kill_at_any_moment() {
         // In every second round everything is sealed anew meanwhile, by a process that is killed as well.
         let mut other = (processes % 2 == 1).then(|| spawn(folder.path(), &["backend", "rekey"]));
         // Mostly after the first write, now and then before it.
-        if number(processes) % 4 != 0 {
+        if !number(processes).is_multiple_of(4) {
             tokio::time::timeout(Duration::from_secs(30), begun.notified()).await.expect("something is written");
         }
         tokio::time::sleep(Duration::from_millis(number(processes * 3) % 60)).await;
