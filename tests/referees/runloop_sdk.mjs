@@ -1,10 +1,11 @@
-// Referee: Runloop's TypeScript SDK against the embedded backend, over HTTP/2 with prior knowledge, as it connects by
-// default, and over HTTP/1.1. Address and key come from the SDK's own variables, RUNLOOP_BASE_URL and RUNLOOP_API_KEY.
+// Referee: Runloop's TypeScript SDK, the newest and an older one, against the embedded backend, over HTTP/2 with prior
+// knowledge, as it connects by default, and over HTTP/1.1. Address and key come from the SDK's own variables, RUNLOOP_BASE_URL and RUNLOOP_API_KEY.
 // Repeats are switched off: an answer the SDK would repeat a call for is a failure.
 
 import { isDeepStrictEqual } from "node:util";
 import http2 from "node:http2";
 import { Runloop } from "@runloop/api-client";
+import { Runloop as OlderRunloop } from "@runloop/api-client-1.28";
 
 const CANARY = "canary-51ab08 line\n\"quoted\" ünïcode";
 const MEMBERS = ["create_time_ms", "id", "name", "update_time_ms"];
@@ -85,11 +86,15 @@ http2.connect = (...parameters) => {
   return connectHttp2(...parameters);
 };
 
-for (const [name, options] of [["HTTP/1.1", { http2: false }], ["HTTP/2", {}]]) {
-  context = `${name}: `;
+const protocols = [["HTTP/1.1", { http2: false }], ["HTTP/2", {}]];
+const versions = [["newest", Runloop], ["1.28", OlderRunloop]];
+for (const [version, Client, name, options] of versions.flatMap((version) =>
+  protocols.map((protocol) => [...version, ...protocol]),
+)) {
+  context = `${version}, ${name}: `;
   sessions = 0;
   try {
-    const connect = (bearerToken) => new Runloop({ bearerToken, maxRetries: 0, timeout: 20_000, ...options });
+    const connect = (bearerToken) => new Client({ bearerToken, maxRetries: 0, timeout: 20_000, ...options });
     const client = connect(process.env.RUNLOOP_API_KEY);
     await checkSecrets(client);
     await checkKeys(client, connect);

@@ -131,12 +131,19 @@ def check_secrets(report: Report, client: runloop.Runloop) -> None:
     refused(report, "delete of nothing", runloop.NotFoundError, lambda: client.secrets.delete("ABSENT"))
 
     if hasattr(client.secrets, "retrieve_by_id"):
-        # Newer clients can also name a secret by its id. That is not served, and has to be said at once.
+        # Newer clients can also name a secret by its id.
         by_id = client.secrets
-        refused(report, "retrieve by id", runloop.NotFoundError, lambda: by_id.retrieve_by_id(created.id))
-        refused(report, "update by id", runloop.NotFoundError, lambda: by_id.update_by_id(created.id, value=CANARY))
-        refused(report, "delete by id", runloop.NotFoundError, lambda: by_id.delete_by_id(created.id))
-        report.equal("a call by id changes nothing", client.secrets.retrieve("DB_PASS"), updated)
+        report.equal("retrieve by id", by_id.retrieve_by_id(created.id), updated)
+        changed = by_id.update_by_id(created.id, value=CANARY + "3")
+        report.equal("update by id keeps id and name", (changed.id, changed.name), (created.id, created.name))
+        other = client.secrets.create(name="BY_ID", value=CANARY)
+        report.equal("delete by id answers the secret", by_id.delete_by_id(other.id), other)
+        for what, unknown in (("a deleted id", other.id), ("a name in place of an id", "DB_PASS")):
+            refused(report, f"retrieve {what}", runloop.NotFoundError, lambda u=unknown: by_id.retrieve_by_id(u))
+            refused(report, f"update {what}", runloop.NotFoundError,
+                    lambda u=unknown: by_id.update_by_id(u, value=CANARY))
+            refused(report, f"delete {what}", runloop.NotFoundError, lambda u=unknown: by_id.delete_by_id(u))
+        report.equal("an id is no name", client.secrets.retrieve("DB_PASS").id, created.id)
     report.equal("delete answers the secret", client.secrets.delete(second.name), second)
     named_id = client.secrets.create(name="id", value=CANARY)
     report.equal("a secret may be called `id`: retrieve", client.secrets.retrieve("id"), named_id)
