@@ -100,7 +100,12 @@ impl Compiler<'_> {
         if let Some(flow) = from_flow {
             self.check_fed(&action.with, flow, target);
         }
-        self.check_unused(inputs, &fed, &plan);
+        for unsent in self.check_unused(inputs, &fed, &plan) {
+            // The placeholders of a URI are there in any case, and of fixed values none asks for an argument.
+            if scene.used_as == Use::Tool && !matches!(plan, Plan::Mock(_)) {
+                arguments.remove(&unsent);
+            }
+        }
         let description = self.description(tool, target, from_flow, scene.used_as);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
@@ -165,9 +170,11 @@ impl Compiler<'_> {
         }
     }
 
-    /// Reports arguments that a tool declares and nothing uses; what a tool feeds of its flow's is none of its own.
-    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) {
+    /// Reports arguments that a tool declares and nothing uses, and gives their names; what a tool feeds of its flow's is
+    /// none of its own.
+    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) -> Vec<String> {
         let used = plan.arguments();
+        let mut unsent = Vec::new();
         for declared in inputs {
             let Spanned { value, span } = &declared.name;
             let name = names::argument(value);
@@ -175,8 +182,10 @@ impl Compiler<'_> {
                 let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
                 let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
                 self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
+                unsent.push(name);
             }
         }
+        unsent
     }
 
     pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>) -> Hints {

@@ -89,6 +89,11 @@ impl Arguments {
         self.list.entry(argument.name.clone()).or_insert(argument);
     }
 
+    /// Takes an argument away: no model is to be asked for what is not sent.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.list.shift_remove(name);
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.list.keys().map(String::as_str)
     }
