@@ -183,7 +183,9 @@ impl<'a, 'b> Lowering<'a, 'b> {
         let Some(argument) = self.arguments.list.get_mut(name) else { return };
         if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
             let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
-            argument.schema = typing::described(known.clone(), own.as_deref());
+            let nullable = typing::takes_null(&argument.schema);
+            let known = if nullable { typing::or_null(known.clone()) } else { known.clone() };
+            argument.schema = typing::described(known, own.as_deref());
         }
     }
 }
