@@ -44,6 +44,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let looked_at = setup(&settings, purpose, Clock::System)?;
     log_errors(&looked_at.diagnostics, &looked_at.sources, &options);
     let Some(tool) = looked_at.gateway.tool(&name) else {
+        if let Some(left_out) = looked_at.gateway.catalog.left_out(&name) {
+            let check = options.command("check");
+            let message = format!("the tool `{name}` was left out: {} (`{check}` shows all errors)", left_out.reason);
+            return Err(Usage(message).into());
+        }
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         let list = options.command("tools");
