@@ -53,6 +53,10 @@ use crate::{
 /// operator changes the specs.
 const LISTING_TTL_MS: u64 = 60_000;
 
+/// What a client has to do before anything else, in one era or the other.
+const HOW_TO_BEGIN: &str = "send `initialize` first (with `protocolVersion`, `capabilities` and `clientInfo`), or with \
+                            each request the `_meta` of protocol 2026-07-28";
+
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -159,15 +163,15 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
-        let message = match nearest(name, lists::tools(&gateway.catalog, access).map(|tool| tool.name.as_str())) {
-            Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
-            None => "unknown tool; `tools/list` has all names".to_owned(),
-        };
         if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.allows(left_out.gate)) {
             let reason = &left_out.reason;
             let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
             return ErrorData::invalid_params(message, None);
         }
+        let message = match nearest(name, lists::tools(&gateway.catalog, access).map(|tool| tool.name.as_str())) {
+            Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
+            None => "unknown tool; `tools/list` has all names".to_owned(),
+        };
         ErrorData::invalid_params(message, None)
     }
 
@@ -233,10 +237,6 @@ macro_rules! fresh {
 }
 
 impl McpServer {
-    fn info_for(&self, access: &Access) -> ServerConfig {
-        let gateway = self.served();
-        let kinds = lists::kinds(&gateway.catalog, access);
-        let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
     /// How long a list is fresh, and for whom. What a token was needed for is nobody else's, whatever specs say.
     fn freshness(&self, access: &Access) -> (u64, CacheScope) {
         let gateway = self.served();
@@ -247,6 +247,10 @@ impl McpServer {
         (stated.ttl_ms.unwrap_or(LISTING_TTL_MS), scope)
     }
 
+    fn info_for(&self, access: &Access) -> ServerConfig {
+        let gateway = self.served();
+        let kinds = lists::kinds(&gateway.catalog, access);
+        let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
         match gateway.instructions_for(access) {
             instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
@@ -422,7 +426,11 @@ impl ServerHandler for McpServer {
                 "nothing, or a string `cursor`"
             }
             "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
-            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None)),
+            method => {
+                // Some clients put far more than a name there.
+                let shown: String = method.chars().filter(|character| !character.is_control()).take(64).collect();
+                return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{shown}`"), None));
+            }
         };
         Err(ErrorData::invalid_params(format!("unreadable `params`; expected {expected}"), None))
     }
