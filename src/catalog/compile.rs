@@ -234,8 +234,12 @@ impl Compiler<'_> {
         let mut namespaces = BTreeSet::new();
         // A spec that asks its callers for something asks for it on every way to its operations.
         let gate = gate_of_rest(document, self.sources);
-        let left_out: BTreeSet<&str> =
-            document.servers.iter().flat_map(|server| &server.left_out).filter_map(|tool| tool.call.as_deref()).collect();
+        let left_out: BTreeSet<&str> = document
+            .servers
+            .iter()
+            .flat_map(|server| &server.left_out)
+            .filter_map(|tool| tool.call.as_deref())
+            .collect();
         for consumed in &document.consumes {
             if !namespaces.insert(consumed.namespace.value.as_str()) {
                 continue; // reported as a duplicate
