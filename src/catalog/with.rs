@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{
-    compile::{Compiler, Target},
+    compile::{Compiler, Target, list},
     fill::Fill,
     path::{PathTemplate, WrittenPath},
     request::RequestTemplate,
@@ -18,6 +18,14 @@ use crate::{
     diagnostic::{Code, Diagnostic, Span},
     spec::{InputParameter, Spanned, yaml::Node},
 };
+
+/// Which parameters there are, where one is named that is not.
+fn no_parameter(name: &str, known: &IndexSet<&str>) -> String {
+    match known.is_empty() {
+        true => format!("the operation has no parameter `{name}`, nor any other"),
+        false => format!("the operation has no parameter `{name}`; it has {}", list(known.iter().copied())),
+    }
+}
 
 /// The names that lead to a member of the body, where a `mapping` is of one: `body.name`, `$.body.owner.name`.
 fn member_of_body(mapping: &str) -> Option<Vec<String>> {
@@ -56,7 +64,7 @@ impl Compiler<'_> {
                 continue;
             }
             if !known.contains(name) && !in_texts.contains(name) {
-                let message = format!("the operation has no parameter `{name}`");
+                let message = no_parameter(name, &known);
                 let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
                 self.problems.push(problem.with_nearest(name, known.iter().copied()));
             }
@@ -85,7 +93,7 @@ impl Compiler<'_> {
             }
             let is_known = known.contains(target) || in_texts.contains(target);
             if !is_known && !known.contains(parameter.name.value.as_str()) {
-                let message = format!("the operation has no parameter `{target}`");
+                let message = no_parameter(target, &known);
                 let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
                 self.problems.push(problem.with_nearest(target, known.iter().copied()));
             }

@@ -102,7 +102,11 @@ fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
     let mut arguments = JsonObject::new();
     for pair in pairs {
         let Some((name, text)) = pair.split_once('=') else {
-            return Err(Usage("arguments are given as NAME=VALUE, or all at once by --json".to_owned()).into());
+            // A text that is no name may be a secret.
+            let is_name =
+                |text: &str| text.len() <= 64 && text.chars().all(|one| one.is_alphanumeric() || "_-.".contains(one));
+            let what = if is_name(pair) { format!("`{pair}` has no value: arguments") } else { "arguments".to_owned() };
+            return Err(Usage(format!("{what} are given as NAME=VALUE, or all at once by --json")).into());
         };
         if arguments.insert(name.to_owned(), tool.input.read(name, text)).is_some() {
             return Err(Usage(format!("argument `{name}` is given twice")).into());

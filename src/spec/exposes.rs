@@ -189,7 +189,7 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     let resources = fields.named(&["resources"], problems);
     let prompts = fields.named(&["prompts"], problems);
     if tools.is_empty() && resources.is_empty() && prompts.is_empty() {
-        let message = "this MCP server has no tools";
+        let message = "this MCP server has no tools; operations that no tool calls are offered under their own names";
         problems.push(Diagnostic::warning(Code::MissingField, fields.span(), message));
     }
     let mut left_out = Vec::new();
