@@ -53,8 +53,15 @@ pub enum CallError {
     )]
     Timeout(Duration),
     /// No connection could be made. Nothing was carried out.
-    #[error("the backend could not be reached ({0}); retry once, then tell the operator to check that it is running")]
-    Unreachable(&'static str),
+    #[error(
+        "the backend{whose} could not be reached ({reason}); retry once, then tell the operator to check that it is running"
+    )]
+    Unreachable {
+        /// Why.
+        reason: &'static str,
+        /// Which service it is of, as in ` of `pets``; empty where that is not known.
+        whose: String,
+    },
     /// The connection broke before the answer was complete.
     #[error(
         "the connection to the backend broke before its answer was complete ({0}); the operation may or may not have \
@@ -64,7 +71,8 @@ pub enum CallError {
     /// The answer is larger than the limit. The rest of it was not read.
     #[error(
         "the answer is larger than {0} bytes and was cut off; ask for less (a lower `limit`, a narrower filter), the \
-         same call will fail again"
+         same call will fail again; the operator can raise the limit by `--max-answer-bytes`, of binary answers by \
+         `maxBinarySize` in the spec"
     )]
     Oversized(usize),
     /// A path of the spec finds more in the answer than is taken.
@@ -153,7 +161,7 @@ impl CallError {
             Self::Status { .. } => "status",
             Self::Redirect { .. } => "redirect",
             Self::Timeout(_) => "timeout",
-            Self::Unreachable(_) => "unreachable",
+            Self::Unreachable { .. } => "unreachable",
             Self::Broken(_) => "broken",
             Self::Oversized(_) | Self::TooMuch(_) => "oversized",
             Self::Decode { .. } => "decode",
@@ -180,7 +188,7 @@ impl CallError {
     /// after all.
     pub fn is_retryable(&self, repetition: Repetition) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Authorization { passing: true, .. } => true,
+            Self::Unreachable { .. } | Self::Authorization { passing: true, .. } => true,
             Self::Status { status, .. } if was_not_carried_out(*status) => true,
             Self::Status { status, .. } => is_passing(*status) && repetition == Repetition::Harmless,
             Self::Timeout(_) | Self::Broken(_) | Self::Cancelled => repetition == Repetition::Harmless,

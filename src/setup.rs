@@ -161,7 +161,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         embedded: embedded.as_ref().map(|embedded| Backend::Embedded(embedded.router_in_process())),
         remote,
     };
-    let routes = routes(&choices, &workspace);
+    let routes = routes(&choices, &workspace, &services);
     let descriptions = descriptions(&workspace, &sources);
     // A spec of fixed values calls nobody.
     let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
@@ -226,7 +226,7 @@ fn split_service(workspace: &Workspace, choices: &Choices, base_uri: &str) -> Op
 }
 
 /// A line for each backend in use, with the namespaces it serves.
-fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
+fn routes(choices: &Choices, workspace: &Workspace, services: &catalog::compile::Services) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for ((index, namespace), choice) in choices {
         let target = match choice {
@@ -237,8 +237,11 @@ fn routes(choices: &Choices, workspace: &Workspace) -> Vec<String> {
                 let mut consumes = document.iter().flat_map(|document| &document.consumes);
                 let consumed = consumes.find(|consumes| consumes.namespace.value == *namespace);
                 let base = consumed.and_then(|consumes| consumes.base_uri.as_ref());
-                base.filter(|base| !base.value.is_empty())
-                    .map_or("no address yet".to_owned(), |base| base_url::shown(&base.value))
+                // What cannot be filled in is no address; what can is shown as it is written, for it may hold a secret.
+                let service = services.get(&(*index, namespace.clone()));
+                let is_usable = service.is_some_and(|service| service.endpoint.is_ok());
+                let base = base.filter(|base| !base.value.is_empty() && (is_usable || !base.value.contains('{')));
+                base.map_or("no address yet".to_owned(), |base| base_url::shown(&base.value))
             }
         };
         match lines.iter_mut().find(|(known, _)| *known == target) {

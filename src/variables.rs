@@ -22,7 +22,7 @@ use crate::{
 /// The largest file that variables are read from, in bytes.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// Prefixes for a variable of the configuration, whatever the document binds.
-const PREFIXES: [&str; 2] = ["env.", "secrets."];
+const PREFIXES: [&str; 3] = ["env.", "secrets.", "$secrets."];
 /// Words in the name of a variable that make it a secret, also as a part of a longer word.
 const SECRET_PARTS: [&str; 8] =
     ["token", "secret", "password", "passwd", "passphrase", "credential", "apikey", "authoriz"];

@@ -66,7 +66,7 @@ impl Remote {
 /// from one that cannot have.
 fn no_answer(error: &reqwest::Error) -> CallError {
     let reason = reason(error);
-    if error.is_connect() { CallError::Unreachable(reason) } else { CallError::Broken(reason) }
+    if error.is_connect() { CallError::Unreachable { reason, whose: String::new() } } else { CallError::Broken(reason) }
 }
 
 fn reason(error: &reqwest::Error) -> &'static str {

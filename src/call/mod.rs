@@ -201,6 +201,9 @@ impl Run<'_> {
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
             CallError::Timeout(_) => CallError::Timeout(self.environment.limits.timeout),
+            CallError::Unreachable { reason, whose: _ } => {
+                CallError::Unreachable { reason, whose: format!(" of `{}`", operation.service.namespace) }
+            }
             other => other,
         })?;
         // After sending, since a token may have been issued on the way.

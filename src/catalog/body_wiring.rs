@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     body::{BodyTemplate, Encoding, PartTemplate},
-    compile::Compiler,
+    compile::{Compiler, Target},
     fill::Fill,
     input::Argument,
     request::QueryStyle,
@@ -63,6 +63,24 @@ impl Compiler<'_> {
                 Some(body)
             }
         }
+    }
+
+    /// Whether the body of an operation is one parameter, or one that only a document knows, whose members can be fed.
+    pub(super) fn has_members(&mut self, target: Target<'_>, parameters: &[&InputParameter]) -> bool {
+        let is_template = match target.operation.body.as_ref().map(|body| &body.kind) {
+            None | Some(BodyKind::Parameters(ParametersAs::Form | ParametersAs::Multipart)) => false,
+            Some(BodyKind::Parameters(kind)) => matches!(kind, ParametersAs::Text(_)),
+            Some(_) => true,
+        };
+        let document = self.join(target).and_then(|joined| joined.body.clone());
+        let mut in_body = parameters.iter().filter(|parameter| parameter.place() == Some(Location::Body));
+        let is_object = |whole: &InputParameter| whole.kind.as_ref().is_none_or(|kind| kind.value == "object");
+        !is_template
+            && match (in_body.next(), in_body.next()) {
+                (None, _) => document.is_some() && takes_body(&target.operation.method.value),
+                (Some(whole), None) => is_object(whole) && is_whole(whole, document.as_ref()),
+                _ => false,
+            }
     }
 
     fn body_of_template(&mut self, body: &Body, names: &Names<'_>) -> Option<BodyTemplate> {
@@ -215,6 +233,17 @@ impl Compiler<'_> {
         if is_always_empty(&schema) {
             return BodyTemplate::Json(Fill::Object(Vec::new())); // nothing to ask a model for
         }
+        if !lowering.names.members.is_empty() && !lowering.names.with.contains_key(&whole.name.value) {
+            let mut slots = Vec::new();
+            for (path, fill) in std::mem::take(&mut lowering.names.members) {
+                let known = path.iter().try_fold(&schema, |schema, name| schema.get("properties")?.get(name));
+                if let Some(known) = known {
+                    lowering.refine(&fill.value, known);
+                }
+                put(&mut slots, &path, fill.value);
+            }
+            return of_members(slots, kind, document.as_ref());
+        }
         let fill = lowering.names.parameter(whole);
         let is_own = matches!(&fill, Fill::Argument(name) if *name == super::names::argument(&whole.name.value));
         let flat = flat_members(&schema, |name| lowering.arguments.has(name)).filter(|_| is_own);
@@ -298,6 +327,23 @@ fn members_of(body: &BodyTemplate) -> Vec<(Option<&str>, &Fill)> {
             parts.collect()
         }
         body => body.fills().into_iter().map(|fill| (None, fill)).collect(),
+    }
+}
+
+/// Puts what fills a member into objects within each other. A member that is filled as a whole stays so.
+fn put(members: &mut Vec<(String, Fill)>, path: &[String], fill: Fill) {
+    let [name, rest @ ..] = path else { return };
+    let place = match members.iter().position(|(known, _)| known == name) {
+        Some(place) => place,
+        None => {
+            members.push((name.clone(), Fill::Object(Vec::new())));
+            members.len() - 1
+        }
+    };
+    match members.get_mut(place) {
+        Some((_, member)) if rest.is_empty() => *member = fill,
+        Some((_, Fill::Object(inner))) => put(inner, rest, fill),
+        _ => {}
     }
 }
 

@@ -11,7 +11,7 @@ use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{
-    Catalog, CompiledTool, Service,
+    Catalog, CompiledTool, Freshness, LeftOutTool, Service,
     collected::Collected,
     folder::Reach,
     gate::{gate_of, gate_of_rest, open_elsewhere},
@@ -30,7 +30,7 @@ use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     schema::{Checker, SchemaStore},
-    spec::{self, Action, Aggregate, Consumes, Document, Mode, Operation, Spanned, Tool, Workspace},
+    spec::{self, Action, Aggregate, Consumes, Document, LeftOut, Mode, Operation, Spanned, Tool, Workspace},
     variables::Variables,
 };
 
@@ -68,6 +68,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
         joined: None,
         problems: Vec::new(),
         called: BTreeSet::new(),
+        gone: BTreeMap::new(),
     };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     let withheld = resource::withheld(workspace, compiler.sources);
@@ -98,6 +99,8 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
     let mut catalog = collected.into_catalog();
     catalog.resources = resource::collect(resources, &mut compiler.problems);
     catalog.prompts = prompt::collect(prompts, &mut compiler.problems);
+    catalog.left_out = compiler.gone;
+    catalog.freshness = freshness(workspace);
     (catalog, compiler.problems)
 }
 
@@ -122,6 +125,8 @@ pub(super) struct Compiler<'a> {
     pub(super) problems: Vec<Diagnostic>,
     /// Where the operations stand that some tool calls.
     pub(super) called: BTreeSet<(FileId, usize)>,
+    /// The tools that were left out, by name.
+    pub(super) gone: BTreeMap<String, LeftOutTool>,
 }
 
 /// A service of a document and the place of an operation.
@@ -203,6 +208,11 @@ impl Compiler<'_> {
         let (mut tools, mut resources, mut prompts) = (Vec::new(), Vec::new(), Vec::new());
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
+            for LeftOut { name, call: _, reason } in &server.left_out {
+                if let (Some(name), Some(reason)) = (name, reason) {
+                    self.left_out(&name.value, scene.gate, (reason.value.clone(), reason.span));
+                }
+            }
             for tool in &server.tools {
                 tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
@@ -224,11 +234,19 @@ impl Compiler<'_> {
         let mut namespaces = BTreeSet::new();
         // A spec that asks its callers for something asks for it on every way to its operations.
         let gate = gate_of_rest(document, self.sources);
-        let left_out: BTreeSet<&str> =
-            document.servers.iter().flat_map(|server| &server.left_out).map(String::as_str).collect();
+        let left_out: BTreeSet<&str> = document
+            .servers
+            .iter()
+            .flat_map(|server| &server.left_out)
+            .filter_map(|tool| tool.call.as_deref())
+            .collect();
         for consumed in &document.consumes {
             if !namespaces.insert(consumed.namespace.value.as_str()) {
                 continue; // reported as a duplicate
+            }
+            for Spanned { value, span } in &consumed.left_out {
+                let reason = "its operation has an error of its own".to_owned();
+                self.left_out(&names::snake_case(value), gate, (reason, *span));
             }
             for operation in &consumed.operations {
                 let call = format!("{}.{}", consumed.namespace.value, operation.name.value);
@@ -245,14 +263,18 @@ impl Compiler<'_> {
                 let before = self.problems.len();
                 let names = Names::new(index, self.variables, Vec::new());
                 let mut arguments = Arguments::default();
-                let Some(compiled) = self.operation(target, names, &mut arguments) else { continue };
+                let Some(compiled) = self.operation(target, names, &mut arguments) else {
+                    self.leave_out(&tool.name, Use::Tool, gate, before);
+                    continue;
+                };
                 let hints = hints(self);
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
                 let draft = Draft { tool: &tool, arguments, plan, hints, description: described, gate };
-                if let Some(compiled) = shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
-                    tools.push((compiled, tool.name));
+                match shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
+                    Some(compiled) => tools.push((compiled, tool.name)),
+                    None => self.leave_out(&tool.name, Use::Tool, gate, before),
                 }
             }
         }
@@ -321,6 +343,16 @@ impl Compiler<'_> {
             let message = "this spec has no operation and no tool; nothing is offered";
             self.problems.push(Diagnostic::warning(Code::NoTools, Span::start_of(*file), message).with_source_hidden());
         }
+    }
+}
+
+/// What the servers of all documents say of how fresh their lists are; they are listed together.
+fn freshness(workspace: &Workspace) -> Freshness {
+    let servers = || workspace.documents.iter().flat_map(|document| &document.servers);
+    let is_public = |server: &spec::McpServer| server.cache_scope == Some(spec::CacheScope::Public);
+    Freshness {
+        ttl_ms: servers().filter_map(|server| server.ttl_ms).min(),
+        is_public: servers().next().is_some() && servers().all(is_public),
     }
 }
 

@@ -100,13 +100,13 @@ impl Compiler<'_> {
         let Some(consumed) = found else {
             let namespace = value.split_once('.').map_or(value.as_str(), |(namespace, _)| namespace);
             if let Some(left_out) = scene.left_out.iter().find(|left_out| left_out.value == namespace) {
-                let message = format!("the service `{namespace}` was left out for an error of its own, so this is");
+                let message = format!("the service `{namespace}` was left out for an error of its own");
                 let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
                 self.problems.push(problem.with_secondary(left_out.span, "the service"));
                 return None;
             }
             if let Some(import) = scene.missing.iter().find(|missing| missing.value == namespace) {
-                let message = format!("the namespace `{namespace}` could not be imported, so this is left out");
+                let message = format!("the namespace `{namespace}` could not be imported");
                 let problem = Diagnostic::error(Code::UnknownNamespace, *span, message);
                 self.problems.push(problem.with_secondary(import.span, "the import"));
                 return None;
@@ -129,10 +129,7 @@ impl Compiler<'_> {
         *count += 1;
         let Some(found) = nth else {
             if let Some(left_out) = consumed.left_out.iter().find(|left_out| left_out.value == operation) {
-                let message = format!(
-                    "the operation `{operation}` was left out for an error of its own, so this {} is",
-                    scene.used_as.noun()
-                );
+                let message = format!("the operation `{operation}` was left out for an error of its own");
                 let problem = Diagnostic::error(Code::UnknownOperation, *span, message);
                 self.problems.push(problem.with_secondary(left_out.span, "the operation"));
                 return None;
@@ -159,7 +156,7 @@ impl Compiler<'_> {
         let Some((aggregate, (_, name))) = aggregate.zip(split) else {
             let wanted = split.map(|(namespace, _)| namespace);
             if let Some(import) = scene.missing.iter().find(|missing| Some(missing.value.as_str()) == wanted) {
-                let message = format!("the namespace `{}` could not be imported, so this is left out", import.value);
+                let message = format!("the namespace `{}` could not be imported", import.value);
                 let problem = Diagnostic::error(Code::UnknownFlow, *span, message);
                 self.problems.push(problem.with_secondary(import.span, "the import"));
                 return None;
@@ -176,7 +173,7 @@ impl Compiler<'_> {
         let Some(flow) = scene.index_of.flows.get(&(aggregate.namespace.value.as_str(), name)).copied() else {
             let known = aggregate.flows.iter().map(|flow| flow.name.value.as_str());
             let message = if aggregate.left_out.iter().any(|left_out| left_out == name) {
-                format!("the flow `{name}` was left out for an error of its own, so this {} is", scene.used_as.noun())
+                format!("the flow `{name}` was left out for an error of its own")
             } else {
                 format!("unknown flow `{name}`; `{}` has {}", aggregate.namespace.value, list(known.clone()))
             };

@@ -60,6 +60,27 @@ pub struct Catalog {
     aliases: BTreeMap<String, String>,
     resources: Resources,
     prompts: IndexMap<String, CompiledPrompt>,
+    left_out: BTreeMap<String, LeftOutTool>,
+    freshness: Freshness,
+}
+
+/// How long lists are fresh, and for whom, as the servers of all specs together say (language schema, `ttlMs` and
+/// `cacheScope`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// The shortest time that one of them states, in milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// Whether all of them let others share what was kept.
+    pub is_public: bool,
+}
+
+/// A tool that a spec has and the catalog has not.
+#[derive(Clone, Debug)]
+pub struct LeftOutTool {
+    /// What is wrong with it, and in which line of which file.
+    pub reason: String,
+    /// The gate it would be behind.
+    pub gate: Option<GateId>,
 }
 
 /// A tool as resolved from a spec.
@@ -101,6 +122,16 @@ impl Catalog {
     /// The tool of this name: the one it is offered under, or the one its spec gives it.
     pub fn tool(&self, name: &str) -> Option<&CompiledTool> {
         self.tools.get(name).or_else(|| self.tools.get(self.aliases.get(name)?))
+    }
+
+    /// How long lists are fresh, and for whom.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
+    /// Why there is no tool of this name, where a spec has one that was left out for an error.
+    pub fn left_out(&self, name: &str) -> Option<&LeftOutTool> {
+        self.left_out.get(name).filter(|_| self.tool(name).is_none())
     }
 
     /// All tools, in the order of the specs.

@@ -83,7 +83,8 @@ impl CompiledPrompt {
         let mut problems = Vec::new();
         for argument in self.arguments.iter().filter(|argument| argument.required) {
             if given.get(&argument.name).is_none_or(Value::is_null) {
-                problems.push(format!("`{}` is missing", argument.name));
+                let meaning = argument.description.as_deref().map(|text| format!(" ({})", text.trim()));
+                problems.push(format!("`{}` is missing{}", argument.name, meaning.unwrap_or_default()));
             }
         }
         let mut values: IndexMap<&str, String> = IndexMap::new();
@@ -307,6 +308,14 @@ mod tests {
         ] {
             assert_eq!(filled(text, arguments).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_missing_argument_is_told_with_its_meaning() {
+        let mut prompt = prompt("hi");
+        prompt.arguments.iter_mut().for_each(|argument| argument.description = Some("The pet.".to_owned()));
+        let refused = prompt.filled(&JsonObject::new()).expect_err("refused");
+        assert_eq!(refused, "invalid arguments: `a` is missing (The pet.)");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub(super) struct Names<'a> {
     pub(super) inputs: BTreeMap<String, Fill>,
     /// What `with` feeds, by parameter.
     pub(super) with: BTreeMap<String, Spanned<Fill>>,
+    /// What feeds members of a body that is one parameter, by the names that lead to each.
+    pub(super) members: Vec<(Vec<String>, Spanned<Fill>)>,
 }
 
 impl<'a> Names<'a> {
@@ -71,7 +73,7 @@ impl<'a> Names<'a> {
         let (steps, parameters) = (Vec::new(), HashMap::new());
         let (inputs, with) = (BTreeMap::new(), BTreeMap::new());
         let left = Rc::new(Cell::new(Some(MAX_VALUES)));
-        Self { document, variables, namespaces, steps, parameters, left, inputs, with }
+        Self { document, variables, namespaces, steps, parameters, left, inputs, with, members: Vec::new() }
     }
 
     /// The same for the texts of an operation with these parameters.
@@ -228,7 +230,7 @@ impl<'a> Names<'a> {
     }
 
     /// The argument of a name, or what stands in for it.
-    fn argument(&self, name: &str) -> Fill {
+    pub(super) fn argument(&self, name: &str) -> Fill {
         let name = names::argument(name);
         self.inputs.get(&name).cloned().unwrap_or(Fill::Argument(name))
     }

@@ -1,12 +1,12 @@
 //! One tool, from what its spec writes to what is offered: mode, arguments, hints, description, answer. A continuation of
 //! `compile.rs`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::json;
 
 use super::{
-    CompiledTool, InputSchema, OutputSchema,
+    CompiledTool, InputSchema, LeftOutTool, OutputSchema,
     compile::{Compiler, Scene, Target, Use},
     fill::Fill,
     flow::WrittenSteps,
@@ -19,18 +19,51 @@ use super::{
 };
 use crate::{
     access::GateId,
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{self, Code, Diagnostic, Span},
     prose::without_html,
     spec::{self, Action, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool, yaml::Node},
 };
 
 impl Compiler<'_> {
+    /// A tool or resource; where it has an error, that says that it is left out.
     pub(super) fn tool<'a>(
         &mut self,
         tool: &'a Tool,
         server: &'a McpServer,
         scene: &mut Scene<'a>,
     ) -> Option<CompiledTool> {
+        let before = self.problems.len();
+        let compiled = self.lowered(tool, server, scene);
+        if compiled.is_none() {
+            self.leave_out(&tool.name, scene.used_as, scene.gate, before);
+        }
+        compiled
+    }
+
+    /// Says of a tool or resource that it is left out, for the last error since there were so many problems before.
+    pub(super) fn leave_out(&mut self, name: &Spanned<String>, used_as: Use, gate: Option<GateId>, before: usize) {
+        let found = self.problems.get_mut(before..).unwrap_or_default();
+        let reason = diagnostic::leave_out(found, used_as.noun(), &name.value).unwrap_or_else(|| {
+            let reason = "its service was left out for an error of its own".to_owned();
+            let message = format!("{reason}, so the {} `{}` is left out", used_as.noun(), name.value);
+            self.problems.push(Diagnostic::error(Code::UnknownNamespace, name.span, message));
+            (reason, name.span)
+        });
+        if used_as == Use::Tool {
+            self.left_out(&name.value, gate, reason);
+        }
+    }
+
+    /// Keeps why there is no tool of a name.
+    pub(super) fn left_out(&mut self, name: &str, gate: Option<GateId>, (reason, place): (String, Span)) {
+        let (line, _) = self.sources.position(place.file, place.start);
+        let file = Path::new(self.sources.name(place.file)).file_name().unwrap_or_default().to_string_lossy();
+        let left_out = LeftOutTool { reason: format!("{reason} ({file}, line {line})"), gate };
+        self.gone.entry(names::offered(name)).or_insert_with(|| left_out.clone());
+        self.gone.entry(name.to_owned()).or_insert(left_out);
+    }
+
+    fn lowered<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
         let before = self.problems.len();
         let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
         let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
@@ -100,7 +133,12 @@ impl Compiler<'_> {
         if let Some(flow) = from_flow {
             self.check_fed(&action.with, flow, target);
         }
-        self.check_unused(inputs, &fed, &plan);
+        for unsent in self.check_unused(inputs, &fed, &plan) {
+            // The placeholders of a URI are there in any case, and of fixed values none asks for an argument.
+            if scene.used_as == Use::Tool && !matches!(plan, Plan::Mock(_)) {
+                arguments.remove(&unsent);
+            }
+        }
         let description = self.description(tool, target, from_flow, scene.used_as);
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
@@ -165,9 +203,11 @@ impl Compiler<'_> {
         }
     }
 
-    /// Reports arguments that a tool declares and nothing uses; what a tool feeds of its flow's is none of its own.
-    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) {
+    /// Reports arguments that a tool declares and nothing uses, and gives their names; what a tool feeds of its flow's is
+    /// none of its own.
+    fn check_unused(&mut self, inputs: &[InputParameter], fed: &BTreeSet<String>, plan: &Plan) -> Vec<String> {
         let used = plan.arguments();
+        let mut unsent = Vec::new();
         for declared in inputs {
             let Spanned { value, span } = &declared.name;
             let name = names::argument(value);
@@ -175,8 +215,10 @@ impl Compiler<'_> {
                 let message = format!("argument `{value}` feeds no parameter of the operation; it is not sent");
                 let help = format!("name it as the parameter, or write `with: {{PARAMETER: tools.{value}}}`");
                 self.problems.push(Diagnostic::warning(Code::UnusedArgument, *span, message).with_help(help));
+                unsent.push(name);
             }
         }
+        unsent
     }
 
     pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>) -> Hints {

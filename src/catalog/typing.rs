@@ -18,11 +18,14 @@ use crate::{
 impl Compiler<'_> {
     /// The schema of a parameter: the one it names, else what an OpenAPI document says, else one made of its `type`.
     pub(super) fn parameter_schema(&mut self, parameter: &InputParameter, lowering: &Lowering<'_, '_>) -> Value {
-        let InputParameter { schema, keywords, description, .. } = parameter;
+        let InputParameter { schema, keywords, description, nullable, .. } = parameter;
         let description = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
         let known = lowering.known(parameter).filter(|_| schema.is_none() && keywords.is_empty());
         match known {
-            Some(known) => described(known.schema.clone(), description.or(known.description.as_deref())),
+            Some(known) => {
+                let schema = if *nullable { or_null(known.schema.clone()) } else { known.schema.clone() };
+                described(schema, description.or(known.description.as_deref()))
+            }
             None => self.declared_schema(parameter).unwrap_or_else(|| json!({})),
         }
     }
@@ -33,6 +36,7 @@ impl Compiler<'_> {
             name: _,
             location: _,
             kind,
+            nullable,
             description,
             required: _,
             value: _,
@@ -60,8 +64,34 @@ impl Compiler<'_> {
         if let Value::Object(members) = &mut schema {
             members.extend(keywords.iter().map(|(keyword, value)| (keyword.value.clone(), value.clone())));
         }
+        if *nullable {
+            schema = or_null(schema);
+        }
         Some(described(schema, description.as_ref().map(|description| description.value.as_str())))
     }
+}
+
+/// The same schema, of null as well.
+pub(super) fn or_null(mut schema: Value) -> Value {
+    let null = |list: &mut Vec<Value>, null: Value| {
+        if !list.contains(&null) {
+            list.push(null);
+        }
+    };
+    match schema.get_mut("type") {
+        Some(Value::Array(kinds)) => null(kinds, json!("null")),
+        Some(kind @ Value::String(_)) => *kind = json!([kind.take(), "null"]),
+        _ => {}
+    }
+    if let Some(Value::Array(options)) = schema.get_mut("enum") {
+        null(options, Value::Null);
+    }
+    schema
+}
+
+/// Whether null is of the type that a schema states, among others.
+pub(super) fn takes_null(schema: &Value) -> bool {
+    matches!(schema.get("type"), Some(Value::Array(kinds)) if kinds.iter().any(|kind| kind == "null"))
 }
 
 pub(super) fn keyed_schema(parameter: &InputParameter) -> Value {
@@ -106,7 +136,11 @@ pub(super) fn is_scalar(schema: &Value) -> bool {
 
 /// Whether a schema is of the type that a bare one states, or says nothing of types itself.
 pub(super) fn fits(bare: &Value, schema: &Value) -> bool {
-    let Some(stated) = bare.get("type").and_then(Value::as_str) else { return true };
+    let stated = match bare.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().find(|kind| *kind != "null").and_then(Value::as_str),
+        kind => kind.and_then(Value::as_str),
+    };
+    let Some(stated) = stated else { return true };
     let fits = |kind: &Value| kind == stated || (kind == "integer" && stated == "number");
     match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.iter().any(fits),

@@ -89,6 +89,11 @@ impl Arguments {
         self.list.entry(argument.name.clone()).or_insert(argument);
     }
 
+    /// Takes an argument away: no model is to be asked for what is not sent.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.list.shift_remove(name);
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.list.keys().map(String::as_str)
     }
@@ -178,7 +183,9 @@ impl<'a, 'b> Lowering<'a, 'b> {
         let Some(argument) = self.arguments.list.get_mut(name) else { return };
         if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
             let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
-            argument.schema = typing::described(known.clone(), own.as_deref());
+            let nullable = typing::takes_null(&argument.schema);
+            let known = if nullable { typing::or_null(known.clone()) } else { known.clone() };
+            argument.schema = typing::described(known, own.as_deref());
         }
     }
 }

@@ -7,9 +7,8 @@ use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{
-    compile::{Compiler, Target},
+    compile::{Compiler, Target, list},
     fill::Fill,
-    names,
     path::{PathTemplate, WrittenPath},
     request::RequestTemplate,
     resolve::Names,
@@ -19,6 +18,23 @@ use crate::{
     diagnostic::{Code, Diagnostic, Span},
     spec::{InputParameter, Spanned, yaml::Node},
 };
+
+/// Which parameters there are, where one is named that is not.
+fn no_parameter(name: &str, known: &IndexSet<&str>) -> String {
+    match known.is_empty() {
+        true => format!("the operation has no parameter `{name}`, nor any other"),
+        false => format!("the operation has no parameter `{name}`; it has {}", list(known.iter().copied())),
+    }
+}
+
+/// The names that lead to a member of the body, where a `mapping` is of one: `body.name`, `$.body.owner.name`.
+fn member_of_body(mapping: &str) -> Option<Vec<String>> {
+    let mapping = mapping.trim();
+    let path = mapping.strip_prefix("$.").unwrap_or(mapping);
+    let member = path.strip_prefix("body.").or_else(|| path.strip_prefix("requestBody."))?;
+    let names: Vec<String> = member.split('.').map(str::to_owned).collect();
+    names.iter().all(|name| !name.is_empty()).then_some(names)
+}
 
 impl Compiler<'_> {
     /// What feeds each parameter of the operation that `with` names.
@@ -48,7 +64,7 @@ impl Compiler<'_> {
                 continue;
             }
             if !known.contains(name) && !in_texts.contains(name) {
-                let message = format!("the operation has no parameter `{name}`");
+                let message = no_parameter(name, &known);
                 let problem = Diagnostic::warning(Code::UnknownField, parameter.span, message);
                 self.problems.push(problem.with_nearest(name, known.iter().copied()));
             }
@@ -62,18 +78,26 @@ impl Compiler<'_> {
         // `mapping: $.path.id` of a tool's own parameter says the same from the other side.
         for parameter in declared {
             let Some(mapping) = &parameter.mapping else { continue };
+            let fill = Spanned::new(names.argument(&parameter.name.value), mapping.span);
+            if let Some(member) = member_of_body(&mapping.value)
+                && self.has_members(target, &parameters)
+            {
+                if names.members.iter().all(|(known, _)| *known != member) {
+                    names.members.push((member, fill));
+                }
+                continue;
+            }
             let target = mapping.value.rsplit('.').next().unwrap_or_default();
             if target.is_empty() || target == "$" || names.with.contains_key(target) {
                 continue;
             }
             let is_known = known.contains(target) || in_texts.contains(target);
             if !is_known && !known.contains(parameter.name.value.as_str()) {
-                let message = format!("the operation has no parameter `{target}`");
+                let message = no_parameter(target, &known);
                 let problem = Diagnostic::warning(Code::UnknownField, mapping.span, message);
                 self.problems.push(problem.with_nearest(target, known.iter().copied()));
             }
-            let fill = Fill::Argument(names::argument(&parameter.name.value));
-            names.with.insert(target.to_owned(), Spanned::new(fill, mapping.span));
+            names.with.insert(target.to_owned(), fill);
         }
     }
 

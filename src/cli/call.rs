@@ -44,6 +44,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let looked_at = setup(&settings, purpose, Clock::System)?;
     log_errors(&looked_at.diagnostics, &looked_at.sources, &options);
     let Some(tool) = looked_at.gateway.tool(&name) else {
+        if let Some(left_out) = looked_at.gateway.catalog.left_out(&name) {
+            let check = options.command("check");
+            let message = format!("the tool `{name}` was left out: {} (`{check}` shows all errors)", left_out.reason);
+            return Err(Usage(message).into());
+        }
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         let list = options.command("tools");
@@ -97,7 +102,11 @@ fn pairs(tool: &CompiledTool, pairs: &[String]) -> anyhow::Result<JsonObject> {
     let mut arguments = JsonObject::new();
     for pair in pairs {
         let Some((name, text)) = pair.split_once('=') else {
-            return Err(Usage("arguments are given as NAME=VALUE, or all at once by --json".to_owned()).into());
+            // A text that is no name may be a secret.
+            let is_name =
+                |text: &str| text.len() <= 64 && text.chars().all(|one| one.is_alphanumeric() || "_-.".contains(one));
+            let what = if is_name(pair) { format!("`{pair}` has no value: arguments") } else { "arguments".to_owned() };
+            return Err(Usage(format!("{what} are given as NAME=VALUE, or all at once by --json")).into());
         };
         if arguments.insert(name.to_owned(), tool.input.read(name, text)).is_some() {
             return Err(Usage(format!("argument `{name}` is given twice")).into());

@@ -330,7 +330,7 @@ async fn discover(issuer: &Url, way: Way<'_>) -> Result<(Url, Authentication), C
 /// Sends a request to the authorization server. Its failures are not those of the service.
 async fn submit(way: Way<'_>, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
     way.send(request).await.map_err(|error| match error {
-        CallError::Unreachable(reason) | CallError::Broken(reason) => {
+        CallError::Unreachable { reason, whose: _ } | CallError::Broken(reason) => {
             passing(&format!("the authorization server could not be reached ({reason})"))
         }
         CallError::Oversized(_) => lasting("the answer of the authorization server is too large"),

@@ -230,6 +230,17 @@ impl Diagnostic {
     }
 }
 
+/// Says in the last error among some problems what is left out for it. Gives what is wrong and where; `None` where none
+/// of them is an error.
+pub fn leave_out(problems: &mut [Diagnostic], what: &str, name: &str) -> Option<(String, Span)> {
+    let problem = problems.iter_mut().rev().find(|problem| problem.severity == Severity::Error)?;
+    let reason = problem.message.clone();
+    // A guess that stands in the message stays at its end.
+    let end = reason.find("; did you mean").unwrap_or(reason.len());
+    problem.message.insert_str(end, &format!(", so the {what} `{name}` is left out"));
+    Some((reason, problem.primary))
+}
+
 /// Whether any of the diagnostics is an error.
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)

@@ -18,6 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::HOW_TO_BEGIN;
+
 /// How long calls in flight may go on once the server is told to leave.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
@@ -165,6 +167,12 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                         let error = ErrorData::invalid_request("a request with this id is in flight already", None);
                         tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
                     }
+                    Some((ClientJsonRpcMessage::Request(request), _))
+                        if !self.opened && says_no_era(&request.request) =>
+                    {
+                        let error = ErrorData::invalid_params(HOW_TO_BEGIN, None);
+                        tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
+                    }
                     Some((message, place)) => {
                         if self.admit(&message, place) {
                             return Some(message);
@@ -212,6 +220,12 @@ fn opens(request: &ClientRequest) -> bool {
                 && meta.protocol_version().is_some_and(|version| ProtocolVersion::KNOWN_VERSIONS.contains(&version))
         }
     }
+}
+
+/// Whether a request belongs to no era: it neither opens one nor names the protocol that it is of.
+fn says_no_era(request: &ClientRequest) -> bool {
+    let needs_none = matches!(request, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_));
+    !needs_none && !opens(request) && request.get_meta().protocol_version().is_none()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rmcp::{
-    model::{ErrorCode, RequestId},
+    model::{ErrorCode, ProtocolVersion, RequestId},
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService,
         session::local::{LocalSessionManager, SessionConfig},
@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Door, McpServer,
+    Door, HOW_TO_BEGIN, McpServer,
     drain::{GRACE, InFlight, LINGER},
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
@@ -197,18 +197,18 @@ struct Front {
 async fn front_of_endpoint(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
     let accepted = Accepted::of(request.headers());
     if !front.is_owner(&request) {
-        // As the library answers for a session that is not there.
-        return problem(StatusCode::NOT_FOUND, "no such session; open one with `initialize`");
+        // As for a session that is not there.
+        return refused(StatusCode::NOT_FOUND, NO_SESSION);
     }
     match *request.method() {
-        Method::POST => front.post(accepted, request, next).await,
+        Method::POST => in_our_words(front.post(accepted, request, next).await).await,
         Method::GET => {
             if accepted.event_stream {
                 request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
             }
-            next.run(request).await
+            in_our_words(next.run(request).await).await
         }
-        _ => next.run(request).await,
+        _ => in_our_words(next.run(request).await).await,
     }
 }
 
@@ -372,6 +372,40 @@ fn id_in_use(id: &RequestId) -> Response {
     let message = "a request with this `id` is in flight in this session; ids must be unique within a session";
     let error = json!({"code": ErrorCode::INVALID_REQUEST, "message": message});
     json_response(StatusCode::BAD_REQUEST, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
+
+/// What to do about a session that is not there: none was opened, it ended, or it is another caller's.
+const NO_SESSION: &str = "no such session: it has ended or never was; send `initialize` anew, without `Mcp-Session-Id`";
+
+/// A refusal in JSON-RPC, of no particular request.
+fn refused(status: StatusCode, message: &str) -> Response {
+    let error = json!({"code": ErrorCode::INVALID_REQUEST, "message": message});
+    json_response(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}))
+}
+
+/// The library's refusals that are bare text, as JSON-RPC errors that say what to do (rmcp 3.9.0).
+async fn in_our_words(response: Response) -> Response {
+    const MAX_REFUSAL_BYTES: usize = 4 * 1024;
+    let status = response.status();
+    let is_bare = response.headers().get(header::CONTENT_TYPE).is_none();
+    if !is_bare || !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let Ok(text) = to_bytes(body, MAX_REFUSAL_BYTES).await else { return refused(status, "the request was refused") };
+    let message = match String::from_utf8_lossy(&text).as_ref() {
+        "Bad Request: Session ID is required" => {
+            format!("{HOW_TO_BEGIN}; what follows an `initialize` carries the `Mcp-Session-Id` of its answer")
+        }
+        "Not Found: Session not found" => NO_SESSION.to_owned(),
+        text if text.starts_with("Bad Request: Unsupported MCP-Protocol-Version") => {
+            let known: Vec<String> =
+                ProtocolVersion::KNOWN_VERSIONS.iter().map(|version| format!("`{version}`")).collect();
+            format!("this `MCP-Protocol-Version` is not spoken here; supported are {}", known.join(", "))
+        }
+        _ => return Response::from_parts(parts, Body::from(text)),
+    };
+    refused(status, &message)
 }
 
 /// The answer to a body that is no JSON-RPC message: -32700 for what is no JSON, -32600 for JSON of another shape.

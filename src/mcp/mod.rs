@@ -42,16 +42,20 @@ use tokio_util::sync::CancellationToken;
 pub use self::convert::ERROR_META_KEY;
 use self::{audience::Audience, lists::Kinds, paging::page};
 use crate::{
-    access::{Access, Doors},
+    access::{Access, Doors, Gated},
     call::{self, CallContext},
     error::CallError,
     gateway::Gateway,
     nearest::nearest,
 };
 
-/// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds. Listings change only when the
+/// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds, where no spec says. Listings change only when the
 /// operator changes the specs.
 const LISTING_TTL_MS: u64 = 60_000;
+
+/// What a client has to do before anything else, in one era or the other.
+const HOW_TO_BEGIN: &str = "send `initialize` first (with `protocolVersion`, `capabilities` and `clientInfo`), or with \
+                            each request the `_meta` of protocol 2026-07-28";
 
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
@@ -159,6 +163,11 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
+        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.allows(left_out.gate)) {
+            let reason = &left_out.reason;
+            let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
+            return ErrorData::invalid_params(message, None);
+        }
         let message = match nearest(name, lists::tools(&gateway.catalog, access).map(|tool| tool.name.as_str())) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),
@@ -217,16 +226,27 @@ fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
     request.and_then(|request| request.cursor.as_deref())
 }
 
-/// How fresh a list is for clients of the newer era. Private, because whoever lists may have needed a token for it.
+/// How fresh a list is for clients of the newer era.
 macro_rules! fresh {
-    ($page:ident, $context:expr) => {
+    ($page:ident, $own:expr, $access:expr, $context:expr) => {
         if is_modern($context) {
-            $page = $page.with_ttl_ms(LISTING_TTL_MS).with_cache_scope(CacheScope::Private);
+            let (ttl_ms, scope) = $own.freshness($access);
+            $page = $page.with_ttl_ms(ttl_ms).with_cache_scope(scope);
         }
     };
 }
 
 impl McpServer {
+    /// How long a list is fresh, and for whom. What a token was needed for is nobody else's, whatever specs say.
+    fn freshness(&self, access: &Access) -> (u64, CacheScope) {
+        let gateway = self.served();
+        let stated = gateway.catalog.freshness();
+        let is_open = self.door == Door::Own || *access == Access::nothing();
+        let is_public = stated.is_public && is_open && gateway.gated() == Gated::Nothing;
+        let scope = if is_public { CacheScope::Public } else { CacheScope::Private };
+        (stated.ttl_ms.unwrap_or(LISTING_TTL_MS), scope)
+    }
+
     fn info_for(&self, access: &Access) -> ServerConfig {
         let gateway = self.served();
         let kinds = lists::kinds(&gateway.catalog, access);
@@ -267,9 +287,11 @@ impl ServerHandler for McpServer {
 
     async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.info_for(&self.access(&context)))
-            .with_ttl_ms(LISTING_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        let access = self.access(&context);
+        let (ttl_ms, scope) = self.freshness(&access);
+        Ok(DiscoverResult::from_server_info(versions, self.info_for(&access))
+            .with_ttl_ms(ttl_ms)
+            .with_cache_scope(scope))
     }
 
     async fn list_tools(
@@ -281,7 +303,7 @@ impl ServerHandler for McpServer {
         let (tools, next) = page(lists::tools(&gateway.catalog, &access), cursor(request.as_ref()))?;
         let mut page = ListToolsResult::with_all_items(tools.into_iter().map(convert::listing).collect());
         page.next_cursor = next;
-        fresh!(page, &context);
+        fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
         Ok(page)
     }
@@ -295,7 +317,7 @@ impl ServerHandler for McpServer {
         let (resources, next) = page(lists::resources(&gateway.catalog, &access), cursor(request.as_ref()))?;
         let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(convert::resource).collect());
         page.next_cursor = next;
-        fresh!(page, &context);
+        fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
         Ok(page)
     }
@@ -310,7 +332,7 @@ impl ServerHandler for McpServer {
         let mut page =
             ListResourceTemplatesResult::with_all_items(templates.into_iter().map(convert::template).collect());
         page.next_cursor = next;
-        fresh!(page, &context);
+        fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
         Ok(page)
     }
@@ -324,7 +346,7 @@ impl ServerHandler for McpServer {
         let (prompts, next) = page(lists::prompts(&gateway.catalog, &access), cursor(request.as_ref()))?;
         let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(convert::prompt).collect());
         page.next_cursor = next;
-        fresh!(page, &context);
+        fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
         Ok(page)
     }
@@ -404,7 +426,11 @@ impl ServerHandler for McpServer {
                 "nothing, or a string `cursor`"
             }
             "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
-            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None)),
+            method => {
+                // Some clients put far more than a name there.
+                let shown: String = method.chars().filter(|character| !character.is_control()).take(64).collect();
+                return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{shown}`"), None));
+            }
         };
         Err(ErrorData::invalid_params(format!("unreadable `params`; expected {expected}"), None))
     }

@@ -88,6 +88,20 @@ impl Resolver<'_> {
         given: Option<Given>,
     ) -> Result<Credential, String> {
         match &authentication.kind {
+            // An empty token is how published specs say that there is none (language schema, authentication).
+            AuthenticationKind::Bearer { token: Some(token) }
+                if given.is_none() && token.value.trim().is_empty() && matches!(self.owner, Owner::Service(_)) =>
+            {
+                let message = "the token is empty; calls are made without a credential";
+                let problem = Diagnostic::warning(Code::InvalidValue, token.span, message);
+                self.problems.push(match self.owner {
+                    Owner::Service(namespace) => problem.with_help(format!(
+                        "leave `authentication` out where none is needed, or give one by `--credential {namespace}=env:NAME`"
+                    )),
+                    Owner::Server => problem,
+                });
+                Ok(Credential::None)
+            }
             AuthenticationKind::Bearer { token } => {
                 let secret = match given {
                     Some(given) => given.whole(),

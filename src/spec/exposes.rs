@@ -9,7 +9,13 @@ use super::{
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
 };
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::diagnostic::{self, Code, Diagnostic, Span};
+
+/// The type of server that is ours.
+const SERVED: &str = "mcp";
+/// Those that offer the same operations in other ways (language schema, exposes, of all its versions; the last two are
+/// of published specs).
+const OTHER_SURFACES: [&str; 6] = ["rest", "skill", "control", "api", "http", "agent-skill"];
 
 /// An MCP server of a capability.
 #[derive(Clone, Debug)]
@@ -22,6 +28,10 @@ pub struct McpServer {
     pub description: Option<Spanned<String>>,
     /// The largest binary answer of its tools, in bytes.
     pub max_binary_size: Option<usize>,
+    /// For how long a client may take its lists for fresh, in milliseconds, where stated.
+    pub ttl_ms: Option<u64>,
+    /// Who may share what was kept of its lists, where stated.
+    pub cache_scope: Option<CacheScope>,
     /// What callers have to show, over transports that can carry it.
     pub authentication: Option<Authentication>,
     /// The tools.
@@ -30,8 +40,28 @@ pub struct McpServer {
     pub resources: Vec<Resource>,
     /// The prompts.
     pub prompts: Vec<Prompt>,
-    /// What the tools call that were left out for an error.
-    pub left_out: Vec<String>,
+    /// The tools that were left out for an error.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A tool that was left out for an error.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Its name, where it has one.
+    pub name: Option<Spanned<String>>,
+    /// What it calls.
+    pub call: Option<String>,
+    /// What is wrong, and where.
+    pub reason: Option<Spanned<String>>,
+}
+
+/// Who may share what was kept of a list (MCP 2026-07-28, caching).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheScope {
+    /// Whoever asks.
+    Public,
+    /// Nobody but who asked.
+    Private,
 }
 
 /// A tool.
@@ -132,8 +162,15 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
         Value::String(kind) => Some(kind.as_str()),
         _ => None,
     });
-    if kind.is_some_and(|kind| kind != "mcp") {
-        return None; // another surface over the same operations
+    if let Some(kind) = kind.filter(|kind| *kind != SERVED) {
+        if !OTHER_SURFACES.contains(&kind)
+            && let Some(node) = node.get("type")
+        {
+            let message = format!("unknown type `{kind}` of a server; nothing of it is offered; expected `{SERVED}`");
+            let known = [SERVED].into_iter().chain(OTHER_SURFACES);
+            problems.push(Diagnostic::warning(Code::InvalidValue, node.span, message).with_nearest(kind, known));
+        }
+        return None;
     }
     let mut fields = Fields::of(node, "an exposed server", problems)?;
     fields.skip(&["type", "port", "address", "display", "label", "name", "tags"]);
@@ -152,7 +189,7 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     let resources = fields.named(&["resources"], problems);
     let prompts = fields.named(&["prompts"], problems);
     if tools.is_empty() && resources.is_empty() && prompts.is_empty() {
-        let message = "this MCP server has no tools";
+        let message = "this MCP server has no tools; operations that no tool calls are offered under their own names";
         problems.push(Diagnostic::warning(Code::MissingField, fields.span(), message));
     }
     let mut left_out = Vec::new();
@@ -160,13 +197,16 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     let resources = resources.iter().filter_map(|resource| read_resource(resource, problems)).collect();
     let prompts = prompts.iter().filter_map(|prompt| read_prompt(prompt, problems)).collect();
     let max_binary_size = read_size(&mut fields, problems);
-    fields.skip(&["ttlMs", "cacheScope"]);
+    let ttl_ms = fields.text(&["ttlMs"], problems).and_then(|text| read_ttl(&text, problems));
+    let cache_scope = fields.text(&["cacheScope"], problems).and_then(|text| read_scope(&text, problems));
     fields.finish(problems);
     Some(McpServer {
         namespace,
         imported_as: None,
         description,
         max_binary_size,
+        ttl_ms,
+        cache_scope,
         authentication,
         tools,
         resources,
@@ -175,9 +215,31 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<McpSer
     })
 }
 
-fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {
-    let mut fields = Fields::of(named.node, "a tool", problems)?;
+fn read_ttl(text: &Spanned<String>, problems: &mut Vec<Diagnostic>) -> Option<u64> {
+    let ttl = text.value.parse().ok();
+    if ttl.is_none() {
+        let message = format!("`ttlMs` must be a whole number of milliseconds, found `{}`; it is ignored", text.value);
+        problems.push(Diagnostic::warning(Code::InvalidValue, text.span, message));
+    }
+    ttl
+}
+
+fn read_scope(text: &Spanned<String>, problems: &mut Vec<Diagnostic>) -> Option<CacheScope> {
+    match text.value.as_str() {
+        "public" => Some(CacheScope::Public),
+        "private" => Some(CacheScope::Private),
+        other => {
+            let message = format!("`cacheScope` must be `public` or `private`, found `{other}`; it is ignored");
+            let problem = Diagnostic::warning(Code::InvalidValue, text.span, message);
+            problems.push(problem.with_nearest(other, ["public", "private"]));
+            None
+        }
+    }
+}
+
+fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<LeftOut>, problems: &mut Vec<Diagnostic>) -> Option<Tool> {
     let before = problems.len();
+    let mut fields = Fields::of(named.node, "a tool", problems)?;
     let name = named.name(&mut fields, problems);
     let title = fields.text(&["display", "label", "title"], problems);
     let description = fields.text(&["description"], problems);
@@ -209,7 +271,10 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
         problems.push(Diagnostic::error(Code::MissingField, span, "a tool needs `name`"));
     }
     if problems.get(before..).is_some_and(crate::diagnostic::has_errors) {
-        left_out.extend(call.map(|call| call.value));
+        let found = problems.get_mut(before..).unwrap_or_default();
+        let reason = name.as_ref().and_then(|name| diagnostic::leave_out(found, "tool", &name.value));
+        let reason = reason.map(|(reason, place)| Spanned::new(reason, place));
+        left_out.push(LeftOut { name, call: call.map(|call| call.value), reason });
         return None;
     }
     Some(Tool { name: name?, title, description, hints, input_parameters, action, span })

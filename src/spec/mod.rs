@@ -38,7 +38,7 @@ pub use self::{
     body::{Body, BodyKind, ParametersAs, Part},
     consumes::{Consumes, Operation},
     document::{Document, Info},
-    exposes::{Hints, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
+    exposes::{CacheScope, Hints, LeftOut, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
     lint::lint,
     outputs::OutputParameter,

@@ -15,6 +15,8 @@ pub struct InputParameter {
     pub location: Option<Spanned<Location>>,
     /// The JSON type.
     pub kind: Option<Spanned<String>>,
+    /// Whether null is of its type as well, as in `[integer, 'null']`.
+    pub nullable: bool,
     /// What it means.
     pub description: Option<Spanned<String>>,
     /// Whether it must be given, where stated.
@@ -94,6 +96,7 @@ impl InputParameter {
             name,
             location: None,
             kind: None,
+            nullable: false,
             description: None,
             required: None,
             value: None,
@@ -127,6 +130,7 @@ fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<I
         name,
         location,
         kind: read_kind(&mut fields, problems),
+        nullable: named.node.get("type").is_some_and(names_null),
         description: fields.text(&["description"], problems),
         required: fields.flag(&["required"], problems),
         value: fields.text(&["value", "const"], problems),
@@ -155,6 +159,16 @@ pub(super) fn read_kind(fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>)
         }),
         _ => fields.text(&["type"], problems),
     }
+}
+
+/// Whether a type is a list with null in it.
+fn names_null(kind: &Node) -> bool {
+    let is_null = |kind: &Node| match &kind.value {
+        Value::Null => true,
+        Value::String(text) => text == "null",
+        _ => false,
+    };
+    matches!(&kind.value, Value::Sequence(kinds) if kinds.iter().any(is_null))
 }
 
 fn read_location(text: Spanned<String>, problems: &mut Vec<Diagnostic>) -> Option<Spanned<Location>> {

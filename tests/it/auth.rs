@@ -455,6 +455,7 @@ async fn base_urls_are_filled_in() {
         let set_up = set_up(folder.path(), base, anonymous, Options::default());
         let error = get(&set_up).await.expect_err(base).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{base}: {error}");
+        assert_eq!(set_up.routes, ["svc -> no address yet"], "{base}");
     }
 }
 

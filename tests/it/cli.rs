@@ -4,7 +4,10 @@ use std::{fs, io::Write, process::Stdio};
 
 use serde_json::Value;
 
-use crate::support::{finished, keyglass, run};
+use crate::{
+    mcp::{initialize, request},
+    support::{Keyglass, finished, keyglass, run},
+};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -451,4 +454,73 @@ fn slips_of_a_client_are_told_to_the_client_alone() {
     assert_eq!((code, out.lines().count()), (0, 5), "{out}");
     let own = |line: &&str| !line.contains(" INFO ");
     assert_eq!(err.lines().filter(own).collect::<Vec<_>>(), [""; 0], "{err}");
+}
+
+#[tokio::test]
+async fn whoever_calls_a_tool_that_was_left_out_is_told_why() {
+    let spec = "tests/specs/tools-left-out.bad.yaml";
+    let data = folder();
+    for (tool, reason, line) in [
+        ("feed_all", "the operation `feedPets` was left out", 21),
+        ("count_all", "`avro`", 14),
+        ("script_all", "steps of type `script` are not run", 25),
+        ("list_if", "`condition`", 28),
+        ("nowhere", "unknown operation `nothing`", 29),
+        ("wash_pets", "`avro`", 15),
+    ] {
+        let (code, out, err) = run(data.path(), &["call", tool, "--capabilities", spec]);
+        assert_eq!((code, out.as_str()), (64, ""));
+        let said = err.lines().last().unwrap_or_default();
+        assert!(said.contains(&format!("the tool `{tool}` was left out: ")) && said.contains(reason), "{said}");
+        assert!(said.contains(&format!("(tools-left-out.bad.yaml, line {line})")), "{said}");
+        let (_, out, _) = run(data.path(), &["check", spec]);
+        assert!(out.contains(&format!(", so the tool `{tool}` is left out")), "{tool}: {out}");
+    }
+    let (_keyglass, mut client) = Keyglass::over_pipes_for("https://pets.test", &["--capabilities", spec]);
+    client.ask(&initialize(1)).await;
+    let answer = client.ask(&request(2, "tools/call", &serde_json::json!({"name": "nowhere"}))).await;
+    let message = answer["error"]["message"].as_str().expect("a message");
+    assert!(message.starts_with("the tool `nowhere` was left out") && message.ends_with("line 29)"), "{message}");
+}
+
+#[test]
+fn slips_of_the_pen_get_a_hint() {
+    let data = folder();
+    let spec = data.path().join("spec.yaml");
+    let head = "naftiko: 1.0.0-alpha2\ninfo: {label: P, description: P}\ncapability:\n";
+    let check = |text: &str| {
+        fs::write(&spec, format!("{head}{text}")).expect("written");
+        run(data.path(), &["check", &spec.display().to_string()]).1
+    };
+    let out = check(
+        "  consumes: [{type: http, namespace: pets, baseUri: 'https://pets.test', authentication: {type: bearer, token: ''}, \
+         resources: [{path: /pets, operations: [{name: list, method: GET, description: L, inputParameters: [\
+         {name: size, in: query, description: S}]}]}]}]\n  exposes: [{type: mcp, namespace: t, tools: [\
+         {name: list, description: L, call: pets.list, with: {colour: tools.size}}]}]\n",
+    );
+    assert!(out.contains("the token is empty; calls are made without a credential"), "{out}");
+    assert!(out.contains("the operation has no parameter `colour`; it has `size`"), "{out}");
+    assert!(out.contains(" 0 errors, "), "{out}");
+    let dry = ["call", "list", "--dry-run", "--capabilities", &spec.display().to_string()];
+    let (code, shown, err) = run(data.path(), &dry);
+    assert!(code == 0 && !shown.to_lowercase().contains("authorization"), "{shown}{err}");
+    let (code, _, err) = run(data.path(), &["call", "list", "size", "--capabilities", &spec.display().to_string()]);
+    assert!(code == 64 && err.contains("`size` has no value: arguments are given as NAME=VALUE"), "{err}");
+}
+
+#[test]
+fn a_secret_may_be_named_in_braces() {
+    let data = folder();
+    let spec = data.path().join("spec.yaml");
+    for token in ["{{$secrets.PETS_TOKEN}}", "$secrets.PETS_TOKEN"] {
+        let text = format!(
+            "naftiko: 1.0.0-alpha2\ncapability:\n  consumes: [{{type: http, namespace: pets, baseUri: 'https://pets.test', \
+             authentication: {{type: bearer, token: '{token}'}}, resources: [{{path: /pets, operations: [\
+             {{name: list, method: GET, description: L}}]}}]}}]\n"
+        );
+        fs::write(&spec, text).expect("written");
+        let spec = spec.display().to_string();
+        let (code, out, err) = run(data.path(), &["call", "list", "--dry-run=curl", "--capabilities", &spec]);
+        assert!(code == 0 && out.contains("\"authorization: Bearer $PETS_TOKEN\""), "{out}{err}");
+    }
 }

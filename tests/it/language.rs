@@ -628,3 +628,48 @@ async fn bytes_have_their_type_and_size() {
     let error = output(&run.set_up.gateway, "step", json!({"n": 1})).await.expect_err("no use");
     assert!(error.to_string().starts_with("the step `a` failed"), "{error}");
 }
+
+#[tokio::test]
+async fn members_of_the_body_are_fed_by_arguments_of_other_names() {
+    let run = Run::new(
+        "capability:
+  consumes:
+  - {namespace: api, type: http, baseUri: 'https://a.test', resources: {x: {path: 'x', operations: {
+      make-x: {method: POST, inputParameters: {body: {in: body, type: object}}}}}}}
+  exposes:
+  - {type: mcp, namespace: t, port: 1, tools: {
+      make: {description: D, call: api.make-x, inputParameters: {
+        called: {type: string, description: D, mapping: $.body.name},
+        town: {type: string, description: D, required: false, mapping: body.owner.town},
+        lost: {type: string, description: D, mapping: $.query.lost}}}}}
+",
+        empty,
+    )
+    .await
+    .sound();
+    assert_eq!(run.arguments("make"), ["called*", "town"], "what is not sent is not asked for");
+    assert_eq!(run.body("make", json!({"called": "Rex"})).await, json!({"name": "Rex"}));
+    let sent = run.body("make", json!({"called": "Rex", "town": "Oslo"})).await;
+    assert_eq!(sent, json!({"name": "Rex", "owner": {"town": "Oslo"}}));
+}
+
+#[tokio::test]
+async fn null_is_taken_where_a_type_has_it_and_sends_nothing() {
+    let run = Run::new(
+        "capability:
+  consumes:
+  - {namespace: api, type: http, baseUri: 'https://a.test', resources: {x: {path: 'x/{id}', operations: {
+      get-x: {method: GET, inputParameters: {id: {in: path, type: [integer, 'null']}, a: {in: query, type: [integer, null]},
+        h: {in: header, type: ['null', string], enum: [v, w]}, b: {in: query, type: integer}}}}}}}
+",
+        empty,
+    )
+    .await
+    .sound();
+    assert_eq!(run.sends("get_x", json!({"id": 1, "a": null, "h": null})).await, ["GET /v1/x/1"]);
+    assert_eq!(run.sends("get_x", json!({"id": 1, "a": 2, "h": "v"})).await, ["GET /v1/x/1?a=2"]);
+    for refused in [json!({"id": null}), json!({"id": 1, "b": null}), json!({"id": 1, "a": "2"})] {
+        output(&run.set_up.gateway, "get_x", refused.clone()).await.expect_err("refused");
+        assert_eq!(run.service.lines(), [""; 0], "{refused}");
+    }
+}

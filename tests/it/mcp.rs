@@ -177,12 +177,71 @@ async fn wrong_requests_are_told_apart() {
         ("tools/call", json!({}), -32602, "`name`"),
         ("tools/call", json!({"name": "get_secret", "arguments": ["canary-4711"]}), -32602, "`arguments`"),
         ("tools/list", json!({"cursor": "page-9"}), -32602, "`nextCursor`"),
-        ("resources/nothing", json!({}), -32601, "unknown method"),
+        ("resources/nothing", json!({}), -32601, "unknown method `resources/nothing`"),
     ] {
         let answer = client.ask(&request(2, method, &params)).await;
         assert_eq!(answer["error"]["code"], code, "{method} {params}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(text) && !message.contains("canary"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_without_a_handshake_is_told_how_to_begin() {
+    let backend = Backend::start().await;
+    let (_keyglass, mut client) = Keyglass::over_pipes(&backend);
+    let hasty = [request(1, "tools/list", &json!({})), json!({"jsonrpc": "2.0", "id": 1, "method": "initialize"})];
+    for message in &hasty {
+        let answer = client.ask(message).await;
+        let text = answer["error"]["message"].as_str().unwrap();
+        assert!(text.contains("`initialize` first") && text.contains("`clientInfo`"), "{text}");
+        assert!(answer["error"]["code"] == -32602 && text.contains("2026-07-28"), "{answer}");
+    }
+    client.ask(&initialize(2)).await;
+    assert_eq!(name_in(&client.ask(&request(3, "tools/call", &secret("a"))).await), "a");
+
+    let (_keyglass, client) = Keyglass::over_http(&backend, &[]).await;
+    let list = request(1, "tools/list", &json!({}));
+    for (headers, status, expected) in [
+        (vec![], StatusCode::BAD_REQUEST, ["`initialize` first", "`Mcp-Session-Id`"]),
+        (vec![("mcp-session-id", "gone")], StatusCode::NOT_FOUND, ["no such session", "`initialize` anew"]),
+        (vec![("mcp-protocol-version", "1999")], StatusCode::BAD_REQUEST, ["`2025-11-25`", "`2026-07-28`"]),
+    ] {
+        let response = client.post("/mcp", &list, &headers).send().await.unwrap();
+        assert_eq!(response.status(), status, "{headers:?}");
+        let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        let text = answer["error"]["message"].as_str().unwrap();
+        assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_as_fresh_as_the_servers_of_the_specs_say() {
+    let backend = Backend::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spec = |namespace: &str, more: &str| {
+        format!(
+            "ikanos: 1.0.0-beta5\ncapability:\n  exposes: [{{type: mcp, namespace: {namespace}, {more} tools: {{{namespace}: \
+             {{description: D, outputParameters: [{{name: a, type: string, value: b}}]}}}}}}]\n"
+        )
+    };
+    for (more, ttl, scope) in [
+        (["ttlMs: 5000, cacheScope: public,", "ttlMs: 700, cacheScope: public,"], 700, "public"),
+        (["ttlMs: 5000, cacheScope: public,", "cacheScope: private,"], 5000, "private"),
+        (["cacheScope: public,", ""], 60_000, "private"),
+        (
+            ["cacheScope: public,", "cacheScope: public, authentication: {type: bearer, token: '{{GATE_TOKEN}}'},"],
+            60_000,
+            "private",
+        ),
+    ] {
+        for (name, more) in ["one", "two"].into_iter().zip(more) {
+            std::fs::write(folder.path().join(format!("{name}.yaml")), spec(name, more)).unwrap();
+        }
+        let path = folder.path().display().to_string();
+        let (_keyglass, mut client) = Keyglass::over_pipes_with(&backend, &["--capabilities", &path]);
+        let list = client.ask(&modern(1, "tools/list", &json!({}))).await;
+        assert_eq!((&list["result"]["ttlMs"], &list["result"]["cacheScope"]), (&json!(ttl), &json!(scope)), "{list}");
     }
 }
 

@@ -45,3 +45,17 @@ fn the_specs_of_the_readme_make_the_tools_it_shows() {
     let log = run(&["check", "--sarif", "pets.yaml"]);
     assert!(log.0 == Some(0) && log.1.contains("\"2.1.0\""), "{}", log.1);
 }
+
+#[test]
+fn the_command_line_of_the_readme_is_the_one_that_is_printed() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let head = "$ keyglass call get_secret ";
+    let block = blocks(&readme, "console").into_iter().find(|block| block.starts_with(head) && block.contains("=curl"));
+    let (asked, shown) = block.and_then(|block| block.split_once('\n')).expect("a command with what it prints");
+    let words = asked.strip_prefix("$ keyglass ").expect("a command").split(' ');
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    let output = command.args(words).current_dir(folder.path()).env_clear().env("HOME", folder.path()).output();
+    let output = output.expect("runs");
+    assert_eq!(String::from_utf8(output.stdout).expect("text").trim_end(), shown);
+}
