@@ -15,7 +15,6 @@ use super::{
     collected::Collected,
     folder::Reach,
     gate::{gate_of, gate_of_rest, open_elsewhere},
-    hints,
     join::{Joined, Joiner, Wanted},
     lookup::Index,
     names,
@@ -256,10 +255,6 @@ impl Compiler<'_> {
                 }
                 let target = Target { index, consumes: consumed, operation };
                 let tool = generated_tool(consumed, operation);
-                let hints = |own: &mut Self| {
-                    let Operation { method, path, name, .. } = operation;
-                    hints::lower(&tool.hints, &method.value, &path.value, &name.value, &mut own.problems)
-                };
                 let before = self.problems.len();
                 let names = Names::new(index, self.variables, Vec::new());
                 let mut arguments = Arguments::default();
@@ -267,7 +262,7 @@ impl Compiler<'_> {
                     self.leave_out(&tool.name, Use::Tool, gate, before);
                     continue;
                 };
-                let hints = hints(self);
+                let hints = self.hints(&tool.hints, target, None);
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));

@@ -48,7 +48,7 @@ impl Compiler<'_> {
                         Step::Lookup(lookup) => vec![&lookup.index, &lookup.value],
                     };
                     self.check_cut(&fills, step.name.span, &compiled, steps);
-                    let of_step = target.map(|target| self.hints(stated, target));
+                    let of_step = target.map(|target| self.hints(stated, target, None));
                     hints = match (hints, of_step) {
                         (Some(known), Some(more)) => Some(known.careful(more)),
                         (known, more) => known.or(more),

@@ -1,6 +1,6 @@
 //! What a client may assume about a tool's effects: as the spec states it, else worked out from the operation.
 
-use super::names;
+use super::{names, verbs};
 use crate::{
     diagnostic::{Code, Diagnostic},
     error::Repetition,
@@ -55,9 +55,23 @@ const DESTRUCTIVE_WORDS: [&str; 13] = [
     "truncate",
 ];
 
-/// Lowers the hints of a tool. What the spec states wins, unless it would let a client run unasked what takes something
-/// away: that is corrected and reported.
-pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, problems: &mut Vec<Diagnostic>) -> Hints {
+/// What a tool calls, in the words of its spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Called<'a> {
+    /// The HTTP method.
+    pub method: &'a str,
+    /// The path template.
+    pub path: &'a str,
+    /// The name of the operation.
+    pub operation: &'a str,
+    /// The name of the tool, where the operation is all that it calls.
+    pub tool: Option<&'a str>,
+}
+
+/// Lowers the hints of a tool. What the spec states wins, unless it would let a client run unasked what changes something
+/// or takes it away: that is corrected and reported.
+pub fn lower(stated: &spec::Hints, called: Called<'_>, problems: &mut Vec<Diagnostic>) -> Hints {
+    let Called { method, path, operation, tool } = called;
     let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
     let safe_method = matches!(method, "GET" | "HEAD" | "OPTIONS");
     let takes_away = method == "DELETE" || has_destructive_word(path) || has_destructive_word(operation);
@@ -87,9 +101,12 @@ pub fn lower(stated: &spec::Hints, method: &str, path: &str, operation: &str, pr
         problems.push(contradiction(flag, "destructive", true));
         hints.destructive = true;
     }
-    // A search by POST may truly read only; what takes something away, or is said to, never does. Nor does GraphQL, where
-    // the same request carries a mutation.
-    let never_reads = hints.destructive || method == "DELETE" || is_graphql(method, path);
+    // A search by POST may truly read only; what changes something or takes it away, by its method or its words, never
+    // does. Nor does GraphQL, where the same request carries a mutation.
+    let never_reads = hints.destructive
+        || matches!(method, "PUT" | "PATCH" | "DELETE")
+        || is_graphql(method, path)
+        || (method == "POST" && verbs::say_that_it_writes(tool, operation, path));
     if let Some(flag) = read_only
         && flag.value
         && never_reads
@@ -162,6 +179,10 @@ mod tests {
         Some(Spanned::new(value, Span::start_of(file)))
     }
 
+    fn called<'a>(method: &'a str, path: &'a str, operation: &'a str) -> Called<'a> {
+        Called { method, path, operation, tool: None }
+    }
+
     #[test]
     fn unstated_hints_come_from_the_operation() {
         for (method, path, name, read_only, destructive, idempotent) in [
@@ -174,7 +195,7 @@ mod tests {
             ("POST", "/v1/all", "DELETE_ALL", false, true, false),
             ("POST", "/v1/objects/{id}/download", "dropletCreate", false, false, false),
         ] {
-            let hints = lower(&spec::Hints::default(), method, path, name, &mut Vec::new());
+            let hints = lower(&spec::Hints::default(), called(method, path, name), &mut Vec::new());
             assert_eq!(hints, Hints { read_only, destructive, idempotent, open_world: true }, "{method} {path} {name}");
         }
     }
@@ -183,19 +204,36 @@ mod tests {
     fn a_dangerous_contradiction_is_corrected_and_reported() {
         let mut problems = Vec::new();
         let stated = spec::Hints { read_only: flag(true), destructive: flag(false), ..spec::Hints::default() };
-        let hints = lower(&stated, "POST", "/v1/secrets/{name}/delete", "x", &mut problems);
+        let hints = lower(&stated, called("POST", "/v1/secrets/{name}/delete", "x"), &mut problems);
         assert!(!hints.read_only && hints.destructive);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::ContradictoryHints; 2]);
         let stated = spec::Hints { destructive: flag(true), ..spec::Hints::default() };
         assert!(
-            !lower(&stated, "GET", "/v1/secrets", "x", &mut problems).read_only,
+            !lower(&stated, called("GET", "/v1/secrets", "x"), &mut problems).read_only,
             "no tool both destroys and only reads"
         );
         let stated = spec::Hints { read_only: flag(true), ..spec::Hints::default() };
-        assert!(lower(&stated, "POST", "/v1/search", "search", &mut problems).read_only, "a search by POST");
-        assert!(!lower(&stated, "POST", "/api/graphql/", "query", &mut problems).read_only, "it may be a mutation");
+        assert!(lower(&stated, called("POST", "/v1/search", "search"), &mut problems).read_only, "a search by POST");
+        assert!(
+            !lower(&stated, called("POST", "/api/graphql/", "query"), &mut problems).read_only,
+            "it may be a mutation"
+        );
+        problems.clear();
+        for (method, path, operation, is_read) in [
+            ("PUT", "/v1/search", "search", false),
+            ("PATCH", "/v1/pets", "listPets", false),
+            ("POST", "/v1/pets", "createPet", false),
+            ("POST", "/v1/pets/{id}/approve", "x", false),
+            ("POST", "/v1/pets/{id}/summary", "x", true),
+        ] {
+            let hints = lower(&stated, called(method, path, operation), &mut problems);
+            assert_eq!(hints.read_only, is_read, "{method} {path}");
+        }
+        assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::ContradictoryHints; 4]);
+        let named = Called { tool: Some("send-pet"), ..called("POST", "/v1/pets/{id}", "x") };
+        assert!(!lower(&stated, named, &mut problems).read_only, "the tool's own name says it");
         let stated = spec::Hints { destructive: flag(true), idempotent: flag(true), ..spec::Hints::default() };
-        let hints = lower(&stated, "POST", "/v1/secrets/{name}", "updateSecret", &mut problems);
+        let hints = lower(&stated, called("POST", "/v1/secrets/{name}", "updateSecret"), &mut problems);
         assert!(hints.destructive && hints.idempotent, "what is stated wins where it is the careful answer");
     }
 }

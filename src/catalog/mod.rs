@@ -32,6 +32,7 @@ mod shaping;
 mod tool;
 mod typing;
 pub mod uri;
+mod verbs;
 mod wiring;
 mod with;
 

@@ -10,7 +10,7 @@ use super::{
     compile::{Compiler, Scene, Target, Use},
     fill::Fill,
     flow::WrittenSteps,
-    hints::{self, Hints},
+    hints::{self, Called, Hints},
     input::Argument,
     names,
     plan::{Plan, Shaping},
@@ -111,7 +111,7 @@ impl Compiler<'_> {
                 self.with(&done.with, inputs, &mut names, found);
                 let mut operation = self.operation(found, names, &mut arguments)?;
                 operation.max_binary_size = operation.max_binary_size.or(server.max_binary_size);
-                (Plan::Call(Box::new(operation)), self.hints(&stated, found))
+                (Plan::Call(Box::new(operation)), self.hints(&stated, found, Some(&tool.name.value)))
             }
             Mode::Steps(steps) => {
                 let (steps, hints) = {
@@ -221,9 +221,10 @@ impl Compiler<'_> {
         unsent
     }
 
-    pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>) -> Hints {
+    pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>, tool: Option<&str>) -> Hints {
         let Operation { method, path, name, .. } = target.operation;
-        hints::lower(stated, &method.value, &path.value, &name.value, &mut self.problems)
+        let called = Called { method: &method.value, path: &path.value, operation: &name.value, tool };
+        hints::lower(stated, called, &mut self.problems)
     }
 
     pub(super) fn finish(

@@ -1124,7 +1124,8 @@ codes! {
     /// The hints of a tool contradict what its operation does.
     ///
     /// A client may run a tool unasked that says it only reads, or destroys nothing. Where hint and operation differ,
-    /// the more careful of the two holds.
+    /// the more careful of the two holds. PUT, PATCH and DELETE never only read; POST may, as a search does, unless the name
+    /// of the tool or the operation, or the end of the path, says what it changes: `create`, `update`, `send`, `approve`.
     ///
     /// # Wrong
     ///

@@ -182,7 +182,8 @@ impl Importer<'_> {
         tool.insert("description".to_owned(), json!(description));
         let unstated = spec::Hints::default();
         let id = outline.id.as_deref().unwrap_or(name);
-        let hints = hints::lower(&unstated, &outline.method, &outline.path, id, &mut Vec::new());
+        let called = hints::Called { method: &outline.method, path: &outline.path, operation: id, tool: None };
+        let hints = hints::lower(&unstated, called, &mut Vec::new());
         tool.insert(
             "hints".to_owned(),
             json!({ "readOnly": hints.read_only, "destructive": hints.destructive, "idempotent": hints.idempotent,
