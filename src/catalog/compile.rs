@@ -245,7 +245,15 @@ impl Compiler<'_> {
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
-                let draft = Draft { tool: &tool, arguments, plan, hints, description: described, gate };
+                let draft = Draft {
+                    tool: &tool,
+                    operation: Some(&operation.name.value),
+                    arguments,
+                    plan,
+                    hints,
+                    description: described,
+                    gate,
+                };
                 if let Some(compiled) = shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
                     tools.push((compiled, tool.name));
                 }
