@@ -11,7 +11,7 @@ use crate::{
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Gateway},
-    prose::without_html,
+    prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
     spec::{self, Workspace},
@@ -260,7 +260,7 @@ fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateI
         .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
         .filter_map(|(document, place, server)| {
-            let description = without_html(server.description.as_ref()?.value.trim()).into_owned();
+            let description = tidy(server.description.as_ref()?.value.trim()).into_owned();
             Some((gate_of(document, place, sources), description))
         })
         .collect()

@@ -1,6 +1,6 @@
 //! Tools of many files under names of their own: the same one merged, different ones told apart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 
@@ -9,6 +9,7 @@ use super::{
     fill::Fill,
     names,
     plan::{CompiledOperation, Plan},
+    title,
 };
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
@@ -29,8 +30,39 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    pub(super) fn into_catalog(self) -> Catalog {
+    pub(super) fn into_catalog(mut self) -> Catalog {
+        self.tell_titles_apart();
+        self.tell_descriptions_apart();
         Catalog { tools: self.tools, aliases: self.aliases, ..Catalog::default() }
+    }
+
+    /// Gives tools whose descriptions make the same title one of their own names.
+    fn tell_titles_apart(&mut self) {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for tool in self.tools.values() {
+            *counts.entry(tool.title.clone()).or_default() += 1;
+        }
+        for tool in self.tools.values_mut() {
+            let is_shared = counts.get(&tool.title).is_some_and(|count| *count > 1);
+            if is_shared && title::of_sentence(&tool.description).as_ref() == Some(&tool.title) {
+                tool.title = names::readable(&tool.name);
+            }
+        }
+    }
+
+    /// Adds the request to descriptions that several tools have whose requests differ: a model could not choose.
+    fn tell_descriptions_apart(&mut self) {
+        let mut requests: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for tool in self.tools.values() {
+            requests.entry(tool.description.clone()).or_default().insert(shape_of(tool));
+        }
+        for tool in self.tools.values_mut() {
+            let is_shared = requests.get(&tool.description).is_some_and(|requests| requests.len() > 1);
+            if let (true, Plan::Call(operation)) = (is_shared, &tool.plan) {
+                let request = names::shown_request(&operation.name);
+                tool.description = format!("{} ({request})", tool.description.trim_end());
+            }
+        }
     }
 
     /// Adds a tool: merged with one that does the same, told apart from one that does something else.

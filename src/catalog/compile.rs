@@ -266,7 +266,15 @@ impl Compiler<'_> {
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
-                let draft = Draft { tool: &tool, arguments, plan, hints, description: described, gate };
+                let draft = Draft {
+                    tool: &tool,
+                    operation: Some(&operation.name.value),
+                    arguments,
+                    plan,
+                    hints,
+                    description: described,
+                    gate,
+                };
                 match shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
                     Some(compiled) => tools.push((compiled, tool.name)),
                     None => self.leave_out(&tool.name, Use::Tool, gate, before),

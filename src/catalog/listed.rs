@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::JsonObject;
-use crate::{prose::without_html, schema::parts};
+use crate::{prose::tidy, schema::parts};
 
 /// The longest description in a listed schema, in characters: a model reads all of them before its first call, and some
 /// providers refuse longer ones.
@@ -41,7 +41,7 @@ pub(super) fn drop_unknown_format(schema: &mut JsonObject) {
 pub(super) fn tidy_descriptions(schema: &mut Value) {
     parts::visit(schema, &mut |schema| {
         if let Some(Value::String(text)) = schema.get_mut("description") {
-            if let Cow::Owned(plain) = without_html(text) {
+            if let Cow::Owned(plain) = tidy(text) {
                 *text = plain;
             }
             if let Some(cut) = cut(text) {
@@ -51,11 +51,18 @@ pub(super) fn tidy_descriptions(schema: &mut Value) {
     });
 }
 
-/// A text that is too long, cut at the end of a word; `None` where it is not.
+/// A text that is too long, cut at the end of a sentence where one ends in its last half, else of a word; `None` where it
+/// is not too long.
 fn cut(text: &str) -> Option<String> {
     let (limit, _) = text.char_indices().nth(MAX_DESCRIPTION - 1)?;
     text.char_indices().nth(MAX_DESCRIPTION)?;
     let start = text.get(..limit)?;
+    let half = text.char_indices().nth(MAX_DESCRIPTION / 2).map_or(0, |(half, _)| half);
+    let ends = start.match_indices(['.', '!', '?']).map(|(at, mark)| at + mark.len());
+    let is_end = |end: &usize| start.get(*end..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
+    if let Some(end) = ends.filter(is_end).rfind(|end| *end > half) {
+        return start.get(..end).map(str::to_owned);
+    }
     let follows_word = text.get(limit..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
     let end = if follows_word { limit } else { start.rfind(char::is_whitespace).unwrap_or(limit) };
     Some(format!("{}…", start.get(..end)?.trim_end()))
@@ -72,21 +79,30 @@ mod tests {
     fn long_descriptions_end_with_a_word() {
         let exact = "x".repeat(MAX_DESCRIPTION);
         assert_eq!(cut(&exact), None);
-        assert_eq!(cut(&format!("{exact}x")).as_deref(), Some(format!("{}…", "x".repeat(199)).as_str()));
-        let words = "word ".repeat(50);
-        assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(40).trim_end()).as_str()));
+        assert_eq!(
+            cut(&format!("{exact}x")).as_deref(),
+            Some(format!("{}…", "x".repeat(MAX_DESCRIPTION - 1)).as_str())
+        );
+        let words = "word ".repeat(200);
+        assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(100).trim_end()).as_str()));
+        let sentences = format!("{} of it. {}", "word ".repeat(70).trim_end(), "word ".repeat(60));
+        assert_eq!(cut(&sentences).as_deref(), Some(format!("{}word of it.", "word ".repeat(69)).as_str()));
         let mut schema = json!({"properties": {"description": {"description": exact.repeat(2)}}, "default": {"description": exact.repeat(2)}});
         tidy_descriptions(&mut schema);
         assert_eq!(
             schema["properties"]["description"]["description"].as_str().map(|text| text.chars().count()),
-            Some(200)
+            Some(MAX_DESCRIPTION)
         );
-        assert_eq!(schema["default"]["description"].as_str().map(str::len), Some(400), "data stays as it is");
+        assert_eq!(
+            schema["default"]["description"].as_str().map(str::len),
+            Some(2 * MAX_DESCRIPTION),
+            "data stays as it is"
+        );
     }
 
     proptest! {
         #[test]
-        fn no_text_is_too_long_afterwards(text in "(\\PC| ){0,400}") {
+        fn no_text_is_too_long_afterwards(text in "(\\PC| ){0,1200}") {
             let short = cut(&text).unwrap_or_else(|| text.clone());
             prop_assert!(short.chars().count() <= MAX_DESCRIPTION);
             prop_assert!(text.starts_with(short.trim_end_matches('…')));

@@ -29,6 +29,7 @@ mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
+mod title;
 mod tool;
 mod typing;
 pub mod uri;

@@ -73,12 +73,35 @@ pub fn snake_case(name: &str) -> String {
     result.trim_end_matches('_').to_owned()
 }
 
-/// A name as a person reads it: `create_api_key` → `Create api key`.
+/// A name as a person reads it: `create_api_key` → `Create API key`.
 pub fn readable(name: &str) -> String {
-    let text = snake_case(name).replace('_', " ");
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    let mut text = String::new();
+    for word in snake_case(name).split('_') {
+        // What is left of a genitive or a negation.
+        let is_ending = word == "s" && !text.is_empty() || word == "t" && text.ends_with('n');
+        if !text.is_empty() {
+            text.push(if is_ending { '\'' } else { ' ' });
+        }
+        match ACRONYMS.iter().find(|known| known.eq_ignore_ascii_case(word)) {
+            Some(known) => text.push_str(known),
+            None if text.is_empty() => {
+                let mut letters = word.chars();
+                text.extend(letters.next().into_iter().flat_map(char::to_uppercase).chain(letters));
+            }
+            None => text.push_str(word),
+        }
+    }
+    text
 }
+
+/// A request as it is shown, `GET /pets/{id}`, however a spec writes its placeholders.
+pub(super) fn shown_request(request: &str) -> String {
+    request.replace("{{", "{").replace("}}", "}")
+}
+
+/// Words that are not written in small letters.
+const ACRONYMS: [&str; 15] =
+    ["API", "APIs", "HTTP", "ID", "IDs", "JSON", "MCP", "OAuth", "PTY", "SQL", "SSE", "SSH", "URI", "URL", "URLs"];
 
 fn cut(long: &str, original: &str) -> String {
     let digest: String = Sha256::digest(original).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
@@ -121,7 +144,15 @@ mod tests {
         ] {
             assert_eq!(snake_case(name), expected);
         }
-        assert_eq!(readable("list_secrets"), "List secrets");
+        for (name, expected) in [
+            ("list_secrets", "List secrets"),
+            ("createAPIKey", "Create API key"),
+            ("get-project-s-urls", "Get project's URLs"),
+            ("oauth_token_id", "OAuth token ID"),
+            ("can-t-stop", "Can't stop"),
+        ] {
+            assert_eq!(readable(name), expected);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, Span},
-    prose::without_html,
+    prose::tidy,
     spec::{self, InputParameter, McpServer, Message, PromptContent, Spanned},
 };
 
@@ -142,7 +142,7 @@ impl Compiler<'_> {
             let message = format!("prompt `{}` has no description; a person cannot tell what it is for", name.value);
             self.problems.push(Diagnostic::warning(Code::MissingDescription, name.span, message));
         }
-        let description = described.map_or_else(|| title.clone(), |text| without_html(text).into_owned());
+        let description = described.map_or_else(|| title.clone(), |text| tidy(text).into_owned());
         let arguments = self.prompt_arguments(declared);
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
         let messages = match content {
@@ -186,7 +186,7 @@ impl Compiler<'_> {
             }
             arguments.push(PromptArgument {
                 name: name.value.clone(),
-                description: description.as_ref().map(|text| without_html(text.value.trim()).into_owned()),
+                description: description.as_ref().map(|text| tidy(text.value.trim()).into_owned()),
                 required: required.as_ref().is_none_or(|required| required.value),
             });
         }

@@ -24,7 +24,7 @@ use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, Severity, SourceMap, Span},
     error::Repetition,
-    prose::without_html,
+    prose::tidy,
     spec::{
         self, BindSource, InputParameter, McpServer, Resource, ResourceContent, Spanned, Tool, Workspace,
         yaml::{self, Node},
@@ -241,7 +241,7 @@ impl Compiler<'_> {
                     return None;
                 }
                 let folder = Folder::lower(location, stated.as_deref(), reach, self.sources, &mut self.problems)?;
-                let described = resource.description.as_ref().map(|text| without_html(text.value.trim()).into_owned());
+                let described = resource.description.as_ref().map(|text| tidy(text.value.trim()).into_owned());
                 if described.is_none() {
                     let message =
                         format!("resource `{}` has no description; a model cannot tell what it is for", name.value);

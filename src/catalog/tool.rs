@@ -15,12 +15,14 @@ use super::{
     names,
     plan::{Plan, Shaping},
     resolve::Names,
+    title,
     wiring::{Arguments, parameters},
 };
 use crate::{
     access::GateId,
     diagnostic::{self, Code, Diagnostic, Span},
-    prose::without_html,
+    openapi::as_deprecated,
+    prose::tidy,
     spec::{self, Action, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool, yaml::Node},
 };
 
@@ -140,12 +142,20 @@ impl Compiler<'_> {
             }
         }
         let description = self.description(tool, target, from_flow, scene.used_as);
+        let name = match &plan {
+            Plan::Call(_) => target.map(|target| target.operation.name.value.as_str()),
+            Plan::Steps(_) | Plan::Mock(_) => None,
+        };
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
             Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
-        self.finish(Draft { tool, arguments, plan, hints, description, gate: scene.gate }, shaped, before)
+        self.finish(
+            Draft { tool, operation: name, arguments, plan, hints, description, gate: scene.gate },
+            shaped,
+            before,
+        )
     }
 
     /// Gives the placeholders of a URI the types that a flow declares of what they feed.
@@ -233,7 +243,7 @@ impl Compiler<'_> {
         shaped: (Shaping, OutputSchema),
         before: usize,
     ) -> Option<CompiledTool> {
-        let Draft { tool, arguments, plan, hints, description, gate } = draft;
+        let Draft { tool, operation, arguments, plan, hints, description, gate } = draft;
         let Tool { name, title, .. } = tool;
         let input = match InputSchema::new(arguments.into_list(), &mut self.checker) {
             Ok(input) => input,
@@ -247,9 +257,18 @@ impl Compiler<'_> {
             return None;
         }
         let (shaping, output) = shaped;
+        let title = match title {
+            Some(title) => title.value.clone(),
+            None => {
+                // A request in place of a description tells a person nothing.
+                let of_request =
+                    plan.operations().first().is_some_and(|called| names::shown_request(&called.name) == description);
+                title::of(&name.value, operation, Some(description.as_str()).filter(|_| !of_request))
+            }
+        };
         Some(CompiledTool {
             name: names::offered(&name.value),
-            title: title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone()),
+            title,
             description,
             hints,
             input,
@@ -272,25 +291,51 @@ impl Compiler<'_> {
             tool.description.as_ref().map(|text| text.value.as_str()),
             flow.and_then(|flow| flow.description.as_ref()).map(|text| text.value.as_str()),
             target.and_then(|target| target.operation.description.as_ref()).map(|text| text.value.as_str()),
-            joined.as_ref().and_then(|joined| joined.summary.as_deref()),
-            joined.as_ref().and_then(|joined| joined.description.as_deref()),
         ];
-        if let Some(text) = texts.into_iter().flatten().map(str::trim).find(|text| !text.is_empty()) {
-            return without_html(text).into_owned();
+        let own: Vec<&str> = texts.into_iter().flatten().map(str::trim).filter(|text| !text.is_empty()).collect();
+        let operation = target.map(|target| target.operation.name.value.as_str());
+        let says_more =
+            |text: &&&str| !is_same(text, &tool.name.value) && !operation.is_some_and(|name| is_same(text, name));
+        let (summary, told) = match &joined {
+            Some(joined) => (joined.summary.as_deref(), joined.told.as_deref()),
+            None => (None, None),
+        };
+        let is_deprecated = joined.as_ref().is_some_and(|joined| joined.deprecated);
+        let best = own.iter().find(says_more);
+        if let Some(text) = best.filter(|text| told.is_none() || !summary.is_some_and(|summary| is_same(text, summary)))
+        {
+            let text = tidy(text).into_owned();
+            return if is_deprecated { as_deprecated(text) } else { text };
+        }
+        if let Some(text) = told.or_else(|| own.first().copied()) {
+            return tidy(text).into_owned();
         }
         let (what, name) = (used_as.noun(), &tool.name.value);
         let message = format!("{what} `{name}` has no description; a model cannot tell what it is for");
         self.problems.push(Diagnostic::warning(Code::MissingDescription, tool.name.span, message));
         match target {
-            Some(target) => format!("{} {}", target.operation.method.value, target.operation.path.value),
+            Some(target) => {
+                let Operation { method, path, .. } = target.operation;
+                names::shown_request(&format!("{} {}", method.value, path.value))
+            }
             None => names::readable(&tool.name.value),
         }
     }
 }
 
+/// Whether two texts are the same words, however they are written: `create-secret` and `Create secret.`.
+fn is_same(one: &str, other: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(|one| one.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    letters(one) == letters(other)
+}
+
 /// A tool of which everything but the answer is known.
 pub(super) struct Draft<'a> {
     pub(super) tool: &'a Tool,
+    /// The name of the operation, where it is all that the tool calls.
+    pub(super) operation: Option<&'a str>,
     pub(super) arguments: Arguments,
     pub(super) plan: Plan,
     pub(super) hints: Hints,

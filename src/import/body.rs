@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::names::Taken;
-use crate::{catalog::join::written, media_type, openapi::Body, prose::without_html};
+use crate::{catalog::join::written, media_type, openapi::Body, prose::shortened};
 
 /// More members than these are one argument: a list that long helps nobody.
 const MAX_MEMBERS: usize = 60;
@@ -132,30 +132,12 @@ pub(super) fn description(text: Option<&str>, schema: &Value) -> String {
     texts.find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-/// A text without HTML in one line, cut behind a sentence, else behind a word.
-pub(super) fn shortened(text: &str, limit: usize) -> String {
-    let text = without_html(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= limit {
-        return text;
-    }
-    let start: String = text.chars().take(limit).collect();
-    if let Some((sentences, _)) = start.rsplit_once(". ") {
-        return format!("{sentences}.");
-    }
-    let start: String = text.chars().take(limit - 1).collect();
-    let words = start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words);
-    format!("{words}…")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_end_with_a_sentence_or_a_word() {
-        assert_eq!(shortened(" a\n  b ", 10), "a b");
-        assert_eq!(shortened("One two. Three four five", 15), "One two.");
-        assert_eq!(shortened("onetwo threefour", 10), "onetwo…");
+    fn arguments_are_described_by_the_document() {
         assert_eq!(description(Some(" <p>A  <b>pet</b></p>"), &json!({"description": "x"})), "A **pet**");
         assert_eq!(description(Some(" "), &json!({"description": "The pet"})), "The pet");
         assert_eq!(description(None, &json!({"type": "string"})), "");

@@ -15,6 +15,7 @@ use crate::{
         Answer, Body, Document, Operation, Outline, Parameter, ParameterLocation, Security, SecurityKind, Style,
         Trimmer,
     },
+    prose::shortened,
     spec,
 };
 
@@ -129,7 +130,7 @@ impl Importer<'_> {
             arguments.push(argument);
         }
         let mut written = Map::from_iter([("method".to_owned(), json!(method))]);
-        let description = description(&operation);
+        let description = operation.told().unwrap_or_else(|| format!("{method} {path}"));
         written.insert("description".to_owned(), json!(description));
         let mut body = None;
         if let Some(taken_body) = &operation.body {
@@ -333,7 +334,7 @@ impl Importer<'_> {
             )),
         }
         let Self { document, trimmer, namespace, server, resources, tools, paths, mut notes, .. } = self;
-        let about = document.description.as_deref().map(|text| body::shortened(text, 500));
+        let about = document.description.as_deref().map(|text| shortened(text, 500));
         let about = about.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("Tools for {title}."));
         let mut info = Map::from_iter([("display".to_owned(), json!(title)), ("description".to_owned(), json!(about))]);
         info.extend(document.version.as_ref().map(|version| ("version".to_owned(), json!(version))));
@@ -408,24 +409,6 @@ fn left_out(scheme: &Security, written: &str) -> String {
 /// Whether a spec would take a text for one with a variable of whoever runs it in it.
 fn names_variable(text: &str) -> bool {
     ["{{", "{env.", "{secrets."].iter().any(|variable| text.contains(variable))
-}
-
-/// What an operation does, in at most 400 characters: its description where that is short, else its summary.
-fn description(operation: &Operation) -> String {
-    let Operation { method, path, summary, description, deprecated, .. } = operation;
-    let summary = summary.as_deref().map(|text| body::shortened(text, 400)).unwrap_or_default();
-    let long = description.as_deref().map(|text| body::shortened(text, 400)).unwrap_or_default();
-    let text = match (summary.as_str(), long.as_str()) {
-        ("", "") => format!("{method} {path}"),
-        ("", long) => long.to_owned(),
-        (summary, "") => summary.to_owned(),
-        (summary, long) if long.starts_with(summary.trim_end_matches('.')) => long.to_owned(),
-        (summary, long) if summary.chars().count() + long.chars().count() <= 398 => {
-            format!("{}. {long}", summary.trim_end_matches('.'))
-        }
-        (summary, _) => summary.to_owned(),
-    };
-    if *deprecated { format!("Deprecated. {text}") } else { text }
 }
 
 fn kept_parameter(parameter: &Parameter) -> Value {

@@ -10,12 +10,14 @@ mod operation;
 mod schemas;
 mod security;
 mod swagger;
+mod told;
 
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+pub(crate) use self::told::as_deprecated;
 pub use self::{
     schemas::Trimmer,
     security::{Security, SecurityKind},

@@ -6,6 +6,7 @@
 //! stay, and so does all that stands in code or in XML.
 
 mod characters;
+mod links;
 mod markdown;
 mod page;
 
@@ -132,6 +133,29 @@ pub fn without_html(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text as it is shown: without HTML, without runs of spaces, and without links that lead nowhere from here.
+pub fn tidy(text: &str) -> Cow<'_, str> {
+    match without_html(text) {
+        Cow::Borrowed(text) => links::tidy(text),
+        Cow::Owned(text) => Cow::Owned(links::tidy(&text).into_owned()),
+    }
+}
+
+/// A text without HTML in one line, cut behind a sentence, else behind a word.
+pub fn shortened(text: &str, limit: usize) -> String {
+    let text = without_html(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= limit {
+        return text;
+    }
+    let start: String = text.chars().take(limit).collect();
+    if let Some((sentences, _)) = start.rsplit_once(". ") {
+        return format!("{sentences}.");
+    }
+    let start: String = text.chars().take(limit - 1).collect();
+    let words = start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words);
+    format!("{words}…")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -140,6 +164,13 @@ mod tests {
         page::{Part, VOID, split},
         *,
     };
+
+    #[test]
+    fn long_texts_end_with_a_sentence_or_a_word() {
+        assert_eq!(shortened(" a\n  b ", 10), "a b");
+        assert_eq!(shortened("One two. Three four five", 15), "One two.");
+        assert_eq!(shortened("onetwo threefour", 10), "onetwo…");
+    }
 
     #[test]
     fn names_are_found() {

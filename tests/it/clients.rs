@@ -173,7 +173,7 @@ fn each_misfit_is_seen() {
         ("ok", serde_json::json!({"type": "object", "properties": {"a[b]": {"type": "string"}}})),
         ("ok", serde_json::json!({"type": "object", "additionalProperties": false})),
         ("ok", serde_json::json!({"oneOf": [{"type": "array", "items": {"const": 1}}]})),
-        ("ok", serde_json::json!({"description": "x".repeat(201)})),
+        ("ok", serde_json::json!({"description": "x".repeat(501)})),
         ("ok", serde_json::json!({"type": "nothing"})),
     ] {
         assert_eq!(misfits(&tool(name, input(inner.clone()), object())).len(), 1, "{name} {inner}");

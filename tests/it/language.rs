@@ -358,7 +358,7 @@ async fn tools_refer_to_flows() {
   aggregates:
   - namespace: flows
     flows:
-      get: {description: F, semantics: {safe: true, idempotent: true}, call: api.get-x, with: {id: flows.key, q: '{{word}}'}, inputParameters: {key: {type: string}, word: {type: string, required: false}}, outputParameters: [{type: string, mapping: $.name}]}
+      get: {description: G, semantics: {safe: true, idempotent: true}, call: api.get-x, with: {id: flows.key, q: '{{word}}'}, inputParameters: {key: {type: string}, word: {type: string, required: false}}, outputParameters: [{type: string, mapping: $.name}]}
       twice: {description: F, inputParameters: {key: {type: string}}, steps: {a: {call: api.get-x, with: {id: flows.key}}, b: {call: api.get-x, with: {id: '{{a.next}}', q: flows.key}}}, mappings: [{target: k, value: '{{key}}'}, {target: n, value: $.b.name}]}
       wipe: {description: F, semantics: {safe: true}, call: api.del-x, with: {id: '{{key}}'}, inputParameters: {key: {type: string}}}
   exposes:
@@ -381,7 +381,7 @@ async fn tools_refer_to_flows() {
     assert_eq!(run.said(), ["contradictory-hints"; 2], "a flow that deletes is not safe");
     assert_eq!(run.call("plain", json!({"key": "a", "word": "b"})).await, json!({"result": "N"}));
     assert_eq!(run.service.lines(), ["GET /v1/x/a?q=b"]);
-    assert_eq!(run.set_up.gateway.tool("plain").expect("the tool").description, "F");
+    assert_eq!(run.set_up.gateway.tool("plain").expect("the tool").description, "G");
     assert_eq!(run.arguments("own"), ["name*", "word"]);
     assert_eq!(run.sends("own", json!({"name": "a", "word": "b"})).await, ["GET /v1/x/a?q=b"]);
     assert_eq!(run.arguments("fixed"), ["key*"]);

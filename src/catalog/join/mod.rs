@@ -53,8 +53,10 @@ pub struct Joined {
     pub certainty: Certainty,
     /// What the operation does, in a line.
     pub summary: Option<String>,
-    /// What the operation does, at length.
-    pub description: Option<String>,
+    /// What the operation does, as [`Operation::told`](crate::openapi::Operation::told) has it.
+    pub told: Option<String>,
+    /// Whether it is not to be used any more.
+    pub deprecated: bool,
     /// Its parameters. Those of the path have the names that the spec gives its placeholders.
     pub parameters: Vec<Parameter>,
     /// The body it takes.
@@ -295,13 +297,15 @@ fn find(libraries: &[Arc<Library>], wanted: &Wanted<'_>) -> Option<Joined> {
     }
     let outline = entry.document.operations.get(place.operation)?;
     let operation = entry.document.operation(outline);
+    let (told, deprecated) = (operation.told(), operation.deprecated);
     let mut parameters = operation.parameters;
     rename_placeholders(&mut parameters, &outline.path, wanted.path);
     Some(Joined {
         origin: Origin::OpenApi { file: entry.document.file, operation: outline.span },
         certainty,
         summary: operation.summary,
-        description: operation.description,
+        told,
+        deprecated,
         parameters,
         body: operation.body,
         answer: operation.answer,

@@ -109,7 +109,8 @@ pub(super) fn guess<'a>(shelves: impl Iterator<Item = &'a Shelf> + Clone, wanted
         origin: Origin::JsonSchema { body: body.map(|schema| schema.file), answer: answer.map(|schema| schema.file) },
         certainty: Certainty::Guess,
         summary: None,
-        description: None,
+        told: None,
+        deprecated: false,
         parameters: Vec::new(),
         body: body.map(|schema| {
             let schema = read(schema, Direction::Request);
