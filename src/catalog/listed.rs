@@ -84,9 +84,9 @@ mod tests {
             Some(format!("{}…", "x".repeat(MAX_DESCRIPTION - 1)).as_str())
         );
         let words = "word ".repeat(200);
-        assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(100).trim_end()).as_str()));
-        let sentences = format!("{} of it. {}", "word ".repeat(70).trim_end(), "word ".repeat(60));
-        assert_eq!(cut(&sentences).as_deref(), Some(format!("{}word of it.", "word ".repeat(69)).as_str()));
+        assert_eq!(cut(&words).as_deref(), Some(format!("{}…", "word ".repeat(40).trim_end()).as_str()));
+        let sentences = format!("{} of it. {}", "word ".repeat(28).trim_end(), "word ".repeat(60));
+        assert_eq!(cut(&sentences).as_deref(), Some(format!("{}word of it.", "word ".repeat(27)).as_str()));
         let mut schema = json!({"properties": {"description": {"description": exact.repeat(2)}}, "default": {"description": exact.repeat(2)}});
         tidy_descriptions(&mut schema);
         assert_eq!(
