@@ -119,7 +119,7 @@ fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
     let Rekeyed { secrets, keys, master_key } = maintenance::rekey(&options, progress)?;
     let (secrets, keys) = (count(secrets, "secret"), count(keys, "API key"));
     let kept = if master_key {
-        "there is a new master key in the data folder: older backups need the one from before"
+        "there is a new master key in the data folder; the one before is kept beside it as `master.key.old-…` for older backups, delete it when those are gone"
     } else {
         "the master key is the same, since it lies outside the data folder"
     };

@@ -50,8 +50,16 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     let (code, out, _) = run(data.path(), &["backend", "verify"]);
     assert_eq!((code, out.as_str()), (0, "no problems\n"));
     let (code, _, err) = run(data.path(), &["backend", "restore", &file]);
+    assert_eq!(code, 0, "the master key from before is kept: {err}");
+    let names = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let former: Vec<String> = names.filter(|name| name.starts_with("master.key.old-")).collect();
+    assert_eq!(former.len(), 1, "{former:?}");
+    let (code, _, _) = run(data.path(), &["backend", "rekey"]);
+    assert_eq!(code, 0);
+    fs::remove_file(data.path().join(&former[0])).unwrap();
+    let (code, _, err) = run(data.path(), &["backend", "restore", &file]);
     assert_eq!(code, 2);
-    assert!(err.contains("is not the key"), "the backup was made with the master key from before: {err}");
+    assert!(err.contains("is not the key"), "{err}");
 
     Connection::open(data.path().join("keyglass.db")).unwrap().execute("UPDATE secrets SET name = 'Z'", []).unwrap();
     let (code, out, err) = run(data.path(), &["backend", "verify"]);

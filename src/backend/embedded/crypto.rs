@@ -74,6 +74,11 @@ impl MasterKey {
 }
 
 impl MasterKey {
+    /// A name for it, 8 hexadecimal digits that tell nothing of the key.
+    pub(super) fn name(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(self.derive(b"keyglass key id 1").id))
+    }
+
     /// The key of this purpose, made from the master key. Its id is the master key's.
     pub(super) fn derive(&self, label: &[u8]) -> Key {
         let named = Zeroizing::new(hmac(&self.0, &[b"keyglass key id 1"]));

@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 
 use super::{crypto::MasterKey, error::OpenError};
 
+/// What the names of files with former master keys begin with.
+const FORMER: &str = "master.key.old-";
+
 /// Where the master key comes from.
 #[derive(Clone, Debug)]
 pub(super) enum MasterKeySource {
@@ -50,6 +53,14 @@ impl MasterKeySource {
         match self {
             Self::Folder(folder) => folder.next_master_key(),
             Self::Reference(_) => Ok(None),
+        }
+    }
+
+    /// Those that were in use before.
+    pub(super) fn former(&self) -> Vec<MasterKey> {
+        match self {
+            Self::Folder(folder) => folder.former_master_keys(),
+            Self::Reference(_) => Vec::new(),
         }
     }
 
@@ -196,9 +207,18 @@ impl Folder {
     }
 
     /// Puts the master key to come in the place of the present one: the database is sealed with it already. Another
-    /// process may have done so first.
+    /// process may have done so first. The present one is kept beside it: backups made so far need it.
     pub(super) fn promote_master_key(&self) -> Result<(), OpenError> {
         let path = self.master_key_path();
+        if let (Some(text), Some(_)) = (read_private(&path)?, self.next_master_key()?) {
+            let former = self.path.join(format!("{FORMER}{}", parse_master_key(&path, &text)?.name()));
+            match fs::hard_link(&path, &former) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                // A file system without hard links.
+                Err(_) => drop(self.write_new(&former, &text)),
+                Ok(()) => {}
+            }
+        }
         match fs::rename(self.next_master_key_path(), &path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "written", error)),
             _ => self.sync(),
@@ -212,6 +232,13 @@ impl Folder {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "removed", error)),
             _ => Ok(()),
         }
+    }
+
+    /// The master keys that others took the place of, as far as they are still in the folder.
+    fn former_master_keys(&self) -> Vec<MasterKey> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let former = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FORMER));
+        former.filter_map(|entry| MasterKey::parse(read_private(&entry.path()).ok()??.expose_secret())).collect()
     }
 
     fn write_new(&self, path: &Path, text: &SecretString) -> io::Result<()> {

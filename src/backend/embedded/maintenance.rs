@@ -132,7 +132,10 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
         patience: options.patience,
     };
     if start.keyring_of(&copy, &master)?.is_none() {
-        return Err(OpenError::MasterKeyMismatch { source_name: master_keys.name(), database: file.to_owned() }.into());
+        let mut former = master_keys.former().into_iter();
+        let keyring = former.find_map(|former| start.keyring_of(&copy, &former).transpose()).transpose()?;
+        let mismatch = || OpenError::MasterKeyMismatch { source_name: master_keys.name(), database: file.to_owned() };
+        keyring.ok_or_else(mismatch)?.change_master_key(&copy, &master)?;
     }
     let mut target = schema::connect(&database, options.patience)?;
     let backup = Backup::new(&copy, &mut target)?;

@@ -124,6 +124,12 @@ async fn a_backup_is_one_moment_and_is_restored_under_running_servers() {
     assert_eq!(state(&backend).await, before, "the server that ran all along");
     create_secret(&backend, "AFTER").await;
     assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
+    // With the keys of another time.
+    let master = fs::read_to_string(folder.path().join("master.key")).unwrap();
+    maintenance::rekey(&options(folder.path()), |_| {}).unwrap();
+    maintenance::restore(&options(folder.path()), &file).unwrap();
+    assert_eq!(state(&embedded::open(&options(folder.path())).unwrap()).await, before);
+    assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
 
     // Elsewhere: with the master key it opens, without it not.
     let elsewhere = tempfile::tempdir().unwrap();
@@ -132,9 +138,8 @@ async fn a_backup_is_one_moment_and_is_restored_under_running_servers() {
     write(elsewhere.path(), "master.key", &"1".repeat(64));
     let error = maintenance::restore(&options(elsewhere.path()), &file).unwrap_err();
     assert!(error.to_string().contains("is not the key"), "{error}");
-    for name in ["master.key", "root.key"] {
-        fs::copy(folder.path().join(name), elsewhere.path().join(name)).unwrap();
-    }
+    write(elsewhere.path(), "master.key", &master);
+    fs::copy(folder.path().join("root.key"), elsewhere.path().join("root.key")).unwrap();
     maintenance::restore(&options(elsewhere.path()), &file).unwrap();
     let restored = embedded::open(&options(elsewhere.path())).unwrap();
     assert_eq!(state(&restored).await, before);
