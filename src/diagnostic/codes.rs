@@ -1234,6 +1234,54 @@ codes! {
     ///     inputParameters: [{ name: limit, in: query, type: integer, description: How many at most. }]
     /// ```
     UndescribedParameter = "undescribed-parameter",
+    /// A path holds a query.
+    ///
+    /// It is sent as one. Parameters in their own place can be described, typed and left out, and other programs that run
+    /// the spec take the question mark for a part of the path.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - { name: listDogs, method: GET, path: '/pets?kind=dog', description: List dogs. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listDogs
+    ///     method: GET
+    ///     path: /pets
+    ///     description: List dogs.
+    ///     inputParameters: [{ name: kind, in: query, value: dog }]
+    /// ```
+    QueryInPath = "query-in-path",
+    /// OAuth 2 without scopes.
+    ///
+    /// What a token then allows is up to the authorization server, often more than the operations need. With `scopes`, a
+    /// token that gets away can do no more than they say (RFC 6749, section 3.3).
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: oauth2, tokenEndpoint: 'https://login.pets.test/token' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - type: http
+    ///     namespace: pets
+    ///     baseUri: https://pets.test/v1
+    ///     authentication: { type: oauth2, tokenEndpoint: 'https://login.pets.test/token', scopes: [pets.read] }
+    /// ```
+    MissingScopes = "missing-scopes",
 }
 
 impl fmt::Display for Code {

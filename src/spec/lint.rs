@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Consumes, Document, InputParameter, Location, Spanned};
+use super::{Authentication, AuthenticationKind, Consumes, Document, InputParameter, Location, Spanned};
 use crate::diagnostic::{Code, Diagnostic, Span};
 
 /// Headers that carry credentials.
@@ -29,6 +29,12 @@ pub fn lint(document: &Document) -> Vec<Diagnostic> {
         for operation in &consumes.operations {
             undescribed(&format!("`{}`", operation.name.value), &operation.input_parameters, &mut seen, &mut problems);
         }
+    }
+    queries_in_paths(document, &mut problems);
+    let consumed = document.consumes.iter().filter_map(|consumes| consumes.authentication.as_ref());
+    let exposed = document.servers.iter().filter_map(|server| server.authentication.as_ref());
+    for authentication in consumed.chain(exposed) {
+        oauth2(authentication, &mut problems);
     }
     for tool in document.servers.iter().flat_map(|server| &server.tools) {
         undescribed(&format!("`{}`", tool.name.value), &tool.input_parameters, &mut HashSet::new(), &mut problems);
@@ -66,6 +72,46 @@ fn namespaces(document: &Document, problems: &mut Vec<Diagnostic>) {
                 seen.insert(value, (*span, what));
             }
         }
+    }
+}
+
+/// One note for each path as written: a resource's is that of all its operations.
+fn queries_in_paths(document: &Document, problems: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    for operation in document.consumes.iter().flat_map(|consumes| &consumes.operations) {
+        let Spanned { value, span } = &operation.path;
+        // What stands behind `#` is told of where the path is lowered.
+        if let Some((_, query)) = value.split_once('?')
+            && !value.contains('#')
+            && seen.insert(*span)
+        {
+            let query: String = query.chars().take(60).collect();
+            let message = format!("the query `{query}` stands in the path; it is sent as a query");
+            problems.push(
+                Diagnostic::note(Code::QueryInPath, *span, message)
+                    .with_help("declare each part as a parameter with `in: query`, with `value` where it is fixed"),
+            );
+        }
+    }
+}
+
+fn oauth2(authentication: &Authentication, problems: &mut Vec<Diagnostic>) {
+    let AuthenticationKind::OAuth2(oauth2) = &authentication.kind else { return };
+    if let Some(Spanned { value, span }) = &oauth2.resource
+        && value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
+    {
+        let message = "the `resource` that tokens are for is not reached by https";
+        problems.push(
+            Diagnostic::warning(Code::InsecureBaseUri, *span, message)
+                .with_help("a token that travels in clear text is anybody's; name the resource by `https://`"),
+        );
+    }
+    if oauth2.scopes.is_empty() {
+        let message = "no `scopes` are named; the authorization server decides what the token allows";
+        problems.push(
+            Diagnostic::note(Code::MissingScopes, authentication.span, message)
+                .with_help("name the fewest that the operations need"),
+        );
     }
 }
 
