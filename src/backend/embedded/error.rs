@@ -245,6 +245,11 @@ impl From<&rusqlite::Error> for ApiError {
                 "disk_full",
                 "the disk of the backend is full; nothing was changed, make room and repeat the request",
             ),
+            Some(rusqlite::ErrorCode::SystemIoFailure) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "disk_failed",
+                "the disk of the backend failed; nothing was changed, the log has the reason",
+            ),
             Some(rusqlite::ErrorCode::ReadOnly) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "read_only",

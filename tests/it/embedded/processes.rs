@@ -24,7 +24,10 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        let mut child = spawn(folder, &["backend", "--listen", "127.0.0.1:0"]);
+        Self::of(spawn(folder, &["backend", "--listen", "127.0.0.1:0"]))
+    }
+
+    fn of(mut child: Child) -> Self {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut seen = Vec::new();
         let url = loop {
@@ -229,4 +232,45 @@ async fn a_thousand_clients_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_of_four_processes_lose_nothing() {
     load(4).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_not_grow_is_told_of_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Process::start(folder.path()));
+    // No file may grow beyond 1 MiB, as on a disk that is full; the signal that goes with it is ignored.
+    let script = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" backend --listen 127.0.0.1:0";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", script, env!("CARGO_BIN_EXE_keyglass")]).env_clear().env("KEYGLASS_DATA_DIR", folder.path());
+    limited.env("PATH", "/usr/bin:/bin");
+    let limited = limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut limited = Process::of(limited);
+    let key = fs::read_to_string(folder.path().join("root.key")).unwrap().trim().to_owned();
+    let client = reqwest::Client::new();
+    let create = async |url: &str, number: usize| {
+        let body = json!({ "name": format!("S{number}"), "value": "x".repeat(100_000) }).to_string();
+        let answer = client.post(format!("{url}/v1/secrets")).bearer_auth(&key).body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let mut kept = BTreeSet::new();
+    let refusal = loop {
+        let number = kept.len();
+        assert!(number < 1_000, "the limit holds");
+        match create(&limited.url, number).await {
+            (200, _) => kept.insert(format!("S{number}")),
+            refusal => break refusal,
+        };
+    };
+    assert!(matches!(refusal.0, 500 | 507), "{refusal:?}");
+    assert!(refusal.1.contains("disk") && refusal.1.contains("nothing was changed"), "{refusal:?}");
+    // What is there can still be read.
+    let list = client.get(format!("{}/v1/secrets", limited.url)).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(list.status(), StatusCode::OK);
+    limited.kill();
+    assert_eq!(names(folder.path()), kept);
+    let roomy = Process::start(folder.path());
+    assert_eq!(create(&roomy.url, kept.len()).await.0, 200);
+    drop(roomy);
+    assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
 }
