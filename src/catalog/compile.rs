@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{
     Catalog, CompiledTool, Freshness, LeftOutTool, Service,
+    arguments::Arguments,
     collected::Collected,
     folder::Reach,
     gate::{gate_of, gate_of_rest, open_elsewhere},
@@ -23,7 +24,6 @@ use super::{
     resolve::Names,
     resource,
     tool::Draft,
-    wiring::Arguments,
 };
 use crate::{
     access::GateId,

@@ -4,13 +4,13 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::{
+    arguments::Arguments,
     compile::{Compiler, Scene, Target, list},
     fill::Fill,
     hints::{self, Hints},
     input::Argument,
     plan::{Lookup, Step, Steps},
     resolve::Names,
-    wiring::Arguments,
 };
 use crate::{
     diagnostic::{Code, Diagnostic, Span},

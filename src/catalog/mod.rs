@@ -3,6 +3,7 @@
 //!
 //! Each neighbour file holds one concept whole: its type, how a spec is lowered to it, its use at call time.
 
+mod arguments;
 pub mod body;
 mod body_wiring;
 mod collected;

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::{
     OutputSchema,
+    arguments::Arguments,
     compile::{Compiler, Target},
     fill::Fill,
     input::Argument,
     plan::Shaping,
     resolve::Names,
     shape::{self, Kind, Shape},
-    wiring::Arguments,
 };
 use crate::{
     decode::Format,

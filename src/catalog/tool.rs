@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     CompiledTool, InputSchema, LeftOutTool, OutputSchema,
+    arguments::Arguments,
     compile::{Compiler, Scene, Target, Use},
     fill::Fill,
     flow::WrittenSteps,
@@ -16,7 +17,7 @@ use super::{
     plan::{Plan, Shaping},
     resolve::Names,
     title,
-    wiring::{Arguments, parameters},
+    wiring::parameters,
 };
 use crate::{
     access::GateId,

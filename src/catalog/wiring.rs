@@ -8,10 +8,10 @@ use std::{
 };
 
 use http::{HeaderName, Method, header};
-use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{
+    arguments::Arguments,
     body::BodyTemplate,
     compile::{Compiler, Target, list},
     fill::Fill,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     credential::Slot,
     decode::{Format, FormatError},
-    diagnostic::{Code, Diagnostic, Span},
+    diagnostic::{Code, Diagnostic},
     jsonpath::JsonPath,
     media_type, openapi,
     spec::{
@@ -58,80 +58,6 @@ const OWN_HEADERS: [&str; 16] = [
 ];
 /// Those of them that a spec may set to a value of its own.
 const SETTABLE_HEADERS: [&str; 5] = ["authorization", "accept", "content-type", "cookie", "user-agent"];
-
-/// The arguments of a tool, as far as they are known.
-#[derive(Debug, Default)]
-pub(super) struct Arguments {
-    /// Whether the tool declares its arguments itself; else each parameter becomes one.
-    pub(super) declared: bool,
-    /// Whether they are the placeholders of a URI: those have the types of what they feed.
-    pub(super) in_uri: bool,
-    /// Where it declares them.
-    pub(super) place: Option<Span>,
-    /// The arguments, in order, by name: an operation may have tens of thousands.
-    list: IndexMap<String, Argument>,
-    /// The number of the next one of a name that others have already.
-    numbers: HashMap<String, usize>,
-}
-
-impl Arguments {
-    /// None so far. Where a tool declares its own, `place` is where.
-    pub(super) fn new(declared: bool, place: Option<Span>) -> Self {
-        Self { declared, place, ..Self::default() }
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.list.contains_key(name)
-    }
-
-    /// Adds an argument, unless there is one of its name.
-    pub(super) fn add(&mut self, argument: Argument) {
-        self.list.entry(argument.name.clone()).or_insert(argument);
-    }
-
-    /// Takes an argument away: no model is to be asked for what is not sent.
-    pub(super) fn remove(&mut self, name: &str) {
-        self.list.shift_remove(name);
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.list.keys().map(String::as_str)
-    }
-
-    pub(super) fn into_list(self) -> Vec<Argument> {
-        self.list.into_values().collect()
-    }
-
-    /// Gives a placeholder of a URI the type of a parameter that it feeds, the first that says one. A list or an object
-    /// is no type of a text in a URI.
-    pub(super) fn infer(&mut self, name: &str, schema: &Value) {
-        if let Some(argument) = self.list.get_mut(name).filter(|argument| self.in_uri && argument.schema == json!({}))
-            && typing::is_scalar(schema)
-        {
-            argument.schema = schema.clone();
-        }
-    }
-
-    /// The schemas of those of which nothing is known.
-    pub(super) fn untyped(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.list.values_mut().map(|argument| &mut argument.schema).filter(|schema| **schema == json!({}))
-    }
-
-    /// A name like this one that is not taken.
-    fn free(&mut self, name: &str) -> String {
-        if !self.has(name) {
-            return name.to_owned();
-        }
-        let number = self.numbers.entry(name.to_owned()).or_insert(2);
-        loop {
-            let numbered = format!("{name}_{number}");
-            *number += 1;
-            if !self.list.contains_key(&numbered) {
-                return numbered;
-            }
-        }
-    }
-}
 
 /// An operation on its way to a template, with what is known of its parameters.
 pub(super) struct Lowering<'a, 'b> {
@@ -172,20 +98,10 @@ impl<'a, 'b> Lowering<'a, 'b> {
         self.joined.as_ref()?.parameters.get(*index)
     }
 
-    /// Gives the argument that fills a slot the type that a document knows of it, where the tool declares the argument
-    /// with a bare type that fits: the official dialect has no other.
+    /// Gives the argument that fills a slot the type that a document knows of it.
     pub(super) fn refine(&mut self, fill: &Fill, known: &Value) {
-        let Fill::Argument(name) = fill else { return };
-        if self.arguments.in_uri {
-            self.arguments.infer(name, known);
-            return;
-        }
-        let Some(argument) = self.arguments.list.get_mut(name) else { return };
-        if self.arguments.declared && typing::is_bare(&argument.schema) && typing::fits(&argument.schema, known) {
-            let own = argument.schema.get("description").and_then(Value::as_str).map(str::to_owned);
-            let nullable = typing::takes_null(&argument.schema);
-            let known = if nullable { typing::or_null(known.clone()) } else { known.clone() };
-            argument.schema = typing::described(known, own.as_deref());
+        if let Fill::Argument(name) = fill {
+            self.arguments.refine(name, known);
         }
     }
 }
