@@ -89,8 +89,7 @@ pub struct Rekeyed {
 /// Writes a copy of the database to a new file, as it is at one moment, while others go on writing. The copy holds no
 /// master key: without it no value and no API key can be had from it.
 pub fn backup(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
-    let folder = existing(options)?;
-    let connection = schema::connect(&folder.database(), options.patience)?;
+    let connection = schema::connect(&Place::existing(options)?.database, options.patience)?;
     let failed = |action| move |source| MaintenanceError::File { path: file.to_owned(), action, source };
     let made = private_options().create_new(true).open(file).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => MaintenanceError::Exists(file.to_owned()),
@@ -116,28 +115,21 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    let folder = Folder::prepare(&options.data_dir)?;
-    let master_keys = source_of(options, &folder);
+    let place = Place::of(Folder::prepare(&options.data_dir)?, options);
     // A new one would be of no use: the backup was made with another.
-    let master = master_keys.existing()?;
+    let master = place.source.existing()?;
     let mut copy = Connection::open_in_memory()?;
     Backup::new(&source, &mut copy)?.run_to_completion(1_000, Duration::ZERO, None)?;
     schema::migrate(&copy, file, options.patience)?;
-    let database = folder.prepare_database()?;
-    let start = Start {
-        folder: &folder,
-        database: &database,
-        source: &master_keys,
-        now_ms: options.clock.now_ms(),
-        patience: options.patience,
-    };
+    place.folder.prepare_database()?;
+    let start = place.start(options);
     if start.keyring_of(&copy, &master)?.is_none() {
-        let mut former = master_keys.former().into_iter();
+        let mut former = place.source.former().into_iter();
         let keyring = former.find_map(|former| start.keyring_of(&copy, &former).transpose()).transpose()?;
-        let mismatch = || OpenError::MasterKeyMismatch { source_name: master_keys.name(), database: file.to_owned() };
+        let mismatch = || OpenError::MasterKeyMismatch { source_name: place.source.name(), database: file.to_owned() };
         keyring.ok_or_else(mismatch)?.change_master_key(&copy, &master)?;
     }
-    let mut target = schema::connect(&database, options.patience)?;
+    let mut target = schema::connect(&place.database, options.patience)?;
     let backup = Backup::new(&copy, &mut target)?;
     // All pages in one step: one transaction of the target.
     schema::insist(options.patience, || match backup.step(-1)? {
@@ -154,14 +146,11 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
 ///
 /// `progress` is told how many rows were done.
 pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekeyed, MaintenanceError> {
-    let folder = existing(options)?;
-    let source = source_of(options, &folder);
-    let database = folder.database();
-    let connection = schema::connect(&database, options.patience)?;
+    let place = Place::existing(options)?;
+    let connection = schema::connect(&place.database, options.patience)?;
+    let (keyring, _) = place.start(options).run(&connection)?;
+    let turn = Turn::open(&place.folder.turn_path())?;
     let now_ms = options.clock.now_ms();
-    let start = Start { folder: &folder, database: &database, source: &source, now_ms, patience: options.patience };
-    let (keyring, _) = start.run(&connection)?;
-    let turn = Turn::open(&folder.turn_path())?;
     let writing = |work: &mut dyn FnMut(&Connection) -> Result<usize, MaintenanceError>| {
         let next = turn.take(options.patience);
         let transaction = schema::insist(options.patience, || {
@@ -174,7 +163,7 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
     };
 
     let mut rekeyed = Rekeyed::default();
-    if let MasterKeySource::Folder(folder) = &source {
+    if let MasterKeySource::Folder(folder) = &place.source {
         let master = MasterKey::generate().map_err(StoreError::from)?;
         writing(&mut |connection| {
             // Before the commit: whoever finds the database sealed with the new key finds the key as well.
@@ -208,16 +197,13 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
 
 /// Looks at everything in a database: SQLite's own check, every mark, every sealed value. Gives what was found wrong.
 pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
-    let folder = existing(options)?;
-    let source = source_of(options, &folder);
-    let database = folder.database();
-    let connection = schema::connect(&database, options.patience)?;
-    let now_ms = options.clock.now_ms();
-    let start = Start { folder: &folder, database: &database, source: &source, now_ms, patience: options.patience };
+    let place = Place::existing(options)?;
+    let connection = schema::connect(&place.database, options.patience)?;
+    let start = place.start(options);
     // A damaged root key keeps everything from starting; it is a problem to be told like the others.
     let (keyring, refusal) = match start.run(&connection) {
         Ok((keyring, _)) => (keyring, None),
-        Err(error) => match start.keyring_of(&connection, &source.existing()?)? {
+        Err(error) => match start.keyring_of(&connection, &place.source.existing()?)? {
             Some(keyring) => (keyring, Some(error)),
             None => return Err(error.into()),
         },
@@ -236,18 +222,34 @@ pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     }
 }
 
-fn existing(options: &Options) -> Result<Folder, MaintenanceError> {
-    let missing = || MaintenanceError::Missing(options.data_dir.clone());
-    if !options.data_dir.is_dir() {
-        return Err(missing());
-    }
-    let folder = Folder::prepare(&options.data_dir)?;
-    if folder.database().is_file() { Ok(folder) } else { Err(missing()) }
+/// A data folder with its database and master key.
+struct Place {
+    folder: Folder,
+    database: PathBuf,
+    source: MasterKeySource,
 }
 
-fn source_of(options: &Options, folder: &Folder) -> MasterKeySource {
-    match &options.master_key {
-        Some(reference) => MasterKeySource::Reference(reference.clone()),
-        None => MasterKeySource::Folder(folder.clone()),
+impl Place {
+    fn of(folder: Folder, options: &Options) -> Self {
+        let source = match &options.master_key {
+            Some(reference) => MasterKeySource::Reference(reference.clone()),
+            None => MasterKeySource::Folder(folder.clone()),
+        };
+        Self { database: folder.database(), folder, source }
+    }
+
+    /// One that holds a database already.
+    fn existing(options: &Options) -> Result<Self, MaintenanceError> {
+        let missing = || MaintenanceError::Missing(options.data_dir.clone());
+        if !options.data_dir.is_dir() {
+            return Err(missing());
+        }
+        let place = Self::of(Folder::prepare(&options.data_dir)?, options);
+        if place.database.is_file() { Ok(place) } else { Err(missing()) }
+    }
+
+    fn start<'a>(&'a self, options: &Options) -> Start<'a> {
+        let Self { folder, database, source } = self;
+        Start { folder, database, source, now_ms: options.clock.now_ms(), patience: options.patience }
     }
 }
