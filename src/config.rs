@@ -193,7 +193,8 @@ impl Options {
             backend,
             credential,
             data_dir,
-            master_key,
+            // The commands that are told to be pasted need none, and that of a `cmd:` reference may hold a secret.
+            master_key: _,
             timeout,
             max_answer_bytes,
             config,
@@ -206,7 +207,6 @@ impl Options {
             ("--backend", backend.clone()),
             ("--credential", credential.clone()),
             ("--data-dir", data_dir.iter().map(path).collect()),
-            ("--master-key", master_key.iter().cloned().collect()),
             ("--timeout", timeout.iter().map(ToString::to_string).collect()),
             ("--max-answer-bytes", max_answer_bytes.iter().map(ToString::to_string).collect()),
             ("--config", config.iter().map(path).collect::<Vec<String>>()),

@@ -3,7 +3,10 @@
 //! Only what differs is understood: paths with other names, strings, regular expressions, lists and the operators in
 //! words. All else is handed on for the strict parser to judge.
 
-use super::{Selector, bracketed, quoted, regex, shown, split_selectors, string};
+use super::{
+    normal::{Selector, bracketed, quoted, shown, split_selectors, string},
+    regex,
+};
 
 /// How deep parentheses may be nested: the strict parser recurses.
 const MAX_DEPTH: usize = 16;

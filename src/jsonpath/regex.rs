@@ -27,7 +27,7 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
             Err("a regular expression is too large; `[a-z]` is smaller than `\\w`, and so are fewer repetitions"
                 .to_owned())
         }
-        Err(_) => Err(format!("`{}` is not a regular expression", super::shown(pattern))),
+        Err(_) => Err(format!("`{}` is not a regular expression", super::normal::shown(pattern))),
     }
 }
 

@@ -91,12 +91,14 @@ pub struct Rekeyed {
 pub fn backup(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
     let connection = schema::connect(&Place::existing(options)?.database, options.patience)?;
     let failed = |action| move |source| MaintenanceError::File { path: file.to_owned(), action, source };
+    // SQLite takes names as UTF-8; the nearest name would be another file.
+    let name = file.to_str().ok_or_else(|| failed("named")(io::ErrorKind::InvalidFilename.into()))?;
     let made = private_options().create_new(true).open(file).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => MaintenanceError::Exists(file.to_owned()),
         _ => failed("made")(error),
     })?;
     // Into an empty file: so it is closed to others from the start. SQLite takes everything from one snapshot.
-    let copied = connection.execute("VACUUM INTO ?1", [file.to_string_lossy()]);
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
     let copied = copied.map_err(MaintenanceError::from).and_then(|_| made.sync_all().map_err(failed("written")));
     copied.inspect_err(|_| drop(fs::remove_file(file)))
 }
@@ -130,13 +132,15 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
         keyring.ok_or_else(mismatch)?.change_master_key(&copy, &master)?;
     }
     let mut target = schema::connect(&place.database, options.patience)?;
+    let next = Turn::open(&place.folder.turn_path())?;
+    let next = next.take(options.patience);
     let backup = Backup::new(&copy, &mut target)?;
     // All pages in one step: one transaction of the target.
     schema::insist(options.patience, || match backup.step(-1)? {
         StepResult::Done => Ok(()),
         _ => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
     })?;
-    drop(backup);
+    drop((backup, next));
     start.run(&target).map(drop).map_err(MaintenanceError::Restored)
 }
 

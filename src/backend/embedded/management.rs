@@ -79,20 +79,12 @@ struct RotatedView<'a> {
     replaced: &'a KeyView,
 }
 
+/// The published view, and what is beyond it.
 #[derive(Serialize)]
 struct SecretView {
-    id: String,
-    name: String,
-    create_time_ms: i64,
-    update_time_ms: i64,
+    #[serde(flatten)]
+    published: secrets::SecretView,
     expires_at_ms: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct SecretListView {
-    secrets: Vec<SecretView>,
-    has_more: bool,
-    total_count: i64,
 }
 
 /// The id in the path.
@@ -323,7 +315,7 @@ async fn list_secrets(
         let page = format!("{condition} ORDER BY expires_at_ms, id LIMIT ?3");
         let found = secrets::select(connection, &keyring, &page, params![caller.account_id, before, limit])?;
         let secrets = found.into_iter().map(secret_view).collect();
-        Ok(SecretListView { secrets, has_more: i64::from(limit) < total_count, total_count })
+        Ok(secrets::SecretListView { secrets, has_more: i64::from(limit) < total_count, total_count })
     });
     answer(&view.await?)
 }
@@ -389,8 +381,7 @@ fn view(connection: &Connection, stored: StoredKey, now_ms: i64) -> Result<KeyVi
 }
 
 fn secret_view(stored: secrets::Stored) -> SecretView {
-    let secrets::Stored { id, name, create_time_ms, update_time_ms, expires_at_ms, .. } = stored;
-    SecretView { id, name, create_time_ms, update_time_ms, expires_at_ms }
+    SecretView { expires_at_ms: stored.expires_at_ms, published: stored.into() }
 }
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {

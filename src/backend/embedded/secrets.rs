@@ -51,7 +51,7 @@ const COLUMNS: &str = "id, account_id, name, create_time_ms, update_time_ms, exp
 
 /// The published view of a secret. Times are Unix milliseconds.
 #[derive(Serialize)]
-struct SecretView {
+pub(super) struct SecretView {
     id: String,
     name: String,
     create_time_ms: i64,
@@ -249,10 +249,10 @@ async fn delete_called_id(
 
 /// The published list. There is no cursor: what lies beyond the highest limit cannot be reached.
 #[derive(Serialize)]
-struct SecretListView {
-    secrets: Vec<SecretView>,
-    has_more: bool,
-    total_count: i64,
+pub(super) struct SecretListView<T> {
+    pub(super) secrets: Vec<T>,
+    pub(super) has_more: bool,
+    pub(super) total_count: i64,
 }
 
 /// The name in the path, percent-decoded once after the path was split: `%2F` and `..` stay inside it. It is not checked
