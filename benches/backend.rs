@@ -1,0 +1,441 @@
+//! What the embedded backend costs: reading and writing secrets over loopback, beside the bare alternatives; and what
+//! many secrets cost in memory and time.
+//!
+//! `cargo bench --bench backend` builds and runs it. Reads stand beside a handler of the same HTTP library that answers
+//! with the same bytes from memory, writes beside a loop that inserts the same rows into SQLite with the same durability,
+//! a commit a row, without any HTTP. Each is a process of its own; all have their turn in every round, so that the
+//! machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is asserted about time.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use http::header;
+use rusqlite::{Connection, params};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const KEYGLASS: &str = env!("CARGO_BIN_EXE_keyglass");
+const CONNECTIONS: [usize; 3] = [1, 16, 64];
+const ROUNDS: usize = 7;
+/// How long one measurement of a round takes.
+const SPAN: Duration = Duration::from_millis(700);
+/// How many secrets there are when lists and look-ups are measured.
+const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+/// Requests of a kind for one such measurement.
+const LOOK_UPS: usize = 2_000;
+/// The bytes of a value.
+const VALUE: &str = "correct horse battery staple, and a little more of it";
+/// Mark the processes that are compared with.
+const BARE: &str = "--bare";
+const RAW: &str = "--raw";
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match (arguments.next().as_deref(), arguments.next()) {
+        (Some(BARE), Some(answer)) => runtime()?.block_on(bare(answer)),
+        (Some(RAW), Some(database)) => raw(Path::new(&database)),
+        _ => {
+            // One thread, as a client that must not take more of the machine than it has to.
+            let report = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())?;
+            std::io::Write::write_all(&mut std::io::stdout(), report.as_bytes())?;
+            Ok(())
+        }
+    }
+}
+
+/// The bare handler: the same bytes, from memory.
+async fn bare(answer: String) -> Result<(), Failure> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    eprintln!("listens on http://{}", listener.local_addr()?);
+    let answer = move || {
+        let answer = answer.clone();
+        async move { ([(header::CONTENT_TYPE, "application/json")], answer) }
+    };
+    let router = Router::new().route("/v1/secrets/{name}", get(answer.clone())).route("/v1/secrets", post(answer));
+    Ok(axum::serve(listener, router).await?)
+}
+
+/// The bare write loop: a commit a row, for as long as a measurement takes whenever a line comes in.
+fn raw(database: &Path) -> Result<(), Failure> {
+    let connection = Connection::open(database)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(
+        "CREATE TABLE secrets (id TEXT PRIMARY KEY, account_id TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
+             create_time_ms INTEGER NOT NULL, update_time_ms INTEGER NOT NULL, mark BLOB NOT NULL,
+             UNIQUE (account_id, name)) STRICT",
+    )?;
+    eprintln!("listens on nothing");
+    let mut number = 0_u64;
+    for line in std::io::stdin().lines() {
+        line?;
+        let mut times = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < SPAN {
+            let before = Instant::now();
+            number += 1;
+            let sealed = [7_u8; 4 + 1 + 24 + 16 + VALUE.len()];
+            connection
+                .prepare_cached("INSERT INTO secrets VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)")?
+                .execute(params![
+                    format!("sec_{number:021}"),
+                    "acc_000000000000000000000",
+                    format!("RAW_{number}"),
+                    sealed.as_slice(),
+                    1_700_000_000_000_i64,
+                    [7_u8; 36].as_slice()
+                ])?;
+            times.push(before.elapsed());
+        }
+        let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+        println!("{}", json!({"rate": rate, "p50": micros(quantile(&mut times, 0.5)), "p99": micros(quantile(&mut times, 0.99))}));
+    }
+    Ok(())
+}
+
+/// What came of one measurement, or of several.
+#[derive(Default)]
+struct Sample {
+    rates: Vec<f64>,
+    /// In microseconds, of a round each.
+    p50s: Vec<f64>,
+    p99s: Vec<f64>,
+    /// Processor time of the server for a request, in microseconds.
+    costs: Vec<f64>,
+}
+
+impl Sample {
+    fn rate(&mut self) -> f64 {
+        middle(&mut self.rates)
+    }
+
+    fn line(&mut self, name: &str) -> String {
+        let [p50, p99, cost] = [&mut self.p50s, &mut self.p99s, &mut self.costs].map(|values| middle(values));
+        format!("{name:<28}{:>9.0}/s   p50 {p50:>7.0} us   p99 {p99:>7.0} us   server {cost:>5.1} us/request", self.rate())
+    }
+}
+
+async fn measure() -> Result<String, Failure> {
+    let folder = tempfile::tempdir()?;
+    let limits = "backend_limits: { requests_per_second: 1000000, request_burst: 1000000 }\n";
+    let config = folder.path().join("keyglass.yaml");
+    fs::write(&config, limits)?;
+    let data = folder.path().join("data");
+    let mut keyglass = Command::new(KEYGLASS);
+    keyglass
+        .args(["backend", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .env("KEYGLASS_CONFIG", &config)
+        .env("KEYGLASS_LOG", "keyglass=info");
+    let keyglass = Server::start(keyglass).await?;
+    let key = fs::read_to_string(data.join("root.key"))?;
+    let key = key.trim();
+    let mut names = 0..;
+    let mut client = Client::open(&keyglass.address).await?;
+    let made = client.ask(&creation(key, "BENCH")).await?;
+    let read = get_request(key, "BENCH");
+    let answer = client.ask(&read).await?;
+    if made != answer {
+        return Err("the secret does not read as it was made".into());
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(BARE).arg(String::from_utf8(answer)?);
+    let bare = Server::start(command).await?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(RAW).arg(folder.path().join("raw.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut raw = RawLoop::start(Server::start(command).await?)?;
+
+    let [mut keyglass_reads, mut bare_reads, mut keyglass_writes]: [[Sample; 3]; 3] = Default::default();
+    let mut raw_writes = Sample::default();
+    for _ in 0..ROUNDS {
+        for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+            let requests = || read.clone();
+            bare.load(connections, requests, &mut bare_reads[index]).await?;
+            keyglass.load(connections, requests, &mut keyglass_reads[index]).await?;
+            let requests = || creation(key, &format!("NAME_{}", names.next().unwrap_or_default()));
+            keyglass.load(connections, requests, &mut keyglass_writes[index]).await?;
+        }
+        raw.measure(&mut raw_writes).await?;
+    }
+
+    let mut report = String::new();
+    writeln!(report, "GET /v1/secrets/{{name}}, medians of {ROUNDS} rounds:")?;
+    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+        let (ours, bare) = (&mut keyglass_reads[index], &mut bare_reads[index]);
+        writeln!(report, "  {connections:>2} connections  {}", bare.line("bare handler"))?;
+        let ratio = ours.rate() / bare.rate();
+        writeln!(report, "  {connections:>2} connections  {}   {ratio:.2} of bare", ours.line("keyglass"))?;
+    }
+    writeln!(report, "POST /v1/secrets, on the disk before it is answered:")?;
+    writeln!(report, "  no HTTP         {}", raw_writes.line("bare loop, a commit a row"))?;
+    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+        let ours = &mut keyglass_writes[index];
+        let ratio = ours.rate() / raw_writes.rate();
+        writeln!(report, "  {connections:>2} connections  {}   {ratio:.2} of bare", ours.line("keyglass"))?;
+    }
+    drop((keyglass, bare, raw));
+    many(folder.path(), &config, &mut report).await?;
+    Ok(report)
+}
+
+/// Memory, lists and look-ups with ever more secrets.
+async fn many(folder: &Path, config: &Path, report: &mut String) -> Result<(), Failure> {
+    let data = folder.join("many");
+    writeln!(report, "With many secrets, one connection, p50 of {LOOK_UPS} requests each:")?;
+    let mut stored = 0;
+    for size in SIZES {
+        let start = || {
+            let mut keyglass = Command::new(KEYGLASS);
+            keyglass
+                .args(["backend", "--listen", "127.0.0.1:0", "--data-dir"])
+                .arg(&data)
+                .env("KEYGLASS_CONFIG", config)
+                .env("KEYGLASS_LOG", "keyglass=info");
+            Server::start(keyglass)
+        };
+        let filling = start().await?;
+        let key = fs::read_to_string(data.join("root.key"))?;
+        let key = key.trim();
+        let mut fill = Vec::new();
+        for part in 0..64 {
+            let names: Vec<_> = (stored..size).filter(|number| number % 64 == part).collect();
+            let (address, key) = (filling.address.clone(), key.to_owned());
+            fill.push(tokio::spawn(async move {
+                let mut client = Client::open(&address).await?;
+                for number in names {
+                    client.ask(&creation(&key, &format!("MANY_{number}"))).await?;
+                }
+                Ok::<_, Failure>(())
+            }));
+        }
+        for part in fill {
+            part.await??;
+        }
+        stored = size;
+        let filled = filling.memory();
+        drop(filling);
+
+        let keyglass = start().await?;
+        let mut client = Client::open(&keyglass.address).await?;
+        let [mut look_ups, mut lists]: [Vec<Duration>; 2] = Default::default();
+        for request in 0..LOOK_UPS {
+            let name = format!("MANY_{}", request * 7_919 % size);
+            let before = Instant::now();
+            client.ask(&get_request(key, &name)).await?;
+            look_ups.push(before.elapsed());
+            let before = Instant::now();
+            client.ask(&request_head("GET", "/v1/secrets?limit=20", key, "")).await?;
+            lists.push(before.elapsed());
+        }
+        writeln!(
+            report,
+            "  {size:>6} secrets   look-up {:>5.0} us   list of 20 {:>5.0} us   memory {:>6} KiB after filling, {:>6} KiB \
+             after these requests",
+            micros(quantile(&mut look_ups, 0.5)),
+            micros(quantile(&mut lists, 0.5)),
+            filled,
+            keyglass.memory(),
+        )?;
+    }
+    Ok(())
+}
+
+/// A process that listens.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    async fn start(mut command: Command) -> Result<Self, Failure> {
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some((_, rest)) = line.split_once("listens on ") {
+                let address = rest.split_whitespace().next().unwrap_or_default().trim_start_matches("http://").to_owned();
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok(Self { child, address });
+            }
+        }
+        Err("the program ended before it listened".into())
+    }
+
+    /// Sends requests over so many connections, each the next as soon as it has the answer.
+    async fn load(
+        &self,
+        connections: usize,
+        mut requests: impl FnMut() -> Vec<u8>,
+        sample: &mut Sample,
+    ) -> Result<(), Failure> {
+        let mut clients = Vec::new();
+        for _ in 0..connections {
+            clients.push(Client::open(&self.address).await?);
+        }
+        // Requests are written out beforehand: what it costs to make them is not to be measured.
+        let most = if connections == 1 { 24_000 } else { 64_000 / connections };
+        let queues: Vec<Vec<Vec<u8>>> = clients.iter().map(|_| (0..most).map(|_| requests()).collect()).collect();
+        let before = self.processor_time();
+        let begun = Instant::now();
+        let tasks: Vec<_> = clients
+            .into_iter()
+            .zip(queues)
+            .map(|(mut client, queue)| {
+                tokio::spawn(async move {
+                    let mut times = Vec::new();
+                    for request in queue {
+                        if begun.elapsed() >= SPAN {
+                            break;
+                        }
+                        let before = Instant::now();
+                        client.ask(&request).await?;
+                        times.push(before.elapsed());
+                    }
+                    Ok::<_, Failure>(times)
+                })
+            })
+            .collect();
+        let mut times = Vec::new();
+        for task in tasks {
+            times.append(&mut task.await??);
+        }
+        let (elapsed, spent) = (begun.elapsed(), self.processor_time() - before);
+        sample.rates.push(times.len() as f64 / elapsed.as_secs_f64());
+        sample.costs.push(spent * 1e6 / times.len() as f64);
+        sample.p50s.push(micros(quantile(&mut times, 0.5)));
+        sample.p99s.push(micros(quantile(&mut times, 0.99)));
+        Ok(())
+    }
+
+    /// Processor time so far in seconds, from `/proc`, which counts hundredths; 0 where the platform does not tell.
+    fn processor_time(&self) -> f64 {
+        let id = self.child.id().unwrap_or_default();
+        let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    }
+
+    /// Resident memory in KiB; 0 where the platform does not tell.
+    fn memory(&self) -> u64 {
+        let id = self.child.id().unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+        line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+    }
+}
+
+/// The bare write loop, in its process.
+struct RawLoop {
+    server: Server,
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+impl RawLoop {
+    fn start(mut server: Server) -> Result<Self, Failure> {
+        let output = server.child.stdout.take().ok_or("no output")?;
+        Ok(Self { server, lines: BufReader::new(output).lines() })
+    }
+
+    async fn measure(&mut self, sample: &mut Sample) -> Result<(), Failure> {
+        let before = self.server.processor_time();
+        self.server.child.stdin.as_mut().ok_or("no input")?.write_all(b"\n").await?;
+        let line = self.lines.next_line().await?.ok_or("the loop ended")?;
+        let spent = self.server.processor_time() - before;
+        let line: Value = serde_json::from_str(&line)?;
+        let number = |name: &str| line.get(name).and_then(Value::as_f64).unwrap_or_default();
+        sample.rates.push(number("rate"));
+        sample.costs.push(spent * 1e6 / (number("rate") * SPAN.as_secs_f64()));
+        sample.p50s.push(number("p50"));
+        sample.p99s.push(number("p99"));
+        Ok(())
+    }
+}
+
+/// One connection of HTTP/1.1. It does no more than find where an answer ends: a client's own cost would stand in every
+/// figure.
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    async fn open(address: &str) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Sends a request; gives the answer's body. Error: a status other than 200.
+    async fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err("the connection ended".into());
+            }
+            let Some(head) = find(&self.buffer, b"\r\n\r\n") else { continue };
+            let (head, body) = self.buffer.split_at(head + 4);
+            let length = find(head, b"content-length: ").map(|at| &head[at + 16..]).unwrap_or_default();
+            let length: usize = String::from_utf8_lossy(length.split(|byte| *byte == b'\r').next().unwrap_or_default())
+                .parse()
+                .map_err(|_| "an answer without a length")?;
+            if body.len() < length {
+                continue;
+            }
+            if !head.starts_with(b"HTTP/1.1 200") {
+                return Err(String::from_utf8_lossy(&self.buffer).into_owned().into());
+            }
+            return Ok(body.to_vec());
+        }
+    }
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+fn get_request(key: &str, name: &str) -> Vec<u8> {
+    request_head("GET", &format!("/v1/secrets/{name}"), key, "")
+}
+
+fn creation(key: &str, name: &str) -> Vec<u8> {
+    request_head("POST", "/v1/secrets", key, &json!({"name": name, "value": VALUE}).to_string())
+}
+
+fn request_head(method: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
+    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\naccept: application/json\r\n\
+         content-type: application/json\r\n{length}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn quantile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    times.get((times.len() as f64 * part) as usize).copied().unwrap_or_default()
+}
+
+fn middle(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
