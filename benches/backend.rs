@@ -1,7 +1,7 @@
 //! What the embedded backend costs: reading and writing secrets over loopback, beside the bare alternatives; and what
 //! many secrets cost in memory and time.
 //!
-//! `cargo bench --bench backend` builds and runs it. Reads stand beside a handler of the same HTTP library that answers
+//! `cargo bench --bench backend` builds and runs it; `-- reads writes many` names the parts that are wanted. Reads stand beside a handler of the same HTTP library that answers
 //! with the same bytes from memory, writes beside a loop that inserts the same rows into SQLite with the same durability,
 //! a commit a row, without any HTTP. Each is a process of its own; all have their turn in every round, so that the
 //! machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is asserted about time.
@@ -40,6 +40,8 @@ const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const LOOK_UPS: usize = 2_000;
 /// The bytes of a value.
 const VALUE: &str = "correct horse battery staple, and a little more of it";
+/// So that no limit stands in the way of what is measured.
+const LIMITS: &str = "backend_limits: { requests_per_second: 1000000, request_burst: 1000000 }\n";
 /// Mark the processes that are compared with.
 const BARE: &str = "--bare";
 const RAW: &str = "--raw";
@@ -51,8 +53,10 @@ fn main() -> Result<(), Failure> {
         (Some(BARE), Some(answer)) => runtime()?.block_on(bare(answer)),
         (Some(RAW), Some(database)) => raw(Path::new(&database)),
         _ => {
+            let parts: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
             // One thread, as a client that must not take more of the machine than it has to.
-            let report = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let report = runtime.block_on(measure(&parts))?;
             std::io::Write::write_all(&mut std::io::stdout(), report.as_bytes())?;
             Ok(())
         }
@@ -62,7 +66,10 @@ fn main() -> Result<(), Failure> {
 /// The bare handler: the same bytes, from memory.
 async fn bare(answer: String) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    eprintln!("listens on http://{}", listener.local_addr()?);
+    std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("listens on http://{}\n", listener.local_addr()?).as_bytes(),
+    )?;
     let answer = move || {
         let answer = answer.clone();
         async move { ([(header::CONTENT_TYPE, "application/json")], answer) }
@@ -81,7 +88,7 @@ fn raw(database: &Path) -> Result<(), Failure> {
              create_time_ms INTEGER NOT NULL, update_time_ms INTEGER NOT NULL, mark BLOB NOT NULL,
              UNIQUE (account_id, name)) STRICT",
     )?;
-    eprintln!("listens on nothing");
+    std::io::Write::write_all(&mut std::io::stderr(), b"listens on nothing\n")?;
     let mut number = 0_u64;
     for line in std::io::stdin().lines() {
         line?;
@@ -91,20 +98,20 @@ fn raw(database: &Path) -> Result<(), Failure> {
             let before = Instant::now();
             number += 1;
             let sealed = [7_u8; 4 + 1 + 24 + 16 + VALUE.len()];
-            connection
-                .prepare_cached("INSERT INTO secrets VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)")?
-                .execute(params![
-                    format!("sec_{number:021}"),
-                    "acc_000000000000000000000",
-                    format!("RAW_{number}"),
-                    sealed.as_slice(),
-                    1_700_000_000_000_i64,
-                    [7_u8; 36].as_slice()
-                ])?;
+            connection.prepare_cached("INSERT INTO secrets VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)")?.execute(params![
+                format!("sec_{number:021}"),
+                "acc_000000000000000000000",
+                format!("RAW_{number}"),
+                sealed.as_slice(),
+                1_700_000_000_000_i64,
+                [7_u8; 36].as_slice()
+            ])?;
             times.push(before.elapsed());
         }
         let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
-        println!("{}", json!({"rate": rate, "p50": micros(quantile(&mut times, 0.5)), "p99": micros(quantile(&mut times, 0.99))}));
+        let [p50, p99] = [0.5, 0.99].map(|part| micros(quantile(&mut times, part)));
+        let line = format!("{}\n", json!({"rate": rate, "p50": p50, "p99": p99}));
+        std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes())?;
     }
     Ok(())
 }
@@ -127,29 +134,36 @@ impl Sample {
 
     fn line(&mut self, name: &str) -> String {
         let [p50, p99, cost] = [&mut self.p50s, &mut self.p99s, &mut self.costs].map(|values| middle(values));
-        format!("{name:<28}{:>9.0}/s   p50 {p50:>7.0} us   p99 {p99:>7.0} us   server {cost:>5.1} us/request", self.rate())
+        format!(
+            "{name:<28}{:>9.0}/s   p50 {p50:>7.0} us   p99 {p99:>7.0} us   server {cost:>5.1} us/request",
+            self.rate()
+        )
     }
 }
 
-async fn measure() -> Result<String, Failure> {
+async fn measure(parts: &[String]) -> Result<String, Failure> {
     let folder = tempfile::tempdir()?;
-    let limits = "backend_limits: { requests_per_second: 1000000, request_burst: 1000000 }\n";
-    let config = folder.path().join("keyglass.yaml");
-    fs::write(&config, limits)?;
-    let data = folder.path().join("data");
-    let mut keyglass = Command::new(KEYGLASS);
-    keyglass
-        .args(["backend", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(&data)
-        .env("KEYGLASS_CONFIG", &config)
-        .env("KEYGLASS_LOG", "keyglass=info");
-    let keyglass = Server::start(keyglass).await?;
-    let key = fs::read_to_string(data.join("root.key"))?;
-    let key = key.trim();
-    let mut names = 0..;
+    fs::write(folder.path().join("keyglass.yaml"), LIMITS)?;
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    let mut report = String::new();
+    if wanted("reads") {
+        reads(folder.path(), &mut report).await?;
+    }
+    if wanted("writes") {
+        writes(folder.path(), &mut report).await?;
+    }
+    if wanted("many") {
+        many(folder.path(), &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// `GET` of one secret beside the bare handler.
+async fn reads(folder: &Path, report: &mut String) -> Result<(), Failure> {
+    let (keyglass, key) = keyglass(folder, "reads").await?;
     let mut client = Client::open(&keyglass.address).await?;
-    let made = client.ask(&creation(key, "BENCH")).await?;
-    let read = get_request(key, "BENCH");
+    let made = client.ask(&creation(&key, "BENCH")).await?;
+    let read = get_request(&key, "BENCH");
     let answer = client.ask(&read).await?;
     if made != answer {
         return Err("the secret does not read as it was made".into());
@@ -157,65 +171,69 @@ async fn measure() -> Result<String, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(BARE).arg(String::from_utf8(answer)?);
     let bare = Server::start(command).await?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(RAW).arg(folder.path().join("raw.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut raw = RawLoop::start(Server::start(command).await?)?;
-
-    let [mut keyglass_reads, mut bare_reads, mut keyglass_writes]: [[Sample; 3]; 3] = Default::default();
-    let mut raw_writes = Sample::default();
+    let [mut ours, mut theirs]: [[Sample; 3]; 2] = Default::default();
     for _ in 0..ROUNDS {
-        for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-            let requests = || read.clone();
-            bare.load(connections, requests, &mut bare_reads[index]).await?;
-            keyglass.load(connections, requests, &mut keyglass_reads[index]).await?;
-            let requests = || creation(key, &format!("NAME_{}", names.next().unwrap_or_default()));
-            keyglass.load(connections, requests, &mut keyglass_writes[index]).await?;
+        for (connections, (ours, theirs)) in CONNECTIONS.into_iter().zip(ours.iter_mut().zip(&mut theirs)) {
+            bare.load(connections, || read.clone(), theirs).await?;
+            keyglass.load(connections, || read.clone(), ours).await?;
         }
-        raw.measure(&mut raw_writes).await?;
     }
-
-    let mut report = String::new();
     writeln!(report, "GET /v1/secrets/{{name}}, medians of {ROUNDS} rounds:")?;
-    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-        let (ours, bare) = (&mut keyglass_reads[index], &mut bare_reads[index]);
-        writeln!(report, "  {connections:>2} connections  {}", bare.line("bare handler"))?;
-        let ratio = ours.rate() / bare.rate();
+    for (connections, (ours, theirs)) in CONNECTIONS.into_iter().zip(ours.iter_mut().zip(&mut theirs)) {
+        writeln!(report, "  {connections:>2} connections  {}", theirs.line("bare handler"))?;
+        let ratio = ours.rate() / theirs.rate();
         writeln!(report, "  {connections:>2} connections  {}   {ratio:.2} of bare", ours.line("keyglass"))?;
+    }
+    Ok(())
+}
+
+/// `POST` of new secrets beside the bare loop.
+async fn writes(folder: &Path, report: &mut String) -> Result<(), Failure> {
+    let (keyglass, key) = keyglass(folder, "writes").await?;
+    let mut names = 0..;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(RAW).arg(folder.join("raw.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut raw = RawLoop::start(Server::start(command).await?)?;
+    let (mut ours, mut theirs): ([Sample; 3], Sample) = Default::default();
+    for _ in 0..ROUNDS {
+        for (connections, ours) in CONNECTIONS.into_iter().zip(&mut ours) {
+            raw.measure(&mut theirs).await?;
+            let requests = || creation(&key, &format!("NAME_{}", names.next().unwrap_or_default()));
+            keyglass.load(connections, requests, ours).await?;
+        }
     }
     writeln!(report, "POST /v1/secrets, on the disk before it is answered:")?;
-    writeln!(report, "  no HTTP         {}", raw_writes.line("bare loop, a commit a row"))?;
-    for (index, connections) in CONNECTIONS.into_iter().enumerate() {
-        let ours = &mut keyglass_writes[index];
-        let ratio = ours.rate() / raw_writes.rate();
+    writeln!(report, "  no HTTP         {}", theirs.line("bare loop, a commit a row"))?;
+    for (connections, ours) in CONNECTIONS.into_iter().zip(&mut ours) {
+        let ratio = ours.rate() / theirs.rate();
         writeln!(report, "  {connections:>2} connections  {}   {ratio:.2} of bare", ours.line("keyglass"))?;
     }
-    drop((keyglass, bare, raw));
-    many(folder.path(), &config, &mut report).await?;
-    Ok(report)
+    Ok(())
+}
+
+/// The embedded backend on a data folder, and its root key.
+async fn keyglass(folder: &Path, data: &str) -> Result<(Server, String), Failure> {
+    let data = folder.join(data);
+    let mut command = Command::new(KEYGLASS);
+    command
+        .args(["backend", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .env("KEYGLASS_CONFIG", folder.join("keyglass.yaml"))
+        .env("KEYGLASS_LOG", "keyglass=info");
+    let server = Server::start(command).await?;
+    Ok((server, fs::read_to_string(data.join("root.key"))?.trim().to_owned()))
 }
 
 /// Memory, lists and look-ups with ever more secrets.
-async fn many(folder: &Path, config: &Path, report: &mut String) -> Result<(), Failure> {
-    let data = folder.join("many");
+async fn many(folder: &Path, report: &mut String) -> Result<(), Failure> {
     writeln!(report, "With many secrets, one connection, p50 of {LOOK_UPS} requests each:")?;
     let mut stored = 0;
     for size in SIZES {
-        let start = || {
-            let mut keyglass = Command::new(KEYGLASS);
-            keyglass
-                .args(["backend", "--listen", "127.0.0.1:0", "--data-dir"])
-                .arg(&data)
-                .env("KEYGLASS_CONFIG", config)
-                .env("KEYGLASS_LOG", "keyglass=info");
-            Server::start(keyglass)
-        };
-        let filling = start().await?;
-        let key = fs::read_to_string(data.join("root.key"))?;
-        let key = key.trim();
+        let (filling, key) = keyglass(folder, "many").await?;
         let mut fill = Vec::new();
         for part in 0..64 {
             let names: Vec<_> = (stored..size).filter(|number| number % 64 == part).collect();
-            let (address, key) = (filling.address.clone(), key.to_owned());
+            let (address, key) = (filling.address.clone(), key.clone());
             fill.push(tokio::spawn(async move {
                 let mut client = Client::open(&address).await?;
                 for number in names {
@@ -231,16 +249,16 @@ async fn many(folder: &Path, config: &Path, report: &mut String) -> Result<(), F
         let filled = filling.memory();
         drop(filling);
 
-        let keyglass = start().await?;
+        let (keyglass, key) = keyglass(folder, "many").await?;
         let mut client = Client::open(&keyglass.address).await?;
         let [mut look_ups, mut lists]: [Vec<Duration>; 2] = Default::default();
         for request in 0..LOOK_UPS {
             let name = format!("MANY_{}", request * 7_919 % size);
             let before = Instant::now();
-            client.ask(&get_request(key, &name)).await?;
+            client.ask(&get_request(&key, &name)).await?;
             look_ups.push(before.elapsed());
             let before = Instant::now();
-            client.ask(&request_head("GET", "/v1/secrets?limit=20", key, "")).await?;
+            client.ask(&request_head("GET", "/v1/secrets?limit=20", &key, "")).await?;
             lists.push(before.elapsed());
         }
         writeln!(
@@ -268,7 +286,8 @@ impl Server {
         let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
         while let Some(line) = lines.next_line().await? {
             if let Some((_, rest)) = line.split_once("listens on ") {
-                let address = rest.split_whitespace().next().unwrap_or_default().trim_start_matches("http://").to_owned();
+                let address =
+                    rest.split_whitespace().next().unwrap_or_default().trim_start_matches("http://").to_owned();
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Ok(Self { child, address });
             }
@@ -390,7 +409,7 @@ impl Client {
             }
             let Some(head) = find(&self.buffer, b"\r\n\r\n") else { continue };
             let (head, body) = self.buffer.split_at(head + 4);
-            let length = find(head, b"content-length: ").map(|at| &head[at + 16..]).unwrap_or_default();
+            let length = find(head, b"content-length: ").and_then(|at| head.get(at + 16..)).unwrap_or_default();
             let length: usize = String::from_utf8_lossy(length.split(|byte| *byte == b'\r').next().unwrap_or_default())
                 .parse()
                 .map_err(|_| "an answer without a length")?;

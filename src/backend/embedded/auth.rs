@@ -5,6 +5,8 @@
 //! needs `RESOURCE_TYPE_ACCOUNT` at write). The other rules are decisions of this backend: writing includes reading,
 //! secrets and the account itself belong to `RESOURCE_TYPE_ACCOUNT`, and what is not granted is refused.
 
+use std::{ops::Deref, sync::Arc};
+
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
@@ -18,7 +20,8 @@ use super::{
     crypto::DIGEST_BYTES,
     error::ApiError,
     grants,
-    keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
+    keys::{Kind, NewKey, Provider, State as KeyState, StoredKey},
+    known_keys::KnownKeys,
     restricted_keys::{self, AccessLevel, ResourceType, Scope},
     surface::Surface,
     uses,
@@ -26,13 +29,25 @@ use super::{
 
 /// The key a request came with, as the database knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(super) struct Caller(Arc<CallerKey>);
+
+/// What a handler knows of it.
+#[derive(Debug)]
+pub(super) struct CallerKey {
     /// The key's id.
     pub(super) key_id: String,
     /// The account it belongs to.
     pub(super) account_id: String,
     /// What it may do.
     pub(super) rights: Rights,
+}
+
+impl Deref for Caller {
+    type Target = CallerKey;
+
+    fn deref(&self) -> &CallerKey {
+        &self.0
+    }
 }
 
 /// What a key may do.
@@ -134,8 +149,9 @@ async fn caller(
 ) -> Result<Caller, ApiError> {
     let digest = digest?;
     let keyring = backend.keyring().clone();
-    let find = move |connection: &Connection| Ok(keys::by_digest(connection, &keyring, &digest)?);
-    let stored = backend.store().read(find).await?;
+    let find =
+        move |connection: &Connection, known: &mut KnownKeys| Ok(known.by_digest(connection, &keyring, &digest)?);
+    let stored = backend.store().find(find).await?;
     // A key of another API is as good as none.
     let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
     let stored = stored.ok_or_else(|| surface.invalid_token("the API key is not valid"))?;
@@ -144,19 +160,19 @@ async fn caller(
         KeyState::Expired => return Err(surface.token_expired("the API key has expired")),
         KeyState::Revoked => return Err(surface.invalid_token("the API key has been revoked")),
     }
-    caller_of(stored)
+    caller_of(&stored)
 }
 
 /// The caller that a key stands for.
-fn caller_of(stored: StoredKey) -> Result<Caller, ApiError> {
-    let NewKey { account_id, provider, kind, scopes, .. } = stored.key;
-    let scopes = scopes.as_deref();
-    let rights = match (provider, kind, scopes) {
+fn caller_of(stored: &StoredKey) -> Result<Caller, ApiError> {
+    let NewKey { account_id, provider, kind, scopes, .. } = &stored.key;
+    let rights = match (provider, kind, scopes.as_deref()) {
         (Provider::Runloop, Kind::Root | Kind::Standard, None) => Rights::All,
         (Provider::Runloop, _, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
         (Provider::RunTools | Provider::Runtype, _, scopes) => Rights::Named(grants::stored(scopes)?),
     };
-    Ok(Caller { key_id: stored.id, account_id, rights })
+    let (key_id, account_id) = (stored.id.clone(), account_id.clone());
+    Ok(Caller(Arc::new(CallerKey { key_id, account_id, rights })))
 }
 
 fn caller_with(parts: &Parts, level: AccessLevel) -> Result<Caller, ApiError> {

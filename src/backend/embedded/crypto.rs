@@ -81,10 +81,10 @@ impl MasterKey {
 
     /// The key of this purpose, made from the master key. Its id is the master key's.
     pub(super) fn derive(&self, label: &[u8]) -> Key {
-        let named = Zeroizing::new(hmac(&self.0, &[b"keyglass key id 1"]));
+        let named = Zeroizing::new(hmac(&self.0, |hmac| hmac.update(b"keyglass key id 1")));
         let mut id = KeyId::default();
         id.iter_mut().zip(named.iter()).for_each(|(to, from)| *to = *from);
-        Key { id, bytes: Zeroizing::new(hmac(&self.0, &[label])) }
+        Key { id, bytes: Zeroizing::new(hmac(&self.0, |hmac| hmac.update(label))) }
     }
 }
 
@@ -130,17 +130,28 @@ impl Key {
     /// A key for another purpose, made from this one with HMAC-SHA256. A fault in the use of one says nothing about the
     /// others.
     pub(super) fn derive(&self, label: &[u8]) -> Self {
-        Self { id: self.id, bytes: Zeroizing::new(hmac(&self.bytes, &[label])) }
+        Self { id: self.id, bytes: Zeroizing::new(hmac(&self.bytes, |hmac| hmac.update(label))) }
     }
 
     /// A keyed digest of these parts. Digests of different purposes, or of differently cut parts, never coincide.
     pub(super) fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
-        let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
-        let lengths: Vec<[u8; 8]> = parts.iter().map(|part| length(part)).collect();
         // piece by piece: a part may be a body with a secret in it, and joining them would leave a copy in memory
-        let pieces: Vec<&[u8]> =
-            lengths.iter().zip(&parts).flat_map(|(length, part)| [length.as_slice(), *part]).collect();
-        hmac(&self.bytes, &pieces)
+        let pieces = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied());
+        hmac(&self.bytes, |hmac| {
+            for piece in pieces {
+                hmac.update(&length(piece.len()));
+                hmac.update(piece);
+            }
+        })
+    }
+
+    /// The same of parts that were put together before. They are no secret.
+    pub(super) fn digest_of(&self, purpose: &str, parts: &Parts) -> [u8; DIGEST_BYTES] {
+        hmac(&self.bytes, |hmac| {
+            hmac.update(&length(purpose.len()));
+            hmac.update(purpose.as_bytes());
+            hmac.update(&parts.0);
+        })
     }
 
     /// Seals a text for one place: version, key id, random nonce, XChaCha20-Poly1305 ciphertext.
@@ -225,23 +236,35 @@ pub(super) fn equal(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }
 
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
+fn hmac(key: &[u8; 32], feed: impl FnOnce(&mut Hmac<Sha256>)) -> [u8; DIGEST_BYTES] {
     // HMAC fills short keys up with zeros to its block size (RFC 2104, section 2); doing so here leaves nothing to fail
     let mut block = Zeroizing::new([0; 64]);
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     let mut hmac = Hmac::<Sha256>::new((&*block).into());
-    parts.iter().for_each(|part| hmac.update(part));
+    feed(&mut hmac);
     hmac.finalize().into_bytes().into()
 }
 
+/// Parts of a text to be digested, each with its length before it.
+#[derive(Debug, Default)]
+pub(super) struct Parts(Vec<u8>);
+
+impl Parts {
+    /// Adds a part, which is made of these pieces.
+    pub(super) fn add(&mut self, pieces: &[&[u8]]) {
+        self.0.extend_from_slice(&length(pieces.iter().map(|piece| piece.len()).sum()));
+        pieces.iter().for_each(|piece| self.0.extend_from_slice(piece));
+    }
+}
+
 fn associated_data(header: &[u8], place: &[&str]) -> Vec<u8> {
-    let parts = place.iter().flat_map(|part| length(part.as_bytes()).into_iter().chain(part.bytes()));
+    let parts = place.iter().flat_map(|part| length(part.len()).into_iter().chain(part.bytes()));
     header.iter().copied().chain(parts).collect()
 }
 
 /// The length of a part. Before the part itself it keeps `ab`, `c` and `a`, `bc` apart.
-fn length(part: &[u8]) -> [u8; 8] {
-    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes()
+fn length(bytes: usize) -> [u8; 8] {
+    u64::try_from(bytes).unwrap_or(u64::MAX).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -291,6 +314,10 @@ mod tests {
         let one = key(1);
         let digest = one.digest("p", &[b"ab", b"c"]);
         assert_eq!(digest, one.digest("p", &[b"ab", b"c"]));
+        let mut parts = Parts::default();
+        parts.add(&[b"a", b"b"]);
+        parts.add(&[b"c"]);
+        assert_eq!(digest, one.digest_of("p", &parts));
         assert_ne!(digest, one.digest("p", &[b"a", b"bc"]));
         assert_ne!(digest, one.digest("q", &[b"ab", b"c"]));
         assert_ne!(digest, key(2).digest("p", &[b"ab", b"c"]));
@@ -302,7 +329,7 @@ mod tests {
         // RFC 4231, test case 1, has a 20-byte key; filled up with zeros it is the same key
         let mut key = [0; 32];
         key[..20].fill(0x0b);
-        let digest = hmac(&key, &[b"Hi ", b"There"]);
+        let digest = hmac(&key, |hmac| [b"Hi ".as_slice(), b"There"].iter().for_each(|part| hmac.update(part)));
         assert_eq!(digest[..8], [0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53]);
     }
 

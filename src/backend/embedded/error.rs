@@ -4,11 +4,17 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{crypto::CryptoError, store::StoreError};
 use crate::http_server::SlowBody;
+
+/// The code of what another program is in the way of.
+const BUSY: &str = "busy";
 
 /// Why the embedded backend cannot start. Each text is one line that names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +220,11 @@ impl ApiError {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    /// Whether it says that another program is in the way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.code == BUSY
+    }
+
     /// 500: a fault of our own or of the machine. The cause goes to the log alone.
     pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
         Self {
@@ -237,9 +248,7 @@ impl From<&rusqlite::Error> for ApiError {
     fn from(error: &rusqlite::Error) -> Self {
         // All of these are repeated by clients, and rightly: they are the machine's, and may pass.
         let (status, code, external) = match error.sqlite_error_code() {
-            _ if is_busy(error) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
-            }
+            _ if is_busy(error) => (StatusCode::SERVICE_UNAVAILABLE, BUSY, "the database is in use by another program"),
             Some(rusqlite::ErrorCode::DiskFull) => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",
@@ -307,6 +316,13 @@ impl IntoResponse for ApiError {
 }
 
 /// The headers of every answer. Answers can hold a new key, and none of the others gains by being kept.
+/// An answer of this JSON.
+pub(super) fn json_response(json: String) -> Response {
+    let mut response = Response::new(Body::from(json));
+    response.headers_mut().extend(json_headers());
+    response
+}
+
 pub(super) fn json_headers() -> [(HeaderName, HeaderValue); 2] {
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

@@ -16,15 +16,16 @@ const LAST_MILLISECOND: u128 = 62_u128.pow(8) - 1;
 
 /// The next id with this prefix. Call it inside the transaction that writes the row.
 pub(super) fn next(connection: &Connection, prefix: &str, now_ms: i64) -> Result<String, StoreError> {
-    let last: Option<[u8; 16]> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'last_id'", [], |row| row.get(0)).optional()?;
+    let last: Option<[u8; 16]> = connection
+        .prepare_cached("SELECT value FROM meta WHERE key = 'last_id'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
     let number = following(last.map_or(0, u128::from_be_bytes), now_ms, u128::from_be_bytes(random));
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES ('last_id', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [number.to_be_bytes()],
-    )?;
+    let sql =
+        "INSERT INTO meta (key, value) VALUES ('last_id', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    connection.prepare_cached(sql)?.execute([number.to_be_bytes()])?;
     Ok(format!("{prefix}_{}", base_62::<21>(number)))
 }
 

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
 use super::{
-    crypto::{CryptoError, DIGEST_BYTES, Key, KeyId, MasterKey, equal, sealed_with},
+    crypto::{CryptoError, DIGEST_BYTES, Key, KeyId, MasterKey, Parts, equal, sealed_with},
     folder::MasterKeySource,
     store::StoreError,
 };
@@ -221,57 +221,56 @@ impl fmt::Debug for Keyring {
 #[derive(Debug)]
 pub(super) struct Row {
     table: &'static str,
-    columns: Vec<Vec<u8>>,
+    columns: Parts,
 }
 
 impl Row {
     /// A row of this table.
     pub(super) fn of(table: &'static str) -> Self {
-        Self { table, columns: Vec::new() }
+        Self { table, columns: Parts::default() }
     }
 
     /// Adds a text.
     pub(super) fn text(mut self, text: &str) -> Self {
-        self.columns.push([b"t", text.as_bytes()].concat());
+        self.columns.add(&[b"t", text.as_bytes()]);
         self
     }
 
     /// Adds bytes.
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.columns.push([b"b", bytes].concat());
+        self.columns.add(&[b"b", bytes]);
         self
     }
 
     /// Adds a number.
     pub(super) fn integer(mut self, number: i64) -> Self {
-        self.columns.push([b"i".as_slice(), &number.to_be_bytes()].concat());
+        self.columns.add(&[b"i", &number.to_be_bytes()]);
         self
     }
 
     /// Adds a text or nothing.
-    pub(super) fn optional_text(mut self, text: Option<&str>) -> Self {
+    pub(super) fn optional_text(self, text: Option<&str>) -> Self {
         match text {
             Some(text) => self.text(text),
-            None => {
-                self.columns.push(Vec::new());
-                self
-            }
+            None => self.nothing(),
         }
     }
 
     /// Adds a number or nothing.
-    pub(super) fn optional_integer(mut self, number: Option<i64>) -> Self {
+    pub(super) fn optional_integer(self, number: Option<i64>) -> Self {
         match number {
             Some(number) => self.integer(number),
-            None => {
-                self.columns.push(Vec::new());
-                self
-            }
+            None => self.nothing(),
         }
     }
 
+    fn nothing(mut self) -> Self {
+        self.columns.add(&[]);
+        self
+    }
+
     fn digest(&self, key: &Key) -> [u8; DIGEST_BYTES] {
-        key.digest(self.table, &self.columns.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        key.digest_of(self.table, &self.columns)
     }
 }
 

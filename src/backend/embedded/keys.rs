@@ -316,24 +316,29 @@ pub(super) fn select(
 }
 
 /// Marks all keys anew that are not marked with the current data key, so many at a time; gives how many they were.
-/// `checked` tells whether their marks are to be believed: rows of the first schema have none.
+/// `after` is the row that the time before ended with: rows before that need not be looked at again. `checked` tells whether their marks are to be believed: rows of the first schema have none.
 pub(super) fn mark_anew(
     connection: &Connection,
     keyring: &Keyring,
     limit: u32,
+    after: &mut i64,
     checked: bool,
 ) -> Result<usize, StoreError> {
     let current = keyring.current_id(connection)?;
     // Of an empty mark SQLite makes nothing at all.
-    let sql = format!("SELECT {COLUMNS} FROM keys WHERE coalesce(substr(mark, 1, 4) <> ?1, true) LIMIT ?2");
+    let sql = format!(
+        "SELECT {COLUMNS}, rowid FROM keys
+         WHERE rowid > ?3 AND coalesce(substr(mark, 1, 4) <> ?1, true) ORDER BY rowid LIMIT ?2"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(rusqlite::params![current, limit])?;
+    let mut rows = statement.query(rusqlite::params![current, limit, *after])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let (stored, mark) = read(row)?.ok_or(StoreError::Damaged("keys"))?;
         if checked {
             keyring.check(connection, &stored.row(), &mark)?;
         }
+        *after = row.get("rowid")?;
         found.push(stored);
     }
     for stored in &found {
@@ -353,26 +358,27 @@ pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec
     Ok(ids.into_iter().filter_map(check).collect())
 }
 
-/// A row, with its mark still to be checked; nothing where a column holds what this program never writes.
+/// A row, with its mark still to be checked; nothing where a column holds what this program never writes. By the
+/// numbers of [`COLUMNS`]: by its name each would be searched for in every row.
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(StoredKey, Vec<u8>)>> {
-    let (provider, kind) = (row.get::<_, String>("provider")?, row.get::<_, String>("kind")?);
+    let (provider, kind) = (row.get::<_, String>(2)?, row.get::<_, String>(3)?);
     let (Some(provider), Some(kind)) = (Provider::named(&provider), Kind::named(&kind)) else { return Ok(None) };
     let key = NewKey {
-        account_id: row.get("account_id")?,
+        account_id: row.get(1)?,
         provider,
         kind,
-        name: row.get("name")?,
-        scopes: row.get("scopes")?,
-        details: row.get("details")?,
-        expires_at_ms: row.get("expires_at_ms")?,
+        name: row.get(4)?,
+        scopes: row.get(6)?,
+        details: row.get(7)?,
+        expires_at_ms: row.get(9)?,
     };
     let stored = StoredKey {
-        id: row.get("id")?,
+        id: row.get(0)?,
         key,
-        create_time_ms: row.get("create_time_ms")?,
-        revoked_at_ms: row.get("revoked_at_ms")?,
-        replaced_by: row.get("replaced_by")?,
-        digest: row.get("digest")?,
+        create_time_ms: row.get(8)?,
+        revoked_at_ms: row.get(10)?,
+        replaced_by: row.get(11)?,
+        digest: row.get(5)?,
     };
-    Ok(Some((stored, row.get("mark")?)))
+    Ok(Some((stored, row.get(12)?)))
 }

@@ -179,19 +179,24 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
         rekeyed.master_key = true;
     }
     writing(&mut |connection| Ok(keyring.renew(connection, now_ms).map(|()| 0)?))?;
+    let (mut last_secret, mut last_key) = (0, 0);
     loop {
+        let from_the_start = (last_secret, last_key) == (0, 0);
         let (mut of_secrets, mut of_keys) = (0, 0);
         writing(&mut |connection| {
-            of_secrets = secrets::seal_anew(connection, &keyring, ROWS_AT_A_TIME)?;
-            of_keys = keys::mark_anew(connection, &keyring, ROWS_AT_A_TIME, true)?;
-            if of_secrets + of_keys == 0 {
+            of_secrets = secrets::seal_anew(connection, &keyring, ROWS_AT_A_TIME, &mut last_secret)?;
+            of_keys = keys::mark_anew(connection, &keyring, ROWS_AT_A_TIME, &mut last_key, true)?;
+            if of_secrets + of_keys == 0 && from_the_start {
                 // In this transaction nothing else is written: no row can be left that needs an older key.
                 keyring.retire(connection)?;
             }
             Ok(0)
         })?;
-        if of_secrets + of_keys == 0 {
-            return Ok(rekeyed);
+        match of_secrets + of_keys {
+            0 if from_the_start => return Ok(rekeyed),
+            // whatever came in between: all rows are looked at once more
+            0 => (last_secret, last_key) = (0, 0),
+            _ => {}
         }
         rekeyed.secrets += of_secrets;
         rekeyed.keys += of_keys;

@@ -11,7 +11,7 @@
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
 //! - `limits`, `rates`: what is taken how often
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
-//! - `keys`: the rows of API keys, whoever they are for
+//! - `keys`, `known_keys`: the rows of API keys, whoever they are for, and those that were read already
 //! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
 //! - `runtools`, `runtype`: the key APIs of these two, under paths of their own
 //! - `management`: what Runloop's API lacks
@@ -29,6 +29,7 @@ mod idempotency;
 mod ids;
 mod keyring;
 mod keys;
+mod known_keys;
 mod limits;
 pub mod maintenance;
 mod management;
@@ -50,6 +51,7 @@ mod uses;
 
 use std::{
     fmt, io,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -70,7 +72,7 @@ use self::{
     rates::Rates,
     route::Route,
     start::Start,
-    store::Store,
+    store::{Connections, Store},
     turn::Turn,
     uses::Uses,
 };
@@ -106,8 +108,10 @@ pub const RUNLOOP: StandIn = StandIn { base_uri: "https://api.runloop.ai", path_
 
 /// How long open requests may take to end once [`serve`] was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// How many connections read at a time.
-const READERS: usize = 4;
+/// How many threads read what is more than a row.
+const READERS: usize = 2;
+/// The most connections that single rows are read with: one for each processor.
+const MOST_AT_HAND: usize = 8;
 
 /// Where a backend keeps its data, and whose time it uses.
 #[derive(Clone, Debug)]
@@ -172,8 +176,12 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
         Start { folder: &folder, database: &database, source: &source, now_ms: clock.now_ms(), patience: *patience };
     let (keyring, root_key) = start.run(&writer)?;
     let readers = std::iter::repeat_with(connect).take(READERS).collect::<Result<_, _>>()?;
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let impatient = || schema::connect_impatient(&database, *patience);
+    let at_hand = std::iter::repeat_with(impatient).take(processors.min(MOST_AT_HAND)).collect::<Result<_, _>>()?;
+    let connections = Connections { writer, readers, at_hand };
     let shared = Shared {
-        store: Store::start(writer, readers, Turn::open(&folder.turn_path())?, *patience)?,
+        store: Store::start(connections, Turn::open(&folder.turn_path())?, *patience)?,
         keyring: Arc::new(keyring),
         clock: *clock,
         replays: Replays::default(),

@@ -16,10 +16,12 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long to wait between two attempts to get the write lock. SQLite's own waits grow to 100 ms, and a process that
 /// waits so long at a time hardly ever meets the moment when busier ones let go.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
+/// How many prepared statements a connection keeps: all that there are.
+const STATEMENTS: usize = 96;
 /// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
 const APPLICATION_ID: i64 = 0x6b79_676c;
 /// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
-const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2];
+const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2, MIGRATION_3];
 
 const MIGRATION_1: &str = "
     CREATE TABLE meta (
@@ -91,6 +93,20 @@ const MIGRATION_2: &str = "
     ALTER TABLE secrets ADD COLUMN mark BLOB NOT NULL DEFAULT x'';
 ";
 
+/// How many secrets an account has, so that lists need not count them; and the few that have an expiry. By triggers, since
+/// an older program may still have the database open.
+const MIGRATION_3: &str = "
+    ALTER TABLE accounts ADD COLUMN secret_count INTEGER NOT NULL DEFAULT 0;
+    UPDATE accounts SET secret_count = (SELECT count(*) FROM secrets WHERE account_id = accounts.id);
+    CREATE TRIGGER secret_made AFTER INSERT ON secrets BEGIN
+        UPDATE accounts SET secret_count = secret_count + 1 WHERE id = NEW.account_id;
+    END;
+    CREATE TRIGGER secret_deleted AFTER DELETE ON secrets BEGIN
+        UPDATE accounts SET secret_count = secret_count - 1 WHERE id = OLD.account_id;
+    END;
+    CREATE INDEX secrets_by_expiry ON secrets (account_id, expires_at_ms, id) WHERE expires_at_ms IS NOT NULL;
+";
+
 /// Opens the database's file and sets the connection up. The schema is still to be brought up to date: [`migrate`].
 pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
     let failed = |error| database_error(database, patience, error);
@@ -108,6 +124,13 @@ pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection,
         }
         thread::sleep(Duration::from_millis(20));
     }
+    Ok(connection)
+}
+
+/// The same, for a connection that afterwards waits for nobody.
+pub(super) fn connect_impatient(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let connection = connect(database, patience)?;
+    connection.busy_timeout(Duration::ZERO).map_err(|error| database_error(database, patience, error))?;
     Ok(connection)
 }
 
@@ -179,6 +202,7 @@ pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite:
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Answers with the mode that is now in force; where WAL cannot be had, the old journal serves as well.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, Uri, request::Parts};
-use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use rusqlite::{Connection, named_params, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -19,10 +19,11 @@ use super::{
     api_keys::to_json,
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
-    error::{ApiError, json_headers},
+    error::{ApiError, json_headers, json_response},
     idempotency::request_name,
     ids,
     keyring::{Keyring, Row},
+    known_keys::KnownKeys,
     query::Query,
     route::Route,
     store::StoreError,
@@ -146,20 +147,21 @@ pub(super) fn select(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let stored = read(row)?;
-        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>("mark")?)?;
+        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>(6)?)?;
         found.push(stored);
     }
     Ok(found)
 }
 
+/// A row of [`COLUMNS`]. By their numbers: by its name each would be searched for in every row.
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
-        id: row.get("id")?,
-        account_id: row.get("account_id")?,
-        name: row.get("name")?,
-        create_time_ms: row.get("create_time_ms")?,
-        update_time_ms: row.get("update_time_ms")?,
-        expires_at_ms: row.get("expires_at_ms")?,
+        id: row.get(0)?,
+        account_id: row.get(1)?,
+        name: row.get(2)?,
+        create_time_ms: row.get(3)?,
+        update_time_ms: row.get(4)?,
+        expires_at_ms: row.get(5)?,
     })
 }
 
@@ -194,16 +196,26 @@ pub(super) fn adopt(connection: &Connection, keyring: &Keyring, id: &str, value:
 }
 
 /// Seals secrets anew that are not sealed with the current data key, so many at a time; gives how many they were.
-pub(super) fn seal_anew(connection: &Connection, keyring: &Keyring, limit: u32) -> Result<usize, StoreError> {
+/// `after` is the row that the time before ended with: rows before that need not be looked at again.
+pub(super) fn seal_anew(
+    connection: &Connection,
+    keyring: &Keyring,
+    limit: u32,
+    after: &mut i64,
+) -> Result<usize, StoreError> {
     let current = keyring.current_id(connection)?;
-    let sql = format!("SELECT {COLUMNS}, sealed FROM secrets WHERE coalesce(substr(mark, 1, 4) <> ?1, true) LIMIT ?2");
+    let sql = format!(
+        "SELECT {COLUMNS}, sealed, rowid FROM secrets
+         WHERE rowid > ?3 AND coalesce(substr(mark, 1, 4) <> ?1, true) ORDER BY rowid LIMIT ?2"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![current, limit])?;
+    let mut rows = statement.query(params![current, limit, *after])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let stored = read(row)?;
-        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>("mark")?)?;
+        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>(6)?)?;
         let value = stored.unseal(connection, keyring, &row.get::<_, Vec<u8>>("sealed")?)?;
+        *after = row.get("rowid")?;
         found.push((stored, value));
     }
     for (stored, value) in &found {
@@ -227,6 +239,14 @@ pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec
         };
         if let Err(error) = check() {
             problems.push(format!("the secret `{id}`: {error}"));
+        }
+    }
+    let sql = "SELECT secret_count, (SELECT count(*) FROM secrets WHERE account_id = accounts.id) FROM accounts";
+    let mut statement = connection.prepare(sql)?;
+    for counts in statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
+        let (kept, counted) = counts?;
+        if kept != counted {
+            problems.push(format!("the number of secrets: {kept} is kept, but there are {counted}"));
         }
     }
     Ok(problems)
@@ -324,9 +344,11 @@ async fn list(
     let view = backend
         .store()
         .read(move |connection| {
-            let count = "SELECT count(*) FROM secrets WHERE account_id = ?1";
-            let total_count: i64 = connection.query_row(count, [&caller.account_id], |row| row.get(0))?;
-            let page = "account_id = ?1 ORDER BY id DESC LIMIT ?2";
+            let count = "SELECT secret_count FROM accounts WHERE id = ?1";
+            let total_count: i64 =
+                connection.prepare_cached(count)?.query_row([&caller.account_id], |row| row.get(0))?;
+            // The plus keeps SQLite from the index of the names, which it would have to sort.
+            let page = "+account_id = ?1 ORDER BY id DESC LIMIT ?2";
             let secrets = select(connection, &keyring, page, params![caller.account_id, limit])?;
             let secrets = secrets.into_iter().map(SecretView::from).collect();
             Ok(SecretListView { has_more: i64::from(limit) < total_count, secrets, total_count })
@@ -355,8 +377,8 @@ async fn get_by_id(
 
 async fn get_one(backend: &Embedded, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let keyring = backend.keyring().clone();
-    let find = move |connection: &Connection| which.find(connection, &keyring, &caller.account_id);
-    answer(&SecretView::from(backend.store().read(find).await?))
+    let find = move |connection: &Connection, _: &mut KnownKeys| which.find(connection, &keyring, &caller.account_id);
+    answer(&SecretView::from(backend.store().find(find).await?))
 }
 
 /// `POST /v1/secrets/{name}`: `value`. Keeps the id and the time of creation.
@@ -432,7 +454,7 @@ struct NewSecret {
 fn insert(connection: &Connection, keyring: &Keyring, account_id: &str, secret: NewSecret) -> Result<Stored, ApiError> {
     let NewSecret { name, value, now_ms } = secret;
     let taken = "SELECT 1 FROM secrets WHERE account_id = ?1 AND name = ?2";
-    if connection.query_row(taken, [account_id, &name], |_| Ok(())).optional()?.is_some() {
+    if connection.prepare_cached(taken)?.exists([account_id, &name])? {
         return Err(ApiError::already_exists(format!("a secret named `{name}` already exists")));
     }
     let stored = Stored {
@@ -443,18 +465,16 @@ fn insert(connection: &Connection, keyring: &Keyring, account_id: &str, secret: 
         update_time_ms: now_ms,
         expires_at_ms: None,
     };
-    connection.execute(
-        "INSERT INTO secrets (id, account_id, name, sealed, create_time_ms, update_time_ms, mark)
-         VALUES (:id, :account_id, :name, :sealed, :now_ms, :now_ms, :mark)",
-        named_params! {
-            ":id": stored.id,
-            ":account_id": stored.account_id,
-            ":name": stored.name,
-            ":sealed": stored.seal(connection, keyring, value.expose_secret().as_bytes())?,
-            ":now_ms": now_ms,
-            ":mark": keyring.mark(connection, &stored.row())?,
-        },
-    )?;
+    let sql = "INSERT INTO secrets (id, account_id, name, sealed, create_time_ms, update_time_ms, mark)
+               VALUES (:id, :account_id, :name, :sealed, :now_ms, :now_ms, :mark)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": stored.id,
+        ":account_id": stored.account_id,
+        ":name": stored.name,
+        ":sealed": stored.seal(connection, keyring, value.expose_secret().as_bytes())?,
+        ":now_ms": now_ms,
+        ":mark": keyring.mark(connection, &stored.row())?,
+    })?;
     Ok(stored)
 }
 
@@ -485,7 +505,7 @@ fn checked_value(backend: &Embedded, value: SecretString) -> Result<SecretString
 }
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {
-    Ok((json_headers(), to_json(view)?.expose_secret().to_owned()).into_response())
+    Ok(json_response(serde_json::to_string(view).map_err(ApiError::internal)?))
 }
 
 #[cfg(test)]

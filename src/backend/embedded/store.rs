@@ -1,12 +1,13 @@
-//! The threads that own the database's connections: one writes, a few read.
+//! Who uses the database's connections: one thread writes, a few read, and single rows are read without any thread.
 //!
 //! Holds no statement of a resource: those sit in the resource's own file and come here as jobs. Writing jobs that wait
 //! are carried out in one transaction, each in a savepoint of its own: what takes time is to bring a commit down to the
-//! disk, and so many callers share one.
+//! disk, and so many callers share one. To hand a job to a thread and to be woken by it costs several times what it costs
+//! to find a row, so that is done where the caller is, on a connection that nobody waits for.
 
 use std::{
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
     time::Duration,
 };
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     crypto::CryptoError,
     error::{ApiError, OpenError},
+    known_keys::KnownKeys,
     schema::insist,
     turn::Turn,
 };
@@ -48,24 +50,39 @@ type Reply = Box<dyn FnOnce(Option<&rusqlite::Error>) + Send>;
 /// A job within the transaction that several share, or the reason why there is none. What it changed is undone where it
 /// fails.
 type WriteJob = Box<dyn FnOnce(Result<&mut Transaction<'_>, &rusqlite::Error>) -> Reply + Send>;
-type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 /// A handle on the connections' threads. They end, and close the connections, when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     writes: mpsc::Sender<WriteJob>,
     reads: mpsc::Sender<ReadJob>,
+    at_hand: Arc<[Mutex<AtHand>]>,
+}
+
+/// A connection that callers use themselves.
+#[derive(Debug)]
+struct AtHand {
+    connection: Connection,
+    known: KnownKeys,
+}
+
+/// The connections of a store, prepared.
+pub(super) struct Connections {
+    /// The one that writes.
+    pub(super) writer: Connection,
+    /// Those that threads of their own read with.
+    pub(super) readers: Vec<Connection>,
+    /// Those that callers read single rows with. They wait for nobody: where another process is in the way, SQLite is to
+    /// say so at once.
+    pub(super) at_hand: Vec<Connection>,
 }
 
 impl Store {
-    /// Hands prepared connections to threads of their own. `patience` is how long to wait for other processes, `turn` what
-    /// they take turns by.
-    pub(super) fn start(
-        writer: Connection,
-        readers: Vec<Connection>,
-        turn: Turn,
-        patience: Duration,
-    ) -> Result<Self, OpenError> {
+    /// Hands connections to threads of their own. `patience` is how long to wait for other processes, `turn` what they
+    /// take turns by.
+    pub(super) fn start(connections: Connections, turn: Turn, patience: Duration) -> Result<Self, OpenError> {
+        let Connections { writer, readers, at_hand } = connections;
         let (writes, waiting) = mpsc::channel::<WriteJob>(WAITING_JOBS);
         spawn("keyglass-writer", move || write_all(&writer, waiting, &turn, patience))?;
         let (reads, waiting) = mpsc::channel::<ReadJob>(WAITING_JOBS);
@@ -74,7 +91,43 @@ impl Store {
             let waiting = Arc::clone(&waiting);
             spawn("keyglass-reader", move || read_all(reader, &waiting))?;
         }
-        Ok(Self { writes, reads })
+        Ok(Self {
+            writes,
+            reads,
+            at_hand: at_hand
+                .into_iter()
+                .map(|connection| Mutex::new(AtHand { connection, known: KnownKeys::default() }))
+                .collect(),
+        })
+    }
+
+    /// Runs a job that finds one row or a few, by an index. Otherwise as [`read`](Self::read).
+    ///
+    /// It runs on the caller's own thread, for some microseconds. Only where all connections at hand are in use, or
+    /// another process is in the way, it is given to a thread that may wait; then it runs again.
+    pub(super) async fn find<T: Send + 'static>(
+        &self,
+        job: impl Fn(&Connection, &mut KnownKeys) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let found = self.free_connection().map(|mut at_hand| {
+            let AtHand { connection, known } = &mut *at_hand;
+            in_snapshot(connection, |connection| job(connection, known))
+        });
+        match found {
+            Some(Err(error)) if error.is_busy() => {}
+            Some(result) => return result,
+            None => {}
+        }
+        self.read(move |connection| job(connection, &mut KnownKeys::default())).await
+    }
+
+    fn free_connection(&self) -> Option<MutexGuard<'_, AtHand>> {
+        self.at_hand.iter().find_map(|connection| match connection.try_lock() {
+            Ok(connection) => Some(connection),
+            // the transaction of the job that panicked was ended on the way
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })
     }
 
     /// Runs a job that only reads. All its statements see the same state, with all that was written before it was asked
@@ -85,7 +138,7 @@ impl Store {
     ) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |connection| {
-            let result = connection.transaction().map_err(ApiError::from).and_then(|transaction| job(&transaction));
+            let result = in_snapshot(connection, job);
             // nobody waits any more: nothing was changed
             drop(reply.send(result));
         });
@@ -126,17 +179,48 @@ fn ended() -> ApiError {
     ApiError::internal("the database's thread has ended, or the job panicked")
 }
 
+/// Runs a job on one state of the database.
+fn in_snapshot<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let snapshot = Snapshot::of(connection)?;
+    let result = job(connection);
+    drop(snapshot);
+    result
+}
+
+/// A transaction that only reads, until it is dropped. Other than rusqlite's it has its two statements prepared once.
+struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    fn of(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(connection))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
+        if let Err(error) = ended {
+            // the next one on this connection fails, and says so to its caller
+            tracing::error!(%error, "a reading transaction did not end");
+        }
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(drop).map_err(|error| OpenError::System(format!("no thread for the database ({error})")))
 }
 
-fn read_all(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
+fn read_all(connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
         // A fault in one request must not take the thread from all others; its caller sees that no answer came.
-        if panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+        if panic::catch_unwind(AssertUnwindSafe(|| job(&connection))).is_err() {
             tracing::error!("a reading job of the database panicked");
         }
     }
@@ -202,7 +286,8 @@ mod tests {
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
             connection
         };
-        Store::start(open(), vec![open(), open()], Turn::none(), Duration::from_secs(5)).unwrap()
+        let connections = Connections { writer: open(), readers: vec![open(), open()], at_hand: vec![open()] };
+        Store::start(connections, Turn::none(), Duration::from_secs(5)).unwrap()
     }
 
     async fn rows(store: &Store) -> i64 {

@@ -92,12 +92,12 @@ impl Surface {
 /// Gives errors the form of the API that was asked. Lies around everything else.
 pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     let surface = Surface::of(request.uri().path());
+    if surface == Surface::Runloop || surface == Surface::Keyglass {
+        return next.run(request).await;
+    }
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let response = next.run(request).await;
-    if surface == Surface::Runloop || surface == Surface::Keyglass {
-        return response;
-    }
     let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
     let body = surface.body(refusal, &request_id);
     let (parts, _) = response.into_parts();

@@ -37,7 +37,7 @@ pub(super) struct FirstSchema {
 impl FirstSchema {
     /// Seals all secrets and marks all keys with the data key. Called inside the transaction that changes the schema.
     pub(super) fn finish(&self, connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
-        keys::mark_anew(connection, keyring, u32::MAX, false)?;
+        keys::mark_anew(connection, keyring, u32::MAX, &mut 0, false)?;
         let find = "SELECT id, account_id, sealed FROM secrets";
         let rows = connection
             .prepare(find)?

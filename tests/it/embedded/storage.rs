@@ -30,6 +30,25 @@ async fn state(backend: &Embedded) -> String {
     state
 }
 
+#[tokio::test]
+async fn a_database_of_the_second_schema_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "master.key", "a9bc60c7ea8676cd85aeec29fc1590695077cd7781779200446d04b374e434ed");
+    write(folder.path(), "root.key", "ak_hd4urvxJJXsnTyAqPtbsxckFIbF77OBs8uLsvGH1eWL");
+    database(folder.path()).execute_batch(include_str!("../../fixtures/database-2.sql")).unwrap();
+    let key = "rk_RwFypi9YhmM4H83WMlwAld47lWXKmZ1zJQdxFoOJPLS";
+    for number in 2..4 {
+        let backend = embedded::open(&options(folder.path())).unwrap();
+        let list = call_as(&backend, key, "GET", "/v1/secrets", "").await.json();
+        assert_eq!(list["total_count"], number, "{list}");
+        assert_eq!(list["secrets"][number - 1]["name"], "ONE");
+        create_secret(&backend, &format!("NEW{number}")).await;
+        let expiring = call(&backend, "GET", "/keyglass/v1/secrets", "").await.json();
+        assert_eq!(expiring["secrets"][0]["name"], "THREE", "{expiring}");
+        assert_eq!(maintenance::verify(&options(folder.path())).unwrap(), [""; 0]);
+    }
+}
+
 async fn filled(folder: &Path) -> Embedded {
     let backend = embedded::open(&options(folder)).unwrap();
     for number in 0..250 {

@@ -1,0 +1,52 @@
+//! API keys that a connection has read already: who calls is asked with every request, and mostly it is the same key.
+//!
+//! Knows nothing of what keys may do. What is kept holds until anybody writes to the database, this process or another:
+//! SQLite tells that by a number.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rusqlite::Connection;
+
+use super::{
+    crypto::DIGEST_BYTES,
+    keyring::Keyring,
+    keys::{self, StoredKey},
+    store::StoreError,
+};
+
+/// How many keys are kept before all are forgotten.
+const MOST: usize = 1_024;
+
+/// The keys that were read over one connection.
+#[derive(Debug, Default)]
+pub(super) struct KnownKeys {
+    version: Option<i64>,
+    by_digest: HashMap<[u8; DIGEST_BYTES], Arc<StoredKey>>,
+}
+
+impl KnownKeys {
+    /// The key with this digest. Always call it with the connection of these keys, inside a transaction.
+    pub(super) fn by_digest(
+        &mut self,
+        connection: &Connection,
+        keyring: &Keyring,
+        digest: &[u8; DIGEST_BYTES],
+    ) -> Result<Option<Arc<StoredKey>>, StoreError> {
+        // "The integer values returned by two invocations of "PRAGMA data_version" from the same connection will be
+        // different if changes were committed to the database by any other connection in the interim": sqlite.org,
+        // pragma.html. This connection itself never writes.
+        let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.version != Some(version) || self.by_digest.len() >= MOST {
+            self.by_digest.clear();
+            self.version = Some(version);
+        }
+        // The table is searched in a time that depends on the digest, as the database's index is: see `keys::by_digest`.
+        if let Some(known) = self.by_digest.get(digest) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(found) = keys::by_digest(connection, keyring, digest)? else { return Ok(None) };
+        let found = Arc::new(found);
+        self.by_digest.insert(*digest, Arc::clone(&found));
+        Ok(Some(found))
+    }
+}
