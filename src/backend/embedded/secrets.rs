@@ -23,6 +23,7 @@ use super::{
     idempotency::request_name,
     ids,
     keyring::{Keyring, Row},
+    keys,
     query::Query,
     route::Route,
     store::StoreError,
@@ -114,6 +115,9 @@ impl Which {
             Self::Name(name) => (name, "secret"),
             Self::Id(id) => (id, "secret with the id"),
         };
+        if keys::has_form_of_key(text) {
+            return ApiError::not_found("there is no such secret; what stands in the path has the form of an API key");
+        }
         // names in use are short: a longer one is not worth sending back
         let shown: String = text.chars().take(LONGEST_NAME).collect();
         ApiError::not_found(format!("there is no {kind} `{shown}`"))
