@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, Uri, request::Parts};
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -247,7 +247,12 @@ async fn delete_called_id(
         Which::Id(id) if id == "delete" => {
             delete_by_name(backend, writer, PathName(Which::Name("id".to_owned())), body).await
         }
-        _ => Err(ApiError::method_not_allowed("this route has other methods only")),
+        _ => {
+            let mut refusal = ApiError::method_not_allowed("this route has other methods only").into_response();
+            // The router adds it where there is no handler at all.
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+            Ok(refusal)
+        }
     }
 }
 
