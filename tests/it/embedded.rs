@@ -1,5 +1,6 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
+mod answers;
 mod limits;
 mod management;
 mod processes;
@@ -8,16 +9,17 @@ mod runtype;
 mod storage;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     path::Path,
-    sync::{Arc, Barrier, Mutex},
+    sync::{Arc, Barrier, LazyLock, Mutex},
     time::Duration,
 };
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use jsonschema::Validator;
 use keyglass::{
     backend::embedded::{self, Embedded, OpenError, Options},
     clock::Clock,
@@ -33,6 +35,7 @@ use tokio::{
 use tower::ServiceExt as _;
 
 const NOW_MS: i64 = 1_800_000_000_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const CANARY: &str = "canary-5f2e91-value";
 
 struct Answer {
@@ -78,15 +81,23 @@ fn assert_members(value: &Value, members: &[&str]) {
     assert_eq!(found, expected);
 }
 
-/// Holds an answer against a definition of a shipped schema.
+/// Holds an answer against a definition in the folder of schemas.
 #[track_caller]
 fn assert_fits(answer: &Value, file: &str, name: &str) {
-    let text = fs::read_to_string(format!("schemas/{file}.json")).unwrap();
-    let mut schema: Value = serde_json::from_str(&text).unwrap();
-    schema["$ref"] = json!(format!("#/$defs/{name}"));
-    let schema = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
-    let deviations: Vec<String> = schema.iter_errors(answer).map(|error| error.to_string()).collect();
-    assert_eq!(deviations, Vec::<String>::new(), "{answer}");
+    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let reference = format!("{file}.json#/$defs/{name}");
+    let known = KNOWN.lock().unwrap().get(&reference).cloned();
+    let validator = known.unwrap_or_else(|| {
+        let text = fs::read_to_string(format!("schemas/{file}.json")).unwrap();
+        let mut schema: Value = serde_json::from_str(&text).unwrap();
+        schema["$ref"] = json!(format!("#/$defs/{name}"));
+        let options = jsonschema::draft202012::options().should_validate_formats(true);
+        let validator = Arc::new(options.build(&schema).unwrap());
+        KNOWN.lock().unwrap().insert(reference.clone(), validator.clone());
+        validator
+    });
+    let deviations: Vec<String> = validator.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert_eq!(deviations, Vec::<String>::new(), "{reference}: {answer}");
 }
 
 /// The same backend so much later.
@@ -525,28 +536,6 @@ async fn unknown_routes_and_methods_are_refused_at_once() {
         let mut found: Vec<&str> = answer.headers["allow"].to_str().unwrap().split(',').collect();
         found.sort_unstable();
         assert_eq!(found.join(","), allowed, "{method} {path}");
-    }
-}
-
-#[tokio::test]
-async fn every_route_that_is_announced_answers() {
-    let (_folder, backend) = new_backend();
-    for (method, template) in [
-        (Method::POST, "/v1/apikeys"),
-        (Method::POST, "/v1/restricted_keys"),
-        (Method::POST, "/v1/secrets"),
-        (Method::GET, "/v1/secrets"),
-        (Method::GET, "/v1/secrets/{name}"),
-        (Method::POST, "/v1/secrets/{name}"),
-        (Method::POST, "/v1/secrets/{name}/delete"),
-        (Method::GET, "/v1/accounts/me"),
-    ] {
-        assert!(embedded::serves(&method, template));
-        create_secret(&backend, "NAME").await;
-        let body = r#"{"name": "OTHER", "value": "v"}"#;
-        let answer = call(&backend, method.as_str(), &template.replace("{name}", "NAME"), body).await;
-        assert_eq!(answer.status, 200, "{method} {template} {}", answer.text);
-        call(&backend, "POST", "/v1/secrets/NAME/delete", "").await;
     }
 }
 

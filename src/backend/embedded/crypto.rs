@@ -9,7 +9,7 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 use hmac::{Hmac, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -213,11 +213,11 @@ pub(super) fn new_key(prefix: &str, characters: usize) -> Result<SecretString, C
     Ok(SecretString::from(key.as_str()))
 }
 
-/// Whether this text has the form of a key that [`new_key`] made with this prefix and [`KEY_CHARACTERS`].
-pub(super) fn is_key(prefix: &str, text: &SecretString) -> bool {
-    text.expose_secret().strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
-        rest.len() == KEY_CHARACTERS && rest.bytes().all(|character| character.is_ascii_alphanumeric())
-    })
+/// Whether this text has the form of a key that [`new_key`] made with this prefix and so many characters.
+pub(super) fn is_key(prefix: &str, characters: usize, text: &str) -> bool {
+    text.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .is_some_and(|rest| rest.len() == characters && rest.bytes().all(|character| character.is_ascii_alphanumeric()))
 }
 
 /// A number as base-62 digits, the most significant first; as many as there is room for.
@@ -269,6 +269,8 @@ fn length(bytes: usize) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     fn key(byte: u8) -> Key {
@@ -350,9 +352,10 @@ mod tests {
     fn keys_have_their_form_and_differ() {
         let (one, other) = (new_key("ak", KEY_CHARACTERS).unwrap(), new_key("ak", KEY_CHARACTERS).unwrap());
         assert_ne!(one.expose_secret(), other.expose_secret());
-        assert!(is_key("ak", &one));
-        assert!(!is_key("rk", &one));
-        assert!(!is_key("ak", &SecretString::from("ak_short")));
+        assert!(is_key("ak", KEY_CHARACTERS, one.expose_secret()));
+        assert!(!is_key("rk", KEY_CHARACTERS, one.expose_secret()));
+        assert!(!is_key("ak", KEY_CHARACTERS - 1, one.expose_secret()));
+        assert!(!is_key("ak", KEY_CHARACTERS, "ak_short"));
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", external)
     }
 
-    /// 405. The router adds `Allow`.
+    /// 405. The router adds `Allow`; a handler that answers so adds it itself.
     pub(super) fn method_not_allowed(external: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", external)
     }

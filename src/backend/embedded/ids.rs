@@ -1,4 +1,4 @@
-//! Ids: Runloop's, a prefix, `_` and 21 base-62 characters that sort by creation.
+//! Ids: Runloop's, a prefix, `_` and 21 base-62 characters that sort by creation; and UUIDs.
 //!
 //! The last id is kept in the database and read inside the writing transaction, so ids rise strictly whatever the
 //! clocks of several processes say, and no id comes back after its row was deleted.
@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    crypto::{CryptoError, base_62},
+    crypto::{CryptoError, DIGEST_BYTES, base_62},
     store::StoreError,
 };
 
@@ -33,11 +33,20 @@ pub(super) fn next(connection: &Connection, prefix: &str, now_ms: i64) -> Result
 pub(super) fn uuid() -> Result<String, CryptoError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
-    let number = u128::from_be_bytes(random);
-    let number = number & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    Ok(written(random, 4))
+}
+
+/// The UUID that stands for whatever has this digest, always the same (RFC 9562, section 5.8).
+pub(super) fn uuid_of(digest: &[u8; DIGEST_BYTES]) -> String {
+    written(digest.first_chunk().copied().unwrap_or_default(), 8)
+}
+
+fn written(bytes: [u8; 16], version: u128) -> String {
+    let number = u128::from_be_bytes(bytes);
+    let number = number & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
     let digits = format!("{number:032x}");
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| digits.get(range).unwrap_or_default());
-    Ok(parts.join("-"))
+    parts.join("-")
 }
 
 /// A number for this millisecond; where that would not be above the last one, a little above the last one.
@@ -63,11 +72,12 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_says_that_it_is_random() {
-        let uuid = uuid().unwrap();
-        let parts: Vec<&str> = uuid.split('-').collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{uuid}");
-        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{uuid}");
+    fn a_uuid_says_what_it_is_made_from() {
+        for (uuid, version) in [(uuid().unwrap(), '4'), (uuid_of(&[0xff; 32]), '8'), (uuid_of(&[0; 32]), '8')] {
+            let parts: Vec<&str> = uuid.split('-').collect();
+            assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{uuid}");
+            assert!(parts[2].starts_with(version) && parts[3].starts_with(['8', '9', 'a', 'b']), "{uuid}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, named_params};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    crypto::{DIGEST_BYTES, KEY_CHARACTERS, equal, new_key},
+    crypto::{DIGEST_BYTES, KEY_CHARACTERS, equal, is_key, new_key},
     ids,
     keyring::{Keyring, Row},
     store::StoreError,
@@ -288,6 +288,12 @@ pub(super) fn root(
 /// Whether a key's digest is that of this text.
 pub(super) fn is(stored: &StoredKey, keyring: &Keyring, secret: &SecretString) -> bool {
     equal(&stored.digest, &keyring.key_digest(secret.expose_secret()))
+}
+
+/// Whether a text has the form of a key, of whichever kind: it may be one that got to a wrong place.
+pub(super) fn has_form_of_key(text: &str) -> bool {
+    let kinds = [Kind::Standard, Kind::Restricted, Kind::Live, Kind::Test];
+    kinds.into_iter().any(|kind| is_key(kind.prefix(), kind.characters(), text))
 }
 
 /// Retires the account's root key.

@@ -263,6 +263,11 @@ pub fn serves(method: &Method, path_template: &str) -> bool {
     routes().any(|route| route.method == *method && route.covers(path))
 }
 
+/// All operations of all APIs: method, and path with `{name}` in place of parameters.
+pub fn operations() -> impl Iterator<Item = (&'static Method, &'static str)> {
+    routes().map(|route| (&route.method, route.template))
+}
+
 /// Serves a backend on a port until `shutdown` is done, within its limits: HTTP/1.1, and HTTP/2 for clients that begin with it (h2c with
 /// prior knowledge, RFC 9113, section 3.3), as the vendor's newer clients do on `http://` addresses. With a certificate all of
 /// it is over TLS, and nothing without.

@@ -24,7 +24,7 @@ use super::{
     auth::{Caller, Rights},
     body::{Body, Members},
     error::{ApiError, json_headers},
-    grants,
+    grants, ids,
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     management::KeyId,
@@ -219,7 +219,8 @@ async fn list(
         let has_more = found.len() > asked;
         found.truncate(asked);
         let next_cursor = found.last().filter(|_| has_more).map(|last| last.id.clone());
-        let data = found.into_iter().map(|stored| view(connection, stored, now_ms)).collect::<Result<_, _>>()?;
+        let data =
+            found.into_iter().map(|stored| view(connection, &keyring, stored, now_ms)).collect::<Result<_, _>>()?;
         Ok(ListView { data, meta: ListMeta { has_more, next_cursor, request_id } })
     });
     answer(StatusCode::OK, &to_json(&view.await?)?)
@@ -233,8 +234,10 @@ async fn get_one(
     id: KeyId,
 ) -> Result<Response, ApiError> {
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let find =
-        move |connection: &Connection| view(connection, find(&id, connection, &keyring, &caller.account_id)?, now_ms);
+    let find = move |connection: &Connection| {
+        let stored = find(&id, connection, &keyring, &caller.account_id)?;
+        view(connection, &keyring, stored, now_ms)
+    };
     let data = backend.store().read(find).await?;
     answer(StatusCode::OK, &to_json(&OneView { data, meta: Meta { request_id } })?)
 }
@@ -267,7 +270,7 @@ async fn create(
     let make = move |connection: &Connection, keyring: &Keyring| {
         Ceiling::of(connection, keyring, &maker)?.refuse_more(&key)?;
         let (stored, secret) = keys::mint(connection, keyring, key, now_ms)?;
-        let data = WithKey { view: view(connection, stored.clone(), now_ms)?, key: secret.expose_secret() };
+        let data = WithKey { view: view(connection, keyring, stored.clone(), now_ms)?, key: secret.expose_secret() };
         let message = "Store this key now: it is not shown again.";
         let answer = to_json(&CreatedView { data, message, meta: Meta { request_id } })?;
         Ok((stored, answer))
@@ -312,7 +315,7 @@ async fn change(
         }
         ceiling.refuse_more(&stored.key)?;
         keys::update(connection, &keyring, &stored)?;
-        view(connection, stored, now_ms)
+        view(connection, &keyring, stored, now_ms)
     };
     let data = backend.store().write(work).await?;
     tracing::info!(key_id = %data.id, %by, "API key changed");
@@ -332,7 +335,7 @@ async fn revoke(
         let mut stored = find_working(&id, connection, &keyring, &caller.account_id)?;
         stored.revoked_at_ms = Some(now_ms);
         keys::update(connection, &keyring, &stored)?;
-        view(connection, stored, now_ms)
+        view(connection, &keyring, stored, now_ms)
     };
     let data = backend.store().write(work).await?;
     tracing::info!(key_id = %data.id, %by, "API key revoked");
@@ -447,7 +450,7 @@ fn project_of(key: &NewKey) -> Result<Option<String>, ApiError> {
     Ok(details.map_err(ApiError::internal)?.and_then(|details| details.project_id))
 }
 
-fn view(connection: &Connection, stored: StoredKey, now_ms: i64) -> Result<KeyView, ApiError> {
+fn view(connection: &Connection, keyring: &Keyring, stored: StoredKey, now_ms: i64) -> Result<KeyView, ApiError> {
     Ok(KeyView {
         key_prefix: format!("{}_", stored.key.kind.prefix()),
         scopes: grants::stored(stored.key.scopes.as_deref())?,
@@ -462,8 +465,8 @@ fn view(connection: &Connection, stored: StoredKey, now_ms: i64) -> Result<KeyVi
             KeyState::Revoked => "revoked",
         },
         name: stored.key.name.unwrap_or_default(),
-        // There is one account, and nobody's address is known.
-        owner_user_id: stored.key.account_id,
+        // There is one account, which stands for its user; nobody's address is known. The documents show a UUID.
+        owner_user_id: ids::uuid_of(&keyring.digest("owner", &[stored.key.account_id.as_bytes()])),
         owner_display_name: "keyglass",
         owner_email: None,
         id: stored.id,

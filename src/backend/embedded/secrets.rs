@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, Uri, request::Parts};
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use rusqlite::{Connection, named_params, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -23,6 +23,7 @@ use super::{
     idempotency::request_name,
     ids,
     keyring::{Keyring, Row},
+    keys,
     known_keys::KnownKeys,
     query::Query,
     route::Route,
@@ -115,6 +116,9 @@ impl Which {
             Self::Name(name) => (name, "secret"),
             Self::Id(id) => (id, "secret with the id"),
         };
+        if keys::has_form_of_key(text) {
+            return ApiError::not_found("there is no such secret; what stands in the path has the form of an API key");
+        }
         // names in use are short: a longer one is not worth sending back
         let shown: String = text.chars().take(LONGEST_NAME).collect();
         ApiError::not_found(format!("there is no {kind} `{shown}`"))
@@ -263,7 +267,12 @@ async fn delete_called_id(
         Which::Id(id) if id == "delete" => {
             delete_by_name(backend, writer, PathName(Which::Name("id".to_owned())), body).await
         }
-        _ => Err(ApiError::method_not_allowed("this route has other methods only")),
+        _ => {
+            let mut refusal = ApiError::method_not_allowed("this route has other methods only").into_response();
+            // The router adds it where there is no handler at all.
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+            Ok(refusal)
+        }
     }
 }
 

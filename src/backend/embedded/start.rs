@@ -6,7 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     accounts,
@@ -96,7 +96,7 @@ impl Start<'_> {
         let in_file = self.folder.read_root_key()?;
         let in_database = keys::root(connection, keyring, &account_id).map_err(|error| self.failed(error))?;
         let key = match (in_file, in_database) {
-            (Some(key), _) if !crypto::is_key(Kind::Root.prefix(), &key) => {
+            (Some(key), _) if !crypto::is_key(Kind::Root.prefix(), Kind::Root.characters(), key.expose_secret()) => {
                 return Err(OpenError::KeyFileInvalid {
                     path,
                     expected: "an API key that starts with `ak_`",

@@ -15,7 +15,6 @@ const KEY_VIEW: [&str; 11] = [
     "last_used_at_ms",
     "replaced_by",
 ];
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A key of this name: its id and itself.
 async fn mint(backend: &Embedded, path: &str, body: &Value) -> (String, String) {
