@@ -1,4 +1,4 @@
-//! Who calls, and what they may: the layer that asks for a key before anything else happens, and the two rights that
+//! Who calls, and what they may: the question for a key, before anything else happens, and the two rights that
 //! handlers ask for.
 //!
 //! Source: the published API documents name the bearer scheme, the prefixes and the scopes, and one rule (making keys
@@ -7,11 +7,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::{FromRequestParts, Request};
 use http::{HeaderMap, header, request::Parts};
 use rusqlite::Connection;
 
@@ -101,21 +97,16 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountWriter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InProcess;
 
-/// Lets only requests with a valid key pass, and notes whose it is. Lies around the whole router, unknown routes too:
-/// without a key nothing tells what exists.
+/// Lets only requests with a valid key pass, and notes whose it is. Asked for the whole router, unknown routes too: without
+/// a key nothing tells what exists.
 ///
 /// Requests are counted by key, those without a good one all together. The latter are still looked up when there were too
 /// many: what strangers send must not lock a good key out.
-pub(super) async fn layer(
-    State(backend): State<Embedded>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+pub(super) async fn admit(backend: &Embedded, surface: Surface, request: &mut Request) -> Result<(), ApiError> {
     let now_ms = backend.clock().now_ms();
     let counted = request.extensions().get::<InProcess>().is_none();
-    let surface = Surface::of(request.uri().path());
     let digest = token(request.headers(), surface).map(|token| backend.keyring().key_digest(token));
-    let caller = match caller(&backend, surface, digest, now_ms).await {
+    let caller = match caller(backend, surface, digest, now_ms).await {
         Err(error) if counted && error.is_unauthorized() => {
             let too_soon = |seconds| ApiError::rate_limited("too many requests without a valid API key", seconds);
             backend.rates().of_failures(now_ms).map_err(too_soon)?;
@@ -137,7 +128,7 @@ pub(super) async fn layer(
         });
     }
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// Whose key a request came with. Error: 401 where it is none that works.

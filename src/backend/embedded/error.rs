@@ -13,9 +13,6 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{crypto::CryptoError, store::StoreError};
 use crate::http_server::SlowBody;
 
-/// The code of what another program is in the way of.
-const BUSY: &str = "busy";
-
 /// Why the embedded backend cannot start. Each text is one line that names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -220,9 +217,9 @@ impl ApiError {
         self.status == StatusCode::UNAUTHORIZED
     }
 
-    /// Whether it says that another program is in the way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.code == BUSY
+    /// Whether it says that what was asked for cannot be had, rather than that something failed.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.status.is_client_error()
     }
 
     /// 500: a fault of our own or of the machine. The cause goes to the log alone.
@@ -248,7 +245,9 @@ impl From<&rusqlite::Error> for ApiError {
     fn from(error: &rusqlite::Error) -> Self {
         // All of these are repeated by clients, and rightly: they are the machine's, and may pass.
         let (status, code, external) = match error.sqlite_error_code() {
-            _ if is_busy(error) => (StatusCode::SERVICE_UNAVAILABLE, BUSY, "the database is in use by another program"),
+            _ if is_busy(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
+            }
             Some(rusqlite::ErrorCode::DiskFull) => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",

@@ -25,7 +25,8 @@ pub(super) struct KnownKeys {
 }
 
 impl KnownKeys {
-    /// The key with this digest. Always call it with the connection of these keys, inside a transaction.
+    /// The key with this digest. Always call it with the connection of these keys. What it knows holds for
+    /// the moment when it asks SQLite for its number.
     pub(super) fn by_digest(
         &mut self,
         connection: &Connection,

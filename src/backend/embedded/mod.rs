@@ -201,8 +201,7 @@ impl Embedded {
             .fold(Router::new(), |router, route| router.route(route.template, (route.handler)()))
             .fallback(async |uri: Uri| surface::unknown_route(&uri))
             .method_not_allowed_fallback(async || ApiError::method_not_allowed("this route has other methods only"))
-            .layer(middleware::from_fn_with_state(self.clone(), auth::layer))
-            .layer(middleware::from_fn(surface::layer))
+            .layer(middleware::from_fn_with_state(self.clone(), surface::layer))
             .with_state(self.clone())
     }
 

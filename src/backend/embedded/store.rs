@@ -50,7 +50,7 @@ type Reply = Box<dyn FnOnce(Option<&rusqlite::Error>) + Send>;
 /// A job within the transaction that several share, or the reason why there is none. What it changed is undone where it
 /// fails.
 type WriteJob = Box<dyn FnOnce(Result<&mut Transaction<'_>, &rusqlite::Error>) -> Reply + Send>;
-type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A handle on the connections' threads. They end, and close the connections, when the last handle is dropped.
 #[derive(Clone, Debug)]
@@ -103,18 +103,20 @@ impl Store {
 
     /// Runs a job that finds one row or a few, by an index. Otherwise as [`read`](Self::read).
     ///
-    /// It runs on the caller's own thread, for some microseconds. Only where all connections at hand are in use, or
-    /// another process is in the way, it is given to a thread that may wait; then it runs again.
+    /// It runs on the caller's own thread, for some microseconds, and without a transaction: each statement sees what is
+    /// there when it begins. Where all connections at hand are in use, or another process is in the way, or it fails in
+    /// whatever way other than by a refusal, it is given to a thread as a job of `read` is, and runs again: it may have
+    /// seen two states.
     pub(super) async fn find<T: Send + 'static>(
         &self,
         job: impl Fn(&Connection, &mut KnownKeys) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let found = self.free_connection().map(|mut at_hand| {
             let AtHand { connection, known } = &mut *at_hand;
-            in_snapshot(connection, |connection| job(connection, known))
+            job(connection, known)
         });
         match found {
-            Some(Err(error)) if error.is_busy() => {}
+            Some(Err(error)) if !error.is_refusal() => {}
             Some(result) => return result,
             None => {}
         }
@@ -124,7 +126,7 @@ impl Store {
     fn free_connection(&self) -> Option<MutexGuard<'_, AtHand>> {
         self.at_hand.iter().find_map(|connection| match connection.try_lock() {
             Ok(connection) => Some(connection),
-            // the transaction of the job that panicked was ended on the way
+            // a statement that was under way ended on the way, and nothing was changed
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         })
@@ -138,7 +140,7 @@ impl Store {
     ) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |connection| {
-            let result = in_snapshot(connection, job);
+            let result = connection.transaction().map_err(ApiError::from).and_then(|transaction| job(&transaction));
             // nobody waits any more: nothing was changed
             drop(reply.send(result));
         });
@@ -179,48 +181,17 @@ fn ended() -> ApiError {
     ApiError::internal("the database's thread has ended, or the job panicked")
 }
 
-/// Runs a job on one state of the database.
-fn in_snapshot<T>(
-    connection: &Connection,
-    job: impl FnOnce(&Connection) -> Result<T, ApiError>,
-) -> Result<T, ApiError> {
-    let snapshot = Snapshot::of(connection)?;
-    let result = job(connection);
-    drop(snapshot);
-    result
-}
-
-/// A transaction that only reads, until it is dropped. Other than rusqlite's it has its two statements prepared once.
-struct Snapshot<'a>(&'a Connection);
-
-impl<'a> Snapshot<'a> {
-    fn of(connection: &'a Connection) -> rusqlite::Result<Self> {
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self(connection))
-    }
-}
-
-impl Drop for Snapshot<'_> {
-    fn drop(&mut self) {
-        let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
-        if let Err(error) = ended {
-            // the next one on this connection fails, and says so to its caller
-            tracing::error!(%error, "a reading transaction did not end");
-        }
-    }
-}
-
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(drop).map_err(|error| OpenError::System(format!("no thread for the database ({error})")))
 }
 
-fn read_all(connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
+fn read_all(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
         // A fault in one request must not take the thread from all others; its caller sees that no answer came.
-        if panic::catch_unwind(AssertUnwindSafe(|| job(&connection))).is_err() {
+        if panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
             tracing::error!("a reading job of the database panicked");
         }
     }

@@ -3,7 +3,7 @@
 //! Knows nothing of single operations.
 
 use axum::{
-    extract::{FromRequestParts, Request},
+    extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use serde_json::json;
 
 use super::{
+    Embedded, auth,
     error::{ApiError, Refusal, json_headers},
     keys::{Kind, Provider},
 };
@@ -89,17 +90,24 @@ impl Surface {
     }
 }
 
-/// Gives errors the form of the API that was asked. Lies around everything else.
-pub(super) async fn layer(mut request: Request, next: Next) -> Response {
+/// Asks for a key, and gives errors the form of the API that was asked. Lies around everything else, as one layer: each
+/// costs a request about as much as it takes to find its key.
+pub(super) async fn layer(State(backend): State<Embedded>, mut request: Request, next: Next) -> Response {
     let surface = Surface::of(request.uri().path());
-    if surface == Surface::Runloop || surface == Surface::Keyglass {
-        return next.run(request).await;
+    // only RunTools' answers repeat it
+    let request_id = (surface == Surface::RunTools).then(|| request_id(request.headers()));
+    if let Some(request_id) = &request_id {
+        request.extensions_mut().insert(RequestId(request_id.clone()));
     }
-    let request_id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(request_id.clone()));
-    let response = next.run(request).await;
+    let response = match auth::admit(&backend, surface, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    if surface == Surface::Runloop || surface == Surface::Keyglass {
+        return response;
+    }
     let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
-    let body = surface.body(refusal, &request_id);
+    let body = surface.body(refusal, request_id.as_deref().unwrap_or_default());
     let (parts, _) = response.into_parts();
     let mut answer = (parts.status, json_headers(), body).into_response();
     for name in [header::WWW_AUTHENTICATE, header::ALLOW, header::RETRY_AFTER, header::CONNECTION] {
