@@ -9,7 +9,7 @@
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
-//! - `limits`, `rates`: what is taken how often
+//! - `limits`, `rates`, `deadline`: what is taken, how often, and how long a request may take
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`: the rows of API keys, whoever they are for
 //! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
@@ -22,6 +22,7 @@ mod api_keys;
 mod auth;
 mod body;
 mod crypto;
+mod deadline;
 mod error;
 mod folder;
 mod grants;
@@ -194,6 +195,7 @@ impl Embedded {
             .fallback(async |uri: Uri| surface::unknown_route(&uri))
             .method_not_allowed_fallback(async || ApiError::method_not_allowed("this route has other methods only"))
             .layer(middleware::from_fn_with_state(self.clone(), auth::layer))
+            .layer(middleware::from_fn_with_state(self.clone(), deadline::layer))
             .layer(middleware::from_fn(surface::layer))
             .with_state(self.clone())
     }
@@ -266,8 +268,8 @@ pub async fn serve(
     tls: Option<Tls>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let Limits { max_connections, body_time, .. } = *embedded.limits();
-    let options = http_server::Options { max_connections, body_time: Some(body_time), tls };
+    let Limits { max_connections, idle_time, body_time, answer_time, .. } = *embedded.limits();
+    let options = http_server::Options { max_connections, idle_time, body_time: Some(body_time), answer_time, tls };
     let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();

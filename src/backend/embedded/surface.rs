@@ -78,7 +78,9 @@ impl Surface {
                 let code = match *code {
                     "invalid_request" | "too_large" | "body_timeout" | "method_not_allowed" => "bad_request",
                     "already_exists" => "conflict",
-                    "internal" | "busy" | "disk_full" | "disk_failed" | "read_only" | "damaged" => "internal_error",
+                    "internal" | "overdue" | "busy" | "disk_full" | "disk_failed" | "read_only" | "damaged" => {
+                        "internal_error"
+                    }
                     other => other,
                 };
                 json!({ "error": { "code": code, "message": message, "requestId": request_id } })
