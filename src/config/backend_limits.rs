@@ -21,6 +21,12 @@ pub struct BackendLimits {
     /// Largest value of a secret, in bytes [default: 262144].
     #[schemars(range(min = 1, max = 67_108_864))]
     pub max_value_bytes: Option<usize>,
+    /// Longest name of a secret or a key, in characters [default: 255]. Those of RunTools and Runtype have at most 255.
+    #[schemars(range(min = 1, max = 1024))]
+    pub max_name_length: Option<usize>,
+    /// Whether a new secret must have a name that an environment variable can have: letters, digits and `_`, no digit
+    /// first. Otherwise `-` is taken as well.
+    pub strict_secret_names: bool,
     /// How long the body of a request may take to arrive, in seconds; then 400 [default: 30].
     #[schemars(range(min = 1, max = 3600))]
     pub body_timeout: Option<u64>,
@@ -59,6 +65,8 @@ impl BackendLimits {
         let Self {
             max_body_bytes,
             max_value_bytes,
+            max_name_length,
+            strict_secret_names,
             body_timeout,
             request_timeout,
             answer_timeout,
@@ -84,6 +92,8 @@ impl BackendLimits {
         let limits = Limits {
             max_body_bytes: within("max_body_bytes", max_body_bytes, default.max_body_bytes, 1024..=MOST_BYTES)?,
             max_value_bytes: within("max_value_bytes", max_value_bytes, default.max_value_bytes, 1..=MOST_BYTES)?,
+            max_name_length: within("max_name_length", max_name_length, default.max_name_length, 1..=1024)?,
+            strict_secret_names,
             body_time,
             request_time: seconds("request_timeout", request_timeout, default.request_time.max(after_body), 2..=7200)?,
             answer_time: seconds("answer_timeout", answer_timeout, default.answer_time, 1..=3600)?,
@@ -160,6 +170,7 @@ mod tests {
             (json!({ "request_timeout": 1 }), "`request_timeout`"),
             (json!({ "answer_timeout": 0 }), "`answer_timeout`"),
             (json!({ "idle_timeout": 3601 }), "`idle_timeout`"),
+            (json!({ "max_name_length": 0 }), "`max_name_length`"),
             (json!({ "max_connections": 0 }), "`max_connections`"),
             (json!({ "requests_per_second": 0 }), "`requests_per_second`"),
             (json!({ "request_burst": 0 }), "`request_burst`"),

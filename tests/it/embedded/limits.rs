@@ -185,3 +185,36 @@ async fn a_request_that_waits_for_too_long_is_the_backends_own_fault_and_may_be_
     });
     repeated.await.with_members(&SECRET_VIEW);
 }
+
+#[tokio::test]
+async fn names_are_as_long_as_was_set_and_secrets_names_are_strict_where_it_was_said() {
+    let limits = Limits { max_name_length: 5, strict_secret_names: true, ..Limits::default() };
+    let (_folder, backend) = limited(limits);
+    for (path, rest) in [
+        ("/v1/secrets", json!({ "value": "v" })),
+        ("/v1/apikeys", json!({})),
+        ("/v1/restricted_keys", json!({})),
+        ("/runtools/v1/api-keys", json!({})),
+        ("/runtype/v1/api-keys", json!({})),
+    ] {
+        let create = async |name: &str| {
+            let mut body = rest.clone();
+            body["name"] = json!(name);
+            call(&backend, "POST", path, &body.to_string()).await
+        };
+        let made = create("A_1_b").await;
+        assert!(made.status < 300, "{path}: {}", made.text);
+        let refused = create("A_1_bc").await;
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text);
+        assert!(refused.text.contains("`name` must") && refused.text.contains(" 5 "), "{path}: {}", refused.text);
+        let hyphened = create("a-b").await;
+        assert_eq!(hyphened.status == 400, path == "/v1/secrets", "{path}: {}", hyphened.text);
+        let id = made.json().pointer("/data/id").or(made.json().pointer("/apiKey/id")).cloned();
+        if let Some(id) = id {
+            let method = if path.starts_with("/runtype") { "PUT" } else { "PATCH" };
+            let path = format!("{path}/{}", id.as_str().unwrap());
+            let changed = call(&backend, method, &path, &json!({ "name": "longer" }).to_string()).await;
+            assert_eq!(changed.status, 400, "{path}: {}", changed.text);
+        }
+    }
+}
