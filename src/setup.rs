@@ -107,6 +107,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let resolution = Resolution {
         backends: &settings.backends,
         credentials: &settings.credentials,
+        headers: &settings.credential_headers,
         secrets: match purpose {
             Purpose::Call => Secrets::Read,
             Purpose::Show => Secrets::Plain,
@@ -194,7 +195,8 @@ pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::O
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
     let known = || choices.keys().map(|(_, namespace)| namespace.as_str());
-    let named = settings.backends.names().chain(settings.credentials.names());
+    let named =
+        settings.backends.names().chain(settings.credentials.names()).chain(settings.credential_headers.names());
     let unknown = named.filter(|name| !known().any(|namespace| namespace == *name));
     let remark = |name| {
         let near = crate::nearest::nearest(name, known());
