@@ -343,6 +343,28 @@ async fn a_credential_is_sent_bare_in_the_header_that_was_named() {
 }
 
 #[tokio::test]
+async fn a_credential_that_is_short_enough_to_stand_in_ordinary_text_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, base) = Service::start().await;
+    let given = folder.path().join("given");
+    let reference = format!("file:{}", given.display());
+    for (value, authentication, expected) in [
+        ("canary8", "{type: bearer, token: '{{TOKEN}}'}", true),
+        ("canary88", "{type: bearer, token: '{{TOKEN}}'}", false),
+        ("canary8", "{type: apikey, key: X-Key, value: '{{TOKEN}}', placement: header}", true),
+        ("alice:canary8", "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}", true),
+        ("al:canary88", "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}", false),
+    ] {
+        std::fs::write(&given, value).expect("written");
+        let options = Options { credential: vec![reference.clone()], ..Options::default() };
+        let remarks = set_up(folder.path(), &base, authentication, options).remarks.join("\n");
+        let told = remarks.contains(&format!("`svc`, `{reference}`, has fewer than 8 characters"));
+        assert_eq!(told, expected, "{value}: {remarks}");
+        assert!(!remarks.contains("canary"), "{remarks}");
+    }
+}
+
+#[tokio::test]
 async fn a_given_credential_goes_to_one_site() {
     let folder = tempfile::tempdir().expect("a folder");
     let (service, base) = Service::start().await;
