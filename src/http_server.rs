@@ -1,5 +1,5 @@
-//! Serving a router on a port: both HTTP versions, with TLS or without, bounded against
-//! clients that stall, and an end that lets answers out.
+//! Serving a router on a port: both HTTP versions, with TLS or without, bounded against clients that stall, and an end that
+//! lets answers out.
 //!
 //! - `crowd`: how many connections there may be, and which of them leaves for a newcomer
 //! - `connection`, `activity`: one of them to its end; whether it has a request, and whether its client takes the answer
