@@ -27,6 +27,7 @@ use crate::{
         Limits,
         embedded::{self, MasterKeyReference},
     },
+    credential::CredentialHeader,
     diagnostic::SourceMap,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
@@ -59,6 +60,10 @@ pub struct Options {
     /// NAMESPACE=REFERENCE; may be repeated [env: KEYGLASS_CREDENTIAL]
     #[arg(long, value_name = "REFERENCE")]
     pub credential: Vec<String>,
+    /// Header in which the credential of a namespace is sent as it is, and not as the spec says, as NAMESPACE=NAME; may be
+    /// repeated [env: KEYGLASS_CREDENTIAL_HEADER]
+    #[arg(long, value_name = "NAMESPACE=NAME")]
+    pub credential_header: Vec<String>,
     /// Folder of the embedded backend [default: the platform's data folder] [env: KEYGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -98,6 +103,9 @@ pub struct ConfigFile {
     pub credential: Option<String>,
     /// Credentials of single namespaces by reference.
     pub credentials: BTreeMap<String, String>,
+    /// Headers in which the credentials of single namespaces are sent as they are, and not as the specs say, such as
+    /// `X-API-Key`.
+    pub credential_headers: BTreeMap<String, String>,
     /// Folder of the embedded backend.
     pub data_dir: Option<PathBuf>,
     /// Master key of the embedded backend by reference: `env:NAME`, `file:PATH` or `cmd:COMMAND`.
@@ -123,6 +131,8 @@ pub struct Settings {
     pub backends: ByNamespace<Choice>,
     /// The credentials that were given.
     pub credentials: ByNamespace<CredentialReference>,
+    /// The headers that credentials are sent in, where one was named; never one for all namespaces.
+    pub credential_headers: ByNamespace<CredentialHeader>,
     /// The folder of the embedded backend; `None` where the platform names none and nothing was set.
     pub data_dir: Option<PathBuf>,
     /// Where the embedded backend's master key lies, if not in that folder.
@@ -192,6 +202,7 @@ impl Options {
             schemas,
             backend,
             credential,
+            credential_header,
             data_dir,
             // The commands that are told to be pasted need none, and that of a `cmd:` reference may hold a secret.
             master_key: _,
@@ -206,6 +217,7 @@ impl Options {
             ("--schemas", schemas.iter().map(path).collect()),
             ("--backend", backend.clone()),
             ("--credential", credential.clone()),
+            ("--credential-header", credential_header.clone()),
             ("--data-dir", data_dir.iter().map(path).collect()),
             ("--timeout", timeout.iter().map(ToString::to_string).collect()),
             ("--max-answer-bytes", max_answer_bytes.iter().map(ToString::to_string).collect()),
@@ -233,6 +245,7 @@ impl Options {
             schemas: paths(self.schemas, "KEYGLASS_SCHEMAS"),
             backend: texts(self.backend, "KEYGLASS_BACKEND"),
             credential: texts(self.credential, "KEYGLASS_CREDENTIAL"),
+            credential_header: texts(self.credential_header, "KEYGLASS_CREDENTIAL_HEADER"),
             data_dir: self.data_dir.or_else(|| variable("KEYGLASS_DATA_DIR").map(PathBuf::from)),
             master_key: self.master_key.or_else(|| variable("KEYGLASS_MASTER_KEY")),
             timeout: self.timeout.map_or_else(|| parsed_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
@@ -276,6 +289,8 @@ impl Options {
         let credentials = either(&self.credential, scoped(file.credential, file.credentials));
         let credentials =
             credentials.into_iter().map(|text| text.parse()).collect::<Result<Vec<Scoped<CredentialReference>>, _>>();
+        let headers = either(&self.credential_header, scoped(None, file.credential_headers));
+        let headers = headers.iter().map(|text| credential_header(text)).collect::<Result<Vec<_>, _>>();
         let timeout = self.timeout.or(file.timeout).unwrap_or(30);
         if !(1..=3600).contains(&timeout) {
             let problem = format!("{timeout} is outside 1 to 3600 seconds");
@@ -294,6 +309,7 @@ impl Options {
             schemas,
             backends,
             credentials: ByNamespace::new(credentials.map_err(invalid("--credential"))?),
+            credential_headers: ByNamespace::new(headers.map_err(invalid("--credential-header"))?),
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
             master_key: master_key.map_err(invalid("--master-key"))?.map(MasterKeyLocation::reference),
             backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
@@ -301,6 +317,15 @@ impl Options {
             remarks,
         })
     }
+}
+
+/// A header for the credential of one namespace. One for all is refused: it would reach services that nobody thought of.
+fn credential_header(text: &str) -> Result<Scoped<CredentialHeader>, String> {
+    let scoped = text.parse::<Scoped<CredentialHeader>>()?;
+    if scoped.namespace.is_some() {
+        return Ok(scoped);
+    }
+    Err("say whose credential it is for, as in `runtools-api-keys=X-API-Key`".to_owned())
 }
 
 /// A value as a word of a shell: quoted where a shell would take it for something else.

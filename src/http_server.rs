@@ -1,124 +1,57 @@
-//! Serving a router on a port: both HTTP versions, with TLS or without, bounded against clients that stall, and an end that lets answers out.
+//! Serving a router on a port: both HTTP versions, with TLS or without, bounded against clients that stall, and an end that
+//! lets answers out.
+//!
+//! - `crowd`: how many connections there may be, and which of them leaves for a newcomer
+//! - `connection`, `activity`: one of them to its end; whether it has a request, and whether its client takes the answer
+//! - `body`: bodies of requests
+//! - `tls`: certificates
+//!
 //! Knows nothing of what is served.
 
+mod activity;
+mod body;
+mod connection;
+mod crowd;
 mod tls;
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::crowd::Crowd;
+pub use self::{
+    body::SlowBody,
+    tls::{Tls, TlsError},
 };
 
-use axum::{BoxError, Router, body::Body, extract::Request};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto::Builder,
-        graceful::{GracefulShutdown, Watcher},
-    },
-    service::TowerToHyperService,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::Semaphore,
-    time::Sleep,
-};
-use tower::ServiceExt;
-
-pub use self::tls::{Tls, TlsError};
-
-/// How long a client may take for the head of a request, the wait for the next one on a kept connection included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait after the machine refused a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How much of a body that nobody wanted is read all the same, in bytes, and for how long where bodies have no time set.
-const UNWANTED_BYTES: usize = 32 * 1024 * 1024;
-const UNWANTED_TIME: Duration = Duration::from_secs(30);
 
 /// How a port is served.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many connections may be open at a time; further ones wait until one ends.
+    /// How many connections may be open at a time. For a further one that which has been without a request for longest
+    /// ends; where all have one, it waits.
     pub max_connections: usize,
+    /// How long a connection may be without a request, the time for the head of one included.
+    pub idle_time: Duration,
     /// How long the body of a request may take to arrive; without one the handler decides.
     pub body_time: Option<Duration>,
+    /// How long a client may take to take in what it was given: an answer up to 1 MiB, each further MiB of a larger one,
+    /// what has come up in a stream. Then its connection ends. A stream may be quiet for as long as it likes.
+    pub answer_time: Duration,
     /// Where it speaks TLS: then nothing is served without.
     pub tls: Option<Tls>,
 }
 
 impl Default for Options {
-    /// 768 connections, below the 1,024 open files that a process commonly may have.
+    /// 768 connections, below the 1,024 open files that a process commonly may have; 60 s without a request, 60 s for an
+    /// answer.
     fn default() -> Self {
-        Self { max_connections: 768, body_time: None, tls: None }
-    }
-}
-
-/// The error of a body that took too long. What is left of it is not read, so the connection ends.
-#[derive(Debug, thiserror::Error)]
-#[error("the body did not arrive within {} s", .0.as_secs())]
-pub struct SlowBody(pub Duration);
-
-/// A request's body. Where a request is refused before its body was read, the rest is read and thrown away: a body that
-/// is still on its way would otherwise end the connection, and the client's next request with it.
-struct ReadToItsEnd {
-    body: Option<Incoming>,
-    deadline: Option<(Pin<Box<Sleep>>, Duration)>,
-}
-
-impl ReadToItsEnd {
-    fn new(body: Incoming, time: Option<Duration>) -> Self {
-        let time = time.filter(|_| !hyper::body::Body::is_end_stream(&body));
-        let deadline = time.map(|time| (Box::pin(tokio::time::sleep(time)), time));
-        Self { body: Some(body), deadline }
-    }
-}
-
-impl hyper::body::Body for ReadToItsEnd {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let Some((deadline, time)) = &mut self.deadline else { return Poll::Pending };
-        let time = *time;
-        std::task::ready!(deadline.as_mut().poll(context));
-        self.body = None;
-        Poll::Ready(Some(Err(SlowBody(time).into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, hyper::body::Body::size_hint)
-    }
-}
-
-impl Drop for ReadToItsEnd {
-    fn drop(&mut self) {
-        let Some(mut body) = self.body.take().filter(|body| !hyper::body::Body::is_end_stream(body)) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let time = self.deadline.take().map_or(UNWANTED_TIME, |(_, time)| time);
-        runtime.spawn(tokio::time::timeout(time, async move {
-            let mut seen = 0_usize;
-            while let Some(Ok(frame)) = body.frame().await {
-                seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-                if seen > UNWANTED_BYTES {
-                    return;
-                }
-            }
-        }));
+        let minute = Duration::from_secs(60);
+        Self { max_connections: 768, idle_time: minute, body_time: None, answer_time: minute, tls: None }
     }
 }
 
@@ -131,66 +64,36 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Options { max_connections, body_time, tls } = options;
-    let connections = Arc::new(Semaphore::new(max_connections));
-    let graceful = GracefulShutdown::new();
+    let leave = CancellationToken::new();
+    let crowd = Crowd::new(options.max_connections, leave.clone());
+    let leave = leave.drop_guard();
+    let options = Arc::new(options);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accepted = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "could not take a connection");
+                crowd.tell_one_to_leave();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // With Nagle's algorithm on, the end of a streamed answer waits 40 ms for an acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "could not turn Nagle's algorithm off");
-        }
-        let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
-        tokio::spawn(async move {
-            match tls {
-                None => speak(stream, router, body_time, watcher).await,
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => speak(stream, router, body_time, watcher).await,
-                    Err(error) => tracing::debug!(%error, "a client did not agree on keys"),
-                },
-            }
-            drop(permit);
-        });
+        let place = tokio::select! {
+            () = &mut shutdown => break,
+            place = crowd.place() => place,
+        };
+        let (router, options) = (router.clone(), Arc::clone(&options));
+        tokio::spawn(async move { connection::serve(stream, router, &options, place).await });
     }
     drop(listener);
-    graceful.shutdown().await;
+    drop(leave);
+    crowd.gone().await;
     Ok(())
-}
-
-/// Serves one connection to its end.
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    body_time: Option<Duration>,
-    watcher: Watcher,
-) {
-    let service = router.map_request(move |request: http::Request<Incoming>| -> Request {
-        request.map(|body| Body::new(ReadToItsEnd::new(body, body_time)))
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(256);
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error, "a connection ended early");
-    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use crate::{
     access::GateId,
     backend::{Backend, Backends, Remote, embedded},
     base_url,
-    catalog::{self, compile::Parts, gate::gate_of, join::Joiner, service::Route},
+    catalog::{
+        self,
+        compile::{Parts, Services},
+        gate::gate_of,
+        join::Joiner,
+        service::Route,
+    },
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
@@ -17,6 +25,9 @@ use crate::{
     spec::{self, Workspace},
     variables::{Secrets, Variables},
 };
+
+/// Secrets with fewer characters occur in texts by chance.
+const SHORT_CREDENTIAL: usize = 8;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +118,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let resolution = Resolution {
         backends: &settings.backends,
         credentials: &settings.credentials,
+        headers: &settings.credential_headers,
         secrets: match purpose {
             Purpose::Call => Secrets::Read,
             Purpose::Show => Secrets::Plain,
@@ -129,6 +141,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     diagnostics.extend(problems);
     let (services, problems) = resolution.services(&workspace, &choices, &variables, root_key)?;
     diagnostics.extend(problems);
+    if purpose == Purpose::Call {
+        remarks.extend(short_credentials(settings, &services));
+    }
     let (gates, problems) = inbound::gates(&workspace, &sources, &variables, resolution.secrets);
     diagnostics.extend(problems);
     let folders = settings.schemas.iter().filter_map(|source| match source {
@@ -194,7 +209,8 @@ pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::O
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
     let known = || choices.keys().map(|(_, namespace)| namespace.as_str());
-    let named = settings.backends.names().chain(settings.credentials.names());
+    let named =
+        settings.backends.names().chain(settings.credentials.names()).chain(settings.credential_headers.names());
     let unknown = named.filter(|name| !known().any(|namespace| namespace == *name));
     let remark = |name| {
         let near = crate::nearest::nearest(name, known());
@@ -202,6 +218,25 @@ fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
         format!("a setting names the namespace `{name}`, which no loaded spec consumes{near}")
     };
     unknown.map(remark).collect()
+}
+
+/// A remark on each credential that is so short that masking it hides ordinary text.
+fn short_credentials(settings: &Settings, services: &Services) -> Vec<String> {
+    let is_short = |secret: &SecretString| (1..SHORT_CREDENTIAL).contains(&secret.expose_secret().chars().count());
+    let short = services.values().filter(|service| {
+        let endpoint = service.endpoint.as_ref().ok();
+        endpoint.is_some_and(|endpoint| endpoint.credential.secrets().iter().any(is_short))
+    });
+    let namespaces: BTreeSet<&str> = short.map(|service| service.namespace.as_str()).collect();
+    let remark = |namespace: &str| {
+        let given = settings.credentials.get(namespace).map(|reference| format!(", `{reference}`,"));
+        format!(
+            "the credential of `{namespace}`{} has fewer than {SHORT_CREDENTIAL} characters: what looks like it in answers is \
+             masked as well; look whether it is the right one",
+            given.unwrap_or_default()
+        )
+    };
+    namespaces.into_iter().map(remark).collect()
 }
 
 /// A remark where one part of an API stays on this machine while another goes to the service itself: a secret that is
@@ -226,7 +261,7 @@ fn split_service(workspace: &Workspace, choices: &Choices, base_uri: &str) -> Op
 }
 
 /// A line for each backend in use, with the namespaces it serves.
-fn routes(choices: &Choices, workspace: &Workspace, services: &catalog::compile::Services) -> Vec<String> {
+fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for ((index, namespace), choice) in choices {
         let target = match choice {

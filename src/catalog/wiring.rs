@@ -25,7 +25,7 @@ use super::{
     typing,
 };
 use crate::{
-    credential::Slot,
+    credential::{Slot, header::OWN_HEADERS},
     decode::{Format, FormatError},
     diagnostic::{Code, Diagnostic},
     jsonpath::JsonPath,
@@ -37,26 +37,7 @@ use crate::{
     },
 };
 
-/// Headers that the program sets itself; parameters of these names are no arguments.
-const OWN_HEADERS: [&str; 16] = [
-    "authorization",
-    "accept",
-    "content-type",
-    "content-length",
-    "host",
-    "connection",
-    "transfer-encoding",
-    "cookie",
-    "x-request-id",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "proxy-authorization",
-    "keep-alive",
-    "user-agent",
-];
-/// Those of them that a spec may set to a value of its own.
+/// Those of the headers that the program sets itself that a spec may set to a value of its own.
 const SETTABLE_HEADERS: [&str; 5] = ["authorization", "accept", "content-type", "cookie", "user-agent"];
 
 /// An operation on its way to a template, with what is known of its parameters.
@@ -354,6 +335,7 @@ impl Compiler<'_> {
             }
             Location::Header => {
                 let lower = name.to_ascii_lowercase();
+                // Parameters of these names are no arguments.
                 let is_own = OWN_HEADERS.contains(&lower.as_str());
                 let is_set = parameter.value.is_some() && SETTABLE_HEADERS.contains(&lower.as_str());
                 if (is_own && !is_set) || self.is_credential(parameter, lowering.target) {

@@ -20,7 +20,7 @@ use super::{
     table::table,
     time,
 };
-use crate::{backend::embedded::private_options, clock::Clock};
+use crate::{backend::embedded::private_options, clock::Clock, nearest::nearest};
 
 /// How many keys are asked for at a time.
 const PAGE: usize = 1_000;
@@ -80,10 +80,16 @@ struct Create {
     /// What the key is called
     #[arg(long)]
     name: Option<String>,
+    /// Whose API it is for; for RunTools' call the tool `runtools_create_api_key`
+    #[arg(long, value_enum, default_value = "runloop")]
+    provider: Provider,
     /// What the key may do, as RESOURCE_TYPE=LEVEL with commas between, such as `RESOURCE_TYPE_ACCOUNT=READ`; levels are
-    /// NONE, READ and WRITE
+    /// NONE, READ and WRITE. For Runtype permissions, such as `FLOWS:READ,RECORDS:READ`
     #[arg(long, value_name = "SCOPES", conflicts_with = "full", value_delimiter = ',')]
     scopes: Vec<String>,
+    /// What a key of Runtype may do, as a group of permissions with a name, such as `flows`; several with commas between
+    #[arg(long, value_name = "GROUP", conflicts_with = "full", value_delimiter = ',')]
+    template: Vec<String>,
     /// Make a key that may do everything
     #[arg(long)]
     full: bool,
@@ -111,6 +117,12 @@ struct New {
     output: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Provider {
+    Runloop,
+    Runtype,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -148,8 +160,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Work::Rotate { id, grace, expires, new } => {
             let mut body = Map::new();
             body.extend(grace.map(|grace| ("grace_period_seconds".to_owned(), grace.into())));
-            body.extend(expiry(expires.as_deref())?);
-            mint(&format!("/keyglass/v1/keys/{}/rotate", segment(&id)), body, new).await
+            body.extend(expiry(expires.as_deref())?.map(|ms| ("expires_at_ms".to_owned(), ms.into())));
+            let New { output, shown: Shown { json, data } } = new;
+            let path = format!("/keyglass/v1/keys/{}/rotate", segment(&id));
+            mint(&Operator::open(data)?, &path, body, Target { output, json }).await
         }
     }?;
     Ok(ExitCode::SUCCESS)
@@ -212,22 +226,64 @@ fn scopes_of(key: &Value) -> String {
 }
 
 async fn make(create: Create) -> anyhow::Result<()> {
-    let Create { name, scopes, full, expires, new } = create;
+    let Create { name, provider, scopes, template, full, expires, new } = create;
+    let New { output, shown: Shown { json, data } } = new;
+    let target = Target { output, json };
+    let expires = expiry(expires.as_deref())?;
+    if scopes.is_empty() && template.is_empty() && !full {
+        let problem = match provider {
+            Provider::Runloop => "`--scopes RESOURCE_TYPE_ACCOUNT=READ`, or `--full` for everything",
+            Provider::Runtype => "`--template flows`, `--scopes FLOWS:READ`, or `--full` for everything",
+        };
+        return Err(Usage(format!("say what the key may do: {problem}")).into());
+    }
     let mut body = Map::new();
+    if provider == Provider::Runtype {
+        let name = name.ok_or_else(|| Usage("a key of Runtype has a name: give `--name NAME`".to_owned()))?;
+        body.insert("name".to_owned(), name.into());
+        let expires = expires.map(time::written).transpose();
+        let expires = expires.map_err(|problem| Usage(format!("--expires: {problem}")))?;
+        body.extend(expires.map(|time| ("expiresAt".to_owned(), time.into())));
+        let operator = Operator::open(data)?;
+        let mut permissions: Vec<Value> = scopes.iter().map(|scope| scope.trim().into()).collect();
+        if full {
+            permissions.push("*".into());
+        }
+        if !template.is_empty() {
+            let options = operator.get("/runtype/v1/api-keys/options").await?;
+            for name in &template {
+                permissions.extend(permissions_of(&options, name.trim())?);
+            }
+        }
+        body.insert("permissions".to_owned(), permissions.into());
+        return mint(&operator, "/runtype/v1/api-keys", body, target).await;
+    }
+    if !template.is_empty() {
+        return Err(Usage("`--template` is for keys of Runtype: add `--provider runtype`".to_owned()).into());
+    }
     body.extend(name.map(|name| ("name".to_owned(), name.into())));
-    body.extend(expiry(expires.as_deref())?);
-    let path = match (scopes.is_empty(), full) {
-        (true, false) => {
-            let problem = "say what the key may do: `--scopes RESOURCE_TYPE_ACCOUNT=READ`, or `--full` for everything";
-            return Err(Usage(problem.to_owned()).into());
-        }
-        (true, true) => "/v1/apikeys",
-        (false, _) => {
-            body.insert("scopes".to_owned(), scopes.iter().map(|text| scope(text)).collect::<Result<Value, _>>()?);
-            "/v1/restricted_keys"
-        }
+    body.extend(expires.map(|ms| ("expires_at_ms".to_owned(), ms.into())));
+    let path = if full {
+        "/v1/apikeys"
+    } else {
+        body.insert("scopes".to_owned(), scopes.iter().map(|text| scope(text)).collect::<Result<Value, _>>()?);
+        "/v1/restricted_keys"
     };
-    mint(path, body, new).await
+    mint(&Operator::open(data)?, path, body, target).await
+}
+
+/// The permissions of a group that Runtype's options name.
+fn permissions_of(options: &Value, name: &str) -> Result<Vec<Value>, Usage> {
+    let groups: Vec<&Value> = options.get("permissionGroups").and_then(Value::as_array).into_iter().flatten().collect();
+    let key = |group: &&Value| group.get("key").and_then(Value::as_str).map(str::to_owned);
+    if let Some(group) = groups.iter().find(|group| key(group).as_deref() == Some(name)) {
+        return Ok(group.get("permissions").and_then(Value::as_array).cloned().unwrap_or_default());
+    }
+    let known: Vec<String> = groups.iter().filter_map(key).collect();
+    let near = nearest(name, known.iter().map(String::as_str));
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    Err(Usage(format!("there is no template `{name}`; expected one of {}{near}", known.join(", "))))
 }
 
 /// One scope as the API writes it. The prefixes that all names share may be left out.
@@ -243,16 +299,24 @@ fn scope(text: &str) -> Result<Value, Usage> {
     }))
 }
 
-fn expiry(text: Option<&str>) -> Result<Option<(String, Value)>, Usage> {
+/// A time as Unix milliseconds.
+fn expiry(text: Option<&str>) -> Result<Option<i64>, Usage> {
     let parse = |text| time::parse(text, Clock::System.now_ms());
-    let ms = text.map(parse).transpose().map_err(|problem| Usage(format!("--expires: {problem}")))?;
-    Ok(ms.map(|ms| ("expires_at_ms".to_owned(), ms.into())))
+    text.map(parse).transpose().map_err(|problem| Usage(format!("--expires: {problem}")))
 }
 
+/// Where a new key goes, and whether what is told of it is JSON.
+struct Target {
+    output: Option<PathBuf>,
+    json: bool,
+}
+
+/// The members that hold a new key itself: in answers of Runloop's form, and of Runtype's.
+const SECRET_MEMBERS: [&str; 2] = ["key_secret", "plainKey"];
+
 /// Asks for a key and brings it to where it shall be.
-async fn mint(path: &str, body: Map<String, Value>, new: New) -> anyhow::Result<()> {
-    let New { output, shown: Shown { json, data } } = new;
-    let operator = Operator::open(data)?;
+async fn mint(operator: &Operator, path: &str, body: Map<String, Value>, target: Target) -> anyhow::Result<()> {
+    let Target { output, json } = target;
     // Before there is a key: one that could not be written down would be lost.
     let file = match output {
         Some(path) => {
@@ -272,12 +336,13 @@ async fn mint(path: &str, body: Map<String, Value>, new: New) -> anyhow::Result<
         drop(fs::remove_file(path));
     }
     let mut answer = answer?;
-    let id = cell(answer.get("key").unwrap_or(&answer), "id");
-    let secret = answer.get("key_secret").and_then(Value::as_str).map(SecretString::from);
+    let id = cell(answer.get("key").or_else(|| answer.get("apiKey")).unwrap_or(&answer), "id");
+    let secret = SECRET_MEMBERS.iter().find_map(|member| answer.get(member));
+    let secret = secret.and_then(Value::as_str).map(SecretString::from);
     let secret = secret.context("the backend answered without a key")?;
     if let Some((path, mut file)) = file {
         if let Value::Object(members) = &mut answer {
-            members.remove("key_secret");
+            SECRET_MEMBERS.iter().for_each(|member| drop(members.remove(*member)));
         }
         let written = writeln!(file, "{}", secret.expose_secret()).and_then(|()| file.sync_all());
         written.with_context(|| {

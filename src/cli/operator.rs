@@ -57,7 +57,9 @@ impl Operator {
         if answer.status().is_success() {
             return Ok(value);
         }
-        let message = value.get("message").and_then(Value::as_str).unwrap_or("the backend gave no reason");
+        // Runtype's errors have another form than Runloop's.
+        let message = value.get("message").or_else(|| value.get("error")).and_then(Value::as_str);
+        let message = message.unwrap_or("the backend gave no reason");
         Err(Refused(message.to_owned()).into())
     }
 }

@@ -1,6 +1,6 @@
 //! Times as a person reads and writes them, in UTC.
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime};
 
 const MINUTE_MS: i64 = 60 * 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -10,6 +10,13 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub(super) fn shown(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms)
         .map_or_else(|| format!("{ms} ms"), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+/// A time in Unix milliseconds as programs write it (RFC 3339). Error: it is beyond what can be written.
+pub(super) fn written(ms: i64) -> Result<String, String> {
+    let time = DateTime::from_timestamp_millis(ms).filter(|time| time.year() <= 9999);
+    let time = time.ok_or("the time is beyond the year 9999; leave it out for none")?;
+    Ok(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// Unix milliseconds of a time: `90d`, `12h` or `30m` from now, a day, which means its beginning, or a time of RFC 3339.
@@ -37,6 +44,8 @@ mod tests {
     fn times_are_read_and_shown() {
         let now = 1_800_000_000_000;
         assert_eq!(shown(now), "2027-01-15 08:00:00Z");
+        assert_eq!(written(now + 7).as_deref(), Ok("2027-01-15T08:00:00.007Z"));
+        assert!(written(i64::MAX / 1_000).is_err() && written(i64::MAX).is_err());
         assert_eq!(shown(i64::MAX), format!("{} ms", i64::MAX));
         for (text, expected) in [
             ("2d", now + 2 * DAY_MS),

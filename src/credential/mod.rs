@@ -4,6 +4,7 @@
 //! [`send`](mod@send), with the two kinds that need a conversation: [`digest`] and [`oauth2`].
 
 pub mod digest;
+pub(crate) mod header;
 pub mod oauth2;
 pub mod send;
 
@@ -11,14 +12,14 @@ use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header::AUTHORIZATION};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use url::Url;
 use zeroize::Zeroizing;
 
-pub use self::{digest::Digest, oauth2::OAuth2, send::send};
+pub use self::{digest::Digest, header::CredentialHeader, oauth2::OAuth2, send::send};
 use crate::{error::CallError, mask::MASKED};
 
 /// All but the unreserved characters of RFC 3986, section 2.3.
@@ -150,6 +151,18 @@ impl User {
 }
 
 impl Credential {
+    /// The same as it is in a header of this name, where it is one secret; else as it was.
+    pub fn in_header(self, header: &CredentialHeader) -> Self {
+        let slot = Slot::Header(header.name().clone());
+        match self {
+            Self::Bearer(value) => Self::Keys(vec![Key { slot, value }]),
+            Self::Keys(keys) if keys.len() == 1 => {
+                Self::Keys(keys.into_iter().map(|key| Key { slot: slot.clone(), value: key.value }).collect())
+            }
+            other => other,
+        }
+    }
+
     /// Whether calls are anonymous.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
@@ -252,7 +265,7 @@ impl Credential {
 
     /// The places it goes to, with a stand-in for each secret.
     fn places(&self, stand_in: fn(&Secret) -> String) -> Vec<(Slot, String)> {
-        let authorization = |text: String| vec![(Slot::Header(header::AUTHORIZATION), text)];
+        let authorization = |text: String| vec![(Slot::Header(AUTHORIZATION), text)];
         match self {
             Self::None => Vec::new(),
             Self::Bearer(secret) => authorization(format!("Bearer {}", stand_in(secret))),
@@ -292,7 +305,7 @@ fn with_bare_token(secret: &Secret) -> Vec<SecretString> {
 
 /// Sets `Authorization` to a scheme and what follows it.
 fn authorize(headers: &mut HeaderMap, scheme: &str, secret: &str) -> Result<(), CallError> {
-    set_header(headers, header::AUTHORIZATION, &Zeroizing::new(format!("{scheme}{secret}")))
+    set_header(headers, AUTHORIZATION, &Zeroizing::new(format!("{scheme}{secret}")))
 }
 
 fn set_header(headers: &mut HeaderMap, name: HeaderName, text: &str) -> Result<(), CallError> {
@@ -404,7 +417,7 @@ mod tests {
         let secrets = |credential: &Credential| -> Vec<String> {
             credential.secrets().iter().map(|secret| secret.expose_secret().to_owned()).collect()
         };
-        let key = Key { slot: Slot::Header(header::AUTHORIZATION), value: named("Bearer canary") };
+        let key = Key { slot: Slot::Header(AUTHORIZATION), value: named("Bearer canary") };
         assert_eq!(secrets(&Credential::Keys(vec![key])), ["Bearer canary", "canary"]);
         assert_eq!(secrets(&Credential::Basic(user("alice", "pw"))), ["pw", "YWxpY2U6cHc="]);
         assert_eq!(secrets(&Credential::Basic(user("key", ""))), ["", "key", "a2V5Og=="]);

@@ -72,6 +72,16 @@ pub(super) fn slots(authentication: &Authentication) -> Vec<Slot> {
     }
 }
 
+/// Whether it is one secret and nothing else, so that it may as well be sent elsewhere.
+pub(super) fn is_one_secret(authentication: &Authentication) -> bool {
+    match &authentication.kind {
+        // Of one that could not be read is said elsewhere that it could not.
+        AuthenticationKind::Bearer { .. } | AuthenticationKind::Unreadable => true,
+        AuthenticationKind::ApiKey(keys) => keys.len() <= 1,
+        AuthenticationKind::Basic(_) | AuthenticationKind::Digest(_) | AuthenticationKind::OAuth2(_) => false,
+    }
+}
+
 fn slot(key: &ApiKey) -> Option<Slot> {
     let name = key.name.as_ref().map_or("X-Api-Key", |name| name.value.as_str());
     match key.placement {

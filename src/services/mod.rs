@@ -25,7 +25,7 @@ use crate::{
         service::{Endpoint, Route, Service},
     },
     config::{ConfigError, CredentialReference},
-    credential::{Credential, Secret},
+    credential::{Credential, CredentialHeader, Secret, Slot},
     diagnostic::{Code, Diagnostic},
     spec::{Consumes, Workspace},
     variables::{Secrets, Variables},
@@ -38,6 +38,8 @@ pub struct Resolution<'a> {
     pub backends: &'a ByNamespace<Choice>,
     /// The given credentials.
     pub credentials: &'a ByNamespace<CredentialReference>,
+    /// The headers that credentials are sent in, where one was named.
+    pub headers: &'a ByNamespace<CredentialHeader>,
     /// Whether credentials are needed.
     pub secrets: Secrets,
 }
@@ -58,7 +60,8 @@ impl Resolution<'_> {
     }
 
     /// Resolves every consumed service. `root_key` is the credential of the embedded backend, absent where it is not
-    /// open. Error: a credential that was asked for by `--credential` cannot be read.
+    /// open. Error: a credential that was asked for by `--credential` cannot be read, or one that cannot be sent in the
+    /// header that was named for it.
     pub fn services(
         &self,
         workspace: &Workspace,
@@ -88,7 +91,10 @@ impl Resolution<'_> {
                 Choice::Url(url) => remote(Some(url))?,
             };
             let endpoint = endpoint.map(|endpoint| Endpoint { credential: shared.of(endpoint.credential), ..endpoint });
-            let slots = consumes.authentication.as_ref().map(credentials::slots).unwrap_or_default();
+            let slots = match self.headers.get(&consumes.namespace.value) {
+                Some(header) if route == Route::Remote => vec![Slot::Header(header.name().clone())],
+                _ => consumes.authentication.as_ref().map(credentials::slots).unwrap_or_default(),
+            };
             let namespace = consumes.namespace.value.clone();
             services.insert(key, Arc::new(Service { namespace, route, slots, endpoint }));
         }
@@ -144,6 +150,17 @@ impl Resolution<'_> {
         problems: &mut Vec<Diagnostic>,
     ) -> Result<Result<Endpoint, String>, ConfigError> {
         let namespace = &consumes.namespace;
+        let header = self.headers.get(&namespace.value);
+        if let (Some(_), Some(authentication)) = (header, &consumes.authentication)
+            && !credentials::is_one_secret(authentication)
+        {
+            let problem = format!(
+                "the spec of `{}` asks for more than one secret, so there is nothing to send in a header of its own; only a \
+                 `bearer` token or a single `apikey` can be sent so",
+                namespace.value
+            );
+            return Err(ConfigError::Invalid { setting: "--credential-header", problem });
+        }
         let given = self.credentials.get(&namespace.value).map(|reference| self.given(reference)).transpose()?;
         let base = match url {
             Some(url) => Ok(Base { url: url.clone(), secrets: Vec::new() }),
@@ -163,6 +180,10 @@ impl Resolution<'_> {
             (Ok(base), Ok(credential)) => (base, credential),
             (Err(missing), Ok(_)) | (Ok(_), Err(missing)) => return Ok(Err(missing)),
             (Err(base), Err(credential)) => return Ok(Err(format!("{base}; and {credential}"))),
+        };
+        let credential = match header {
+            Some(header) => credential.in_header(header),
+            None => credential,
         };
         let Base { url: base, secrets } = base;
         if url.is_some() && base.scheme() == "http" && !is_loopback(&base) && !credential.is_none() {

@@ -304,6 +304,67 @@ async fn the_operator_gives_credentials_of_every_kind() {
 }
 
 #[tokio::test]
+async fn a_credential_is_sent_bare_in_the_header_that_was_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let given = folder.path().join("given");
+    std::fs::write(&given, "canary-given").expect("written");
+    let given = vec![format!("svc=file:{}", given.display())];
+    for (authentication, credential, expected) in [
+        ("{type: bearer, token: '{{TOKEN}}'}", vec![], "canary-token"),
+        ("{type: bearer, token: '{{TOKEN}}'}", given.clone(), "canary-given"),
+        ("{type: apikey, key: X-Key, value: '{{TOKEN}}', placement: header}", vec![], "canary-token"),
+        ("{type: apikey, key: key, value: '{{TOKEN}}', placement: query}", vec![], "canary-token"),
+    ] {
+        let (service, base) = Service::start().await;
+        let credential_header = vec!["svc=X-API-Key".to_owned()];
+        let options = Options { credential, credential_header, ..Options::default() };
+        let set_up = set_up(folder.path(), &base, authentication, options);
+        let answer = get(&set_up).await.unwrap_or_else(|error| panic!("{authentication}: {error}"));
+        assert_eq!(service.seen("x-api-key"), [("/x?q=a%20b".to_owned(), expected.to_owned())], "{authentication}");
+        for other in ["authorization", "x-key"] {
+            assert_eq!(service.seen(other)[0].1, "", "{authentication}");
+        }
+        assert!(answer.to_string().contains("[masked]"), "the service repeats its headers: {answer}");
+        assert!(!format!("{answer} {}", said(&set_up)).contains("canary"));
+    }
+    let (_, base) = Service::start().await;
+    for authentication in [
+        "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}",
+        "{type: digest, username: '{{USERNAME}}', password: '{{TOKEN}}'}",
+        "{type: apikey, headers: {X-One: '{{TOKEN}}', X-Two: '{{TOKEN}}'}}",
+    ] {
+        let spec = spec(folder.path(), "svc", &base, &format!("authentication: {authentication}"), "");
+        let credential_header = vec!["svc=X-API-Key".to_owned()];
+        let options = Options { capabilities: vec![spec], credential_header, ..Options::default() };
+        let error = setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::System);
+        let error = error.expect_err(authentication).to_string();
+        assert!(error.starts_with("--credential-header: ") && error.contains("`svc`"), "{authentication}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_short_enough_to_stand_in_ordinary_text_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, base) = Service::start().await;
+    let given = folder.path().join("given");
+    let reference = format!("file:{}", given.display());
+    for (value, authentication, expected) in [
+        ("canary8", "{type: bearer, token: '{{TOKEN}}'}", true),
+        ("canary88", "{type: bearer, token: '{{TOKEN}}'}", false),
+        ("canary8", "{type: apikey, key: X-Key, value: '{{TOKEN}}', placement: header}", true),
+        ("alice:canary8", "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}", true),
+        ("al:canary88", "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}", false),
+    ] {
+        std::fs::write(&given, value).expect("written");
+        let options = Options { credential: vec![reference.clone()], ..Options::default() };
+        let remarks = set_up(folder.path(), &base, authentication, options).remarks.join("\n");
+        let told = remarks.contains(&format!("`svc`, `{reference}`, has fewer than 8 characters"));
+        assert_eq!(told, expected, "{value}: {remarks}");
+        assert!(!remarks.contains("canary"), "{remarks}");
+    }
+}
+
+#[tokio::test]
 async fn a_given_credential_goes_to_one_site() {
     let folder = tempfile::tempdir().expect("a folder");
     let (service, base) = Service::start().await;

@@ -59,6 +59,17 @@ fn wrong_usage_is_told_apart_from_faults() {
         (&["serve", "--nonsense"], 64, "--nonsense"),
         (&["serve", "--backend", "embeded"], 64, "expected `embedded`, `remote` or a URL"),
         (&["serve", "--credential", "ak_canary"], 64, "env:NAME"),
+        (&["serve", "--credential-header", "X-API-Key"], 64, "`runtools-api-keys=X-API-Key`"),
+        (&["serve", "--credential-header", "a="], 64, "such as `X-API-Key`"),
+        (&["serve", "--credential-header", "a=Bearer canary"], 64, "is not shown"),
+        (&["serve", "--credential-header", "a=Host"], 64, "`Host` is a header that is needed for something else"),
+        (&["serve", "--credential-header", "a=authorization"], 64, "needed for something else"),
+        (&["serve", "--credential-header", "a=Transfer-Encoding"], 64, "needed for something else"),
+        (
+            &["tools", "--group", "runtools", "--credential-header", "runtool-api-keys=X-API-Key"],
+            0,
+            "did you mean `runtools-api-keys`?",
+        ),
         (&["serve", "--http", "127.0.0.1:0", "--token", "canary"], 64, "env:NAME"),
         (&["serve", "--http", "7480"], 64, "such as 127.0.0.1:7480"),
         (&["serve", "--token", "env:X"], 64, "give `--http ADDR` too"),
@@ -195,6 +206,29 @@ fn the_groups_speak_to_their_services_with_their_own_credentials() {
         assert!(out.contains(expected) && out.contains(&format!("Bearer ${variable}")), "{out}");
         let (_, out, _) = run(data.path(), &call);
         assert!(out.contains(&format!("/{group}/v1/api-keys")) && !out.contains("https://"), "{out}");
+    }
+}
+
+#[test]
+fn the_header_of_a_credential_is_a_setting() {
+    let data = folder();
+    let call = ["call", "runtools_list_api_keys", "--group", "runtools", "--backend", "remote"];
+    let shown = |arguments: &[&str]| {
+        let mut command = keyglass(data.path(), &[&call[..], arguments].concat());
+        let (code, out, err) = finished(command.env("RUNTOOLS_API_KEY", "canary-key").output().expect("runs"));
+        assert_eq!(code, 0, "{err}");
+        assert!(!format!("{out}{err}").contains("canary"), "{out}{err}");
+        out
+    };
+    let config = data.path().join("keyglass.yaml");
+    fs::write(&config, "credential_headers: { runtools-api-keys: X-API-Key }\n").expect("written");
+    let config = config.display().to_string();
+    for setting in [["--credential-header", "runtools-api-keys=X-API-Key"], ["--config", &config]] {
+        let curl = shown(&[&setting[..], &["--dry-run=curl"]].concat());
+        assert!(curl.contains("--header \"x-api-key: $RUNTOOLS_API_KEY\""), "{curl}");
+        assert!(!curl.to_lowercase().contains("authorization"), "{curl}");
+        let text = shown(&[&setting[..], &["--dry-run"]].concat());
+        assert!(text.contains("x-api-key: [masked]\n") && !text.contains("authorization"), "{text}");
     }
 }
 

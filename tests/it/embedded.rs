@@ -636,7 +636,7 @@ fn processes_that_start_at_once_on_an_empty_folder_share_one_root_key() {
         assert_eq!(keys.len(), 1);
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&folder).unwrap()) & 0o777, 0o700);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             create_secret(&opened[0], "SHARED").await;
             for backend in &opened {
@@ -892,7 +892,7 @@ fn hostile_body() -> impl Strategy<Value = Vec<u8>> {
 fn hostile_requests_get_json_and_never_a_server_error() {
     let (_folder, backend) = new_backend();
     let key = root(&backend);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let method = prop_oneof![
         3 => Just("GET"), 3 => Just("POST"), 1 => Just("PUT"), 1 => Just("DELETE"), 1 => Just("PATCH"),
         1 => Just("OPTIONS"), 1 => Just("TRACE"), 1 => Just("STRANGE"),

@@ -207,6 +207,7 @@ fn keys_are_made_listed_rotated_and_revoked() {
     for (arguments, code, words) in [
         (&["keys", "create"][..], 64, "--full"),
         (&["keys", "create", "--full", "--scopes", "ACCOUNT=READ"], 64, "cannot be used with"),
+        (&["keys", "create", "--template", "flows"], 64, "--provider runtype"),
         (&["keys", "create", "--scopes", "ACCOUNT"], 64, "RESOURCE_TYPE_ACCOUNT=READ"),
         (&["keys", "create", "--scopes", "ACCOUNT=MUCH"], 5, "access_level"),
         (&["keys", "create", "--full", "--expires", "soon"], 64, "90d"),
@@ -221,6 +222,46 @@ fn keys_are_made_listed_rotated_and_revoked() {
     let gone = data.path().join("gone.key").display().to_string();
     run(data.path(), &["keys", "create", "--scopes", "ACCOUNT=MUCH", "--output", &gone]);
     assert!(!Path::new(&gone).exists(), "no file where there is no key");
+}
+
+#[test]
+fn a_key_of_runtype_is_made_from_a_template() {
+    let data = folder();
+    let create = ["keys", "create", "--provider", "runtype", "--name", "ci"];
+    let made = |arguments: &[&str]| {
+        let (code, out, err) = run(data.path(), &[&create[..], arguments].concat());
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        assert!(out.starts_with("rt_live_") && out.lines().count() == 1, "the key alone: {out}");
+        let list = json(data.path(), &["keys", "list", "--provider", "runtype"]);
+        list["keys"][0].clone()
+    };
+    let key = made(&["--template", "records,analytics", "--expires", "2100-01-31"]);
+    assert_eq!(key["scopes"], serde_json::json!(["RECORDS:READ", "RECORDS:WRITE", "RECORDS:*", "ANALYTICS:READ"]));
+    assert_eq!((&key["name"], &key["expires_at_ms"]), (&"ci".into(), &4_105_036_800_000_i64.into()));
+    let key = made(&["--template", "secrets", "--scopes", "FLOWS:READ"]);
+    assert_eq!(key["scopes"], serde_json::json!(["FLOWS:READ", "SECRETS:WRITE"]));
+    assert_eq!(made(&["--full"])["scopes"], serde_json::json!(["*"]));
+
+    let file = data.path().join("new.key").display().to_string();
+    let (code, out, err) =
+        run(data.path(), &[&create[..], &["--template", "flows", "--output", &file, "--json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    let written = fs::read_to_string(&file).expect("the key");
+    assert!(written.starts_with("rt_live_") && !format!("{out}{err}").contains(written.trim()), "{out}{err}");
+
+    let (code, _, err) = run(data.path(), &[&create[..], &["--template", "flow"]].concat());
+    assert_eq!(code, 64);
+    assert!(err.contains("`all`, `flows`, `records`") && err.contains("did you mean `flows`?"), "{err}");
+    for (arguments, code, words) in [
+        (&["keys", "create", "--provider", "runtype", "--template", "flows"][..], 64, "--name"),
+        (&create, 64, "--template"),
+        (&["keys", "create", "--provider", "runtype", "--name", "x", "--scopes", "FLOW:READ"], 5, "`permissions[0]`"),
+        (&["keys", "create", "--provider", "runtools", "--name", "x", "--full"], 64, "runtype"),
+    ] {
+        let (actual, out, err) = run(data.path(), arguments);
+        assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(words), "{arguments:?}: {err}");
+    }
 }
 
 #[test]

@@ -2,6 +2,11 @@
 
 use std::{fs, path::Path, process::Command};
 
+use keyglass::{
+    backend::embedded::Limits,
+    config::{Options, config_file_schema},
+};
+
 /// The fenced blocks of a language.
 fn blocks<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("\n```{language}\n");
@@ -58,4 +63,21 @@ fn the_command_line_of_the_readme_is_the_one_that_is_printed() {
     let output = command.args(words).current_dir(folder.path()).env_clear().env("HOME", folder.path()).output();
     let output = output.expect("runs");
     assert_eq!(String::from_utf8(output.stdout).expect("text").trim_end(), shown);
+}
+
+#[test]
+fn the_limits_of_the_readme_are_all_there_are_and_the_defaults() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let limits = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with("backend_limits:"));
+    let limits = limits.expect("the limits");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("keyglass.yaml");
+    fs::write(&config, limits).expect("written");
+    let settings = Options { config: Some(config), ..Options::default() }.settings().expect("good settings");
+    assert_eq!(settings.backend_limits, Limits::default());
+    let schema = config_file_schema();
+    let known = schema["$defs"]["BackendLimits"]["properties"].as_object().expect("members");
+    for name in known.keys() {
+        assert!(limits.contains(&format!("\n  {name}: ")), "{name}");
+    }
 }

@@ -27,8 +27,6 @@ use super::{
 /// The operation.
 pub(super) const ROUTES: &[Route] = &[Route::post(PATH, || post(create))];
 const PATH: &str = "/v1/apikeys";
-/// The longest name of a key, in characters. No source gives one.
-const LONGEST_NAME: usize = 1024;
 
 /// The published answer, `ApiKeyCreatedView`: all members optional, `expires_at_ms` alone may be `null`. So `name` is
 /// left out where none was given, and `expires_at_ms` is always there.
@@ -49,7 +47,7 @@ async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
-    let key = described(&mut members, &caller, Kind::Standard, backend.clock().now_ms())?;
+    let key = described(&backend, &mut members, &caller, Kind::Standard)?;
     if matches!(caller.rights, Rights::Scoped(_)) {
         // the published API allows it, but it turns a key that may do little into one that may do everything
         tracing::warn!(key_id = %caller.key_id, "restricted key makes a standard key");
@@ -67,12 +65,18 @@ async fn create(
 }
 
 /// A key of the members that both kinds have.
-pub(super) fn described(members: &mut Members, caller: &Caller, kind: Kind, now_ms: i64) -> Result<NewKey, ApiError> {
+pub(super) fn described(
+    backend: &Embedded,
+    members: &mut Members,
+    caller: &Caller,
+    kind: Kind,
+) -> Result<NewKey, ApiError> {
     let name = members.text("name")?;
-    if name.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
-        return Err(ApiError::invalid(format!("`name` must have at most {LONGEST_NAME} characters")));
+    let longest = backend.limits().max_name_length;
+    if name.as_ref().is_some_and(|name| name.chars().count() > longest) {
+        return Err(ApiError::invalid(format!("`name` must have at most {longest} characters")));
     }
-    let expires_at_ms = expiry(members, now_ms)?;
+    let expires_at_ms = expiry(members, backend.clock().now_ms())?;
     let account_id = caller.account_id.clone();
     Ok(NewKey { account_id, provider: Provider::Runloop, kind, name, scopes: None, details: None, expires_at_ms })
 }

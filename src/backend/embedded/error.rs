@@ -206,6 +206,16 @@ impl ApiError {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "body_timeout", format!("{slow}; send it at once")) }
     }
 
+    /// 503 for a request that was at work for too long. Clients repeat it, as they should.
+    pub(super) fn overdue(time: Duration) -> Self {
+        let external = format!(
+            "the backend did not get done with this within {} s; a change may still be carried out, so repeat it with the \
+             same `x-request-id`, or look first",
+            time.as_secs_f32()
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overdue", external)
+    }
+
     /// 429, with the time after which it can be tried again.
     pub(super) fn rate_limited(external: &str, seconds: u64) -> Self {
         let external = format!("{external}; try again in {seconds} s");

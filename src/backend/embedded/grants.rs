@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{error::ApiError, limits::Limits};
 
 /// How many a key may list: far more than there are different ones.
 const MOST: usize = 100;
@@ -46,12 +46,16 @@ pub(super) fn sent(member: &str, entries: &[Value], known: &[&str]) -> Result<Ve
     Ok(scopes)
 }
 
-/// A name of a key: 1 to 255 characters, as Runtype's documents say; RunTools' say nothing.
-pub(super) fn checked_name(name: String) -> Result<String, ApiError> {
-    match name.chars().count() {
-        1..=255 if !name.trim().is_empty() => Ok(name),
-        _ => Err(ApiError::invalid("`name` must have 1 to 255 characters, not all of them white space")),
+/// The longest name, in characters: Runtype's documents say so, RunTools' say nothing.
+const LONGEST_NAME: usize = 255;
+
+/// A name of a key: as long as it may be here and there.
+pub(super) fn checked_name(limits: &Limits, name: String) -> Result<String, ApiError> {
+    let longest = limits.max_name_length.min(LONGEST_NAME);
+    if name.chars().count() <= longest && !name.trim().is_empty() {
+        return Ok(name);
     }
+    Err(ApiError::invalid(format!("`name` must have 1 to {longest} characters, not all of them white space")))
 }
 
 #[cfg(test)]

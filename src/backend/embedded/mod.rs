@@ -9,7 +9,7 @@
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
-//! - `limits`, `rates`: what is taken how often
+//! - `limits`, `rates`: what is taken, and how often
 //! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`, `known_keys`: the rows of API keys, whoever they are for, and those that were read already
 //! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
@@ -278,8 +278,8 @@ pub async fn serve(
     tls: Option<Tls>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let Limits { max_connections, body_time, .. } = *embedded.limits();
-    let options = http_server::Options { max_connections, body_time: Some(body_time), tls };
+    let Limits { max_connections, idle_time, body_time, answer_time, .. } = *embedded.limits();
+    let options = http_server::Options { max_connections, idle_time, body_time: Some(body_time), answer_time, tls };
     let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();

@@ -89,7 +89,7 @@ async fn create(
     let mut members = body.members()?;
     let scopes = sent_scopes(&members.list("scopes")?.unwrap_or_default())?;
     let stored = serde_json::to_string(&scopes).map_err(ApiError::internal)?;
-    let described = api_keys::described(&mut members, &caller, Kind::Restricted, backend.clock().now_ms())?;
+    let described = api_keys::described(&backend, &mut members, &caller, Kind::Restricted)?;
     let key = NewKey { scopes: Some(stored), ..described };
     let view = move |id: &str, key: &NewKey, secret: &SecretString| {
         to_json(&CreatedView {

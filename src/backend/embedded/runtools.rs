@@ -253,7 +253,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let now_ms = backend.clock().now_ms();
     let mut members = body.members()?;
-    let name = grants::checked_name(members.required_text("name")?)?;
+    let name = grants::checked_name(backend.limits(), members.required_text("name")?)?;
     let scopes = grants::sent("scopes", &members.list("scopes")?.unwrap_or_default(), SCOPES)?;
     let scopes = if scopes.is_empty() { vec!["*".to_owned()] } else { scopes };
     let kind = if members.boolean("isTest")?.unwrap_or(false) { Kind::Test } else { Kind::Live };
@@ -293,7 +293,7 @@ async fn change(
     let mut members = body.members()?;
     let moves = members.has("projectId");
     let project_id = project(&mut members)?;
-    let name = members.text("name")?.map(grants::checked_name).transpose()?;
+    let name = members.text("name")?.map(|name| grants::checked_name(backend.limits(), name)).transpose()?;
     let scopes = match members.list("scopes")? {
         None => None,
         Some(entries) if entries.is_empty() => {

@@ -252,7 +252,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let now_ms = backend.clock().now_ms();
     let mut members = body.members()?;
-    let name = grants::checked_name(members.required_text("name")?)?;
+    let name = grants::checked_name(backend.limits(), members.required_text("name")?)?;
     let permissions = sent_permissions(&mut members)?;
     let permissions = permissions.unwrap_or_else(|| DEFAULT_PERMISSIONS.map(str::to_owned).to_vec());
     refuse_addresses(&mut members)?;
@@ -289,7 +289,7 @@ async fn change(
 ) -> Result<Response, ApiError> {
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
     let mut members = body.members()?;
-    let name = members.text("name")?.map(grants::checked_name).transpose()?;
+    let name = members.text("name")?.map(|name| grants::checked_name(backend.limits(), name)).transpose()?;
     let scopes = sent_permissions(&mut members)?.map(|permissions| grants::to_row(&permissions)).transpose()?;
     refuse_addresses(&mut members)?;
     let expires_at_ms = if members.has("expiresAt") { Some(expiry(&mut members, now_ms)?) } else { None };

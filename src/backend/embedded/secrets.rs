@@ -25,6 +25,7 @@ use super::{
     keyring::{Keyring, Row},
     keys,
     known_keys::KnownKeys,
+    limits::Limits,
     query::Query,
     route::Route,
     store::StoreError,
@@ -43,8 +44,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/v1/secrets/id/{id}/delete", || post(delete_by_id)),
 ];
 const COLLECTION: &str = "/v1/secrets";
-/// The longest name. No source gives one.
-const LONGEST_NAME: usize = 255;
+/// How much of a name that is not there is repeated, in characters.
+const LONGEST_SHOWN: usize = 255;
 /// How many secrets a list holds where nothing is asked for.
 const DEFAULT_LIMIT: u32 = 20;
 /// How many secrets a list holds at most.
@@ -120,7 +121,7 @@ impl Which {
             return ApiError::not_found("there is no such secret; what stands in the path has the form of an API key");
         }
         // names in use are short: a longer one is not worth sending back
-        let shown: String = text.chars().take(LONGEST_NAME).collect();
+        let shown: String = text.chars().take(LONGEST_SHOWN).collect();
         ApiError::not_found(format!("there is no {kind} `{shown}`"))
     }
 
@@ -324,7 +325,7 @@ async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
-    let name = checked_name(members.required_text("name")?)?;
+    let name = checked_name(backend.limits(), members.required_text("name")?)?;
     let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
     let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
@@ -488,18 +489,21 @@ fn insert(connection: &Connection, keyring: &Keyring, account_id: &str, secret: 
 }
 
 /// The documents ask for the name of an environment variable, while the vendor's own client makes and expects names with
-/// hyphens; so hyphens are taken too.
-fn checked_name(name: String) -> Result<String, ApiError> {
+/// hyphens; so hyphens are taken too, unless it is said that they are not.
+fn checked_name(limits: &Limits, name: String) -> Result<String, ApiError> {
+    let Limits { max_name_length: longest, strict_secret_names: strict, .. } = limits;
     let mut characters = name.chars();
     let good = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && characters.all(|other| other.is_ascii_alphanumeric() || other == '_' || other == '-')
-        && name.len() <= LONGEST_NAME;
+        && characters.all(|other| other.is_ascii_alphanumeric() || other == '_' || other == '-' && !strict)
+        && name.len() <= *longest;
     if good {
         return Ok(name);
     }
-    Err(ApiError::invalid(format!(
-        "`name` must be 1 to {LONGEST_NAME} letters, digits, `_` or `-`, and must not start with a digit or `-`"
-    )))
+    Err(ApiError::invalid(if *strict {
+        format!("`name` must be 1 to {longest} letters, digits or `_`, and must not start with a digit")
+    } else {
+        format!("`name` must be 1 to {longest} letters, digits, `_` or `-`, and must not start with a digit or `-`")
+    }))
 }
 
 /// Any text, kept to the byte: line ends, other scripts and even NUL. What an environment variable can hold is a matter
@@ -523,11 +527,19 @@ mod tests {
 
     #[test]
     fn names_are_letters_digits_underscores_and_hyphens() {
-        for good in ["A", "_", "DATABASE_PASSWORD", "a-b", "id", "delete", &"A".repeat(LONGEST_NAME)] {
-            assert!(checked_name(good.to_owned()).is_ok(), "{good}");
+        let limits = Limits { max_name_length: 20, ..Limits::default() };
+        let strict = Limits { strict_secret_names: true, ..limits };
+        for good in ["A", "_", "DATABASE_PASSWORD", "id", "delete", "a1", &"A".repeat(20)] {
+            assert!(checked_name(&limits, good.to_owned()).is_ok(), "{good}");
+            assert!(checked_name(&strict, good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "1A", "-A", "A B", "A.B", "A/B", "..", "Ä", "A\n", "A\0", &"A".repeat(LONGEST_NAME + 1)] {
-            assert!(checked_name(bad.to_owned()).is_err(), "{bad}");
+        for bad in ["", "1A", "-A", "A B", "A.B", "A/B", "..", "Ä", "A\n", "A\0", &"A".repeat(21)] {
+            assert!(checked_name(&limits, bad.to_owned()).is_err(), "{bad}");
+            assert!(checked_name(&strict, bad.to_owned()).is_err(), "{bad}");
+        }
+        for hyphened in ["a-b", "A-"] {
+            assert!(checked_name(&limits, hyphened.to_owned()).is_ok(), "{hyphened}");
+            assert!(checked_name(&strict, hyphened.to_owned()).is_err(), "{hyphened}");
         }
     }
 }

@@ -79,7 +79,9 @@ impl Surface {
                 let code = match *code {
                     "invalid_request" | "too_large" | "body_timeout" | "method_not_allowed" => "bad_request",
                     "already_exists" => "conflict",
-                    "internal" | "busy" | "disk_full" | "disk_failed" | "read_only" | "damaged" => "internal_error",
+                    "internal" | "overdue" | "busy" | "disk_full" | "disk_failed" | "read_only" | "damaged" => {
+                        "internal_error"
+                    }
                     other => other,
                 };
                 json!({ "error": { "code": code, "message": message, "requestId": request_id } })
@@ -90,7 +92,7 @@ impl Surface {
     }
 }
 
-/// Asks for a key, and gives errors the form of the API that was asked. Lies around everything else, as one layer: each
+/// Asks for a key, answers in time, and gives errors the form of the API that was asked. Lies around everything else, as one layer: each
 /// costs a request about as much as it takes to find its key.
 pub(super) async fn layer(State(backend): State<Embedded>, mut request: Request, next: Next) -> Response {
     let surface = Surface::of(request.uri().path());
@@ -99,10 +101,19 @@ pub(super) async fn layer(State(backend): State<Embedded>, mut request: Request,
     if let Some(request_id) = &request_id {
         request.extensions_mut().insert(RequestId(request_id.clone()));
     }
-    let response = match auth::admit(&backend, surface, &mut request).await {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    let work = async {
+        match auth::admit(&backend, surface, &mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
     };
+    // Work in the database that was begun goes on to its end. A body that is slow is refused before that, as the client's
+    // own matter; what is left is the backend's: a reading thread or the write lock that was not to be had.
+    let time = backend.limits().request_time;
+    let response = tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
+        tracing::warn!(seconds = time.as_secs_f32(), "a request was given up, it took too long");
+        ApiError::overdue(time).into_response()
+    });
     if surface == Surface::Runloop || surface == Surface::Keyglass {
         return response;
     }

@@ -349,7 +349,7 @@ impl Surface {
     fn code(self, code: &'static str) -> &'static str {
         match (self, code) {
             (Self::RunTools, "invalid_request" | "body_timeout" | "too_large" | "method_not_allowed") => "bad_request",
-            (Self::RunTools, "internal" | "damaged" | "busy") => "internal_error",
+            (Self::RunTools, "internal" | "damaged" | "busy" | "overdue") => "internal_error",
             (Self::RunTools, code) => code,
             (_, "invalid_token" | "token_expired") => "unauthorized",
             (_, code) => code,
