@@ -227,7 +227,7 @@ pub(super) struct Row {
 impl Row {
     /// A row of this table.
     pub(super) fn of(table: &'static str) -> Self {
-        Self { table, columns: Parts::default() }
+        Self { table, columns: Parts::new() }
     }
 
     /// Adds a text.
