@@ -253,6 +253,39 @@ async fn a_restricted_key_manages_only_keys_that_may_do_no_more() {
 }
 
 #[tokio::test]
+async fn restricted_keys_can_be_kept_from_making_wider_ones() {
+    for allowed in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let set = Options { restricted_keys_make_wider_keys: allowed, ..options(folder.path()) };
+        let backend = embedded::open(&set).unwrap();
+        let body = json!({ "scopes": account_scopes("ACCESS_LEVEL_WRITE"), "expires_at_ms": NOW_MS + 1000 });
+        let (_, manager) = mint(&backend, "/v1/restricted_keys", body).await;
+        let (_, standard) = mint(&backend, "/v1/apikeys", json!({})).await;
+        let with = |scopes: Value, end: i64| json!({ "scopes": scopes, "expires_at_ms": NOW_MS + end });
+        let agents = json!([{ "resource_type": "RESOURCE_TYPE_AGENTS", "access_level": "ACCESS_LEVEL_READ" }]);
+        let no_agents = json!([{ "resource_type": "RESOURCE_TYPE_AGENTS", "access_level": "ACCESS_LEVEL_NONE" }]);
+        for (path, body, wider) in [
+            ("/v1/apikeys", json!({}), true),
+            ("/v1/apikeys", json!({ "expires_at_ms": NOW_MS + 1 }), true),
+            ("/v1/restricted_keys", with(agents, 1000), true),
+            ("/v1/restricted_keys", with(json!([]), 1001), true),
+            ("/v1/restricted_keys", json!({}), true),
+            ("/v1/restricted_keys", with(json!([]), 1000), false),
+            ("/v1/restricted_keys", with(no_agents, 1), false),
+            ("/v1/restricted_keys", with(account_scopes("ACCESS_LEVEL_WRITE"), 1000), false),
+        ] {
+            let answer = call_as(&backend, &manager, "POST", path, &body.to_string()).await;
+            if allowed || !wider {
+                assert_eq!(answer.status, 200, "{path} {body}: {}", answer.text);
+            } else {
+                assert!(answer.refused(403).contains("may do no more"), "{path} {body}");
+            }
+            assert_eq!(call_as(&backend, &standard, "POST", path, &body.to_string()).await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_replaced_key_is_not_brought_back() {
     let (_folder, backend) = new_backend();
     for (keys, method, change) in [
