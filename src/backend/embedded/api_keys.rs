@@ -150,14 +150,14 @@ pub(super) async fn mint_with(
 ) -> Result<SecretString, ApiError> {
     let Minting { route, caller, headers, body } = request;
     let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
-    let (maker, caller) = (backend.clone(), caller.clone());
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
-        let (stored, answer) = caller.write(&maker, make).await?;
+        let (stored, answer) = creator.write(&maker, make).await?;
         let (provider, kind) = (stored.key.provider.name(), stored.key.kind.name());
         tracing::info!(key_id = %stored.id, provider, kind, "API key made");
         Ok(Made { id: stored.id, answer })
     };
-    idempotency::once(backend, name, work).await
+    idempotency::once(backend, caller, name, work).await
 }
 
 /// An answer as JSON; a secret, since it may hold a key.

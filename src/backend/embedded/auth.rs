@@ -92,13 +92,18 @@ impl Caller {
     ) -> Result<T, ApiError> {
         let (before, keyring, clock) = (self.clone(), Arc::clone(backend.keyring()), backend.clock());
         let write = move |connection: &Connection| {
-            let Self { known, rule } = before;
-            let stored = keys::by_digest(connection, &keyring, known.stored.digest())?.map(Arc::new);
-            let caller = Self { known: Arc::new(admitted(known.surface, stored, clock.now_ms())?), rule };
-            rule(&caller.rights)?;
+            let caller = before.again(connection, &keyring, clock.now_ms())?;
             job(connection, &keyring, &caller)
         };
         backend.store().write_unchecked(write).await
+    }
+
+    /// The caller as it is now. Error: the one that a request of it would get now.
+    pub(super) fn again(&self, connection: &Connection, keyring: &Keyring, now_ms: i64) -> Result<Self, ApiError> {
+        let stored = keys::by_digest(connection, keyring, self.known.stored.digest())?.map(Arc::new);
+        let known = admitted(self.known.surface, stored, now_ms)?;
+        (self.rule)(&known.rights)?;
+        Ok(Self { known: Arc::new(known), rule: self.rule })
     }
 }
 

@@ -117,14 +117,18 @@ impl fmt::Debug for Replays {
     }
 }
 
-/// Runs a creating request, or gives the answer that it got before; see [`Replays`].
+/// Runs a creating request, or gives the answer that it got before; see [`Replays`]. Such an answer too goes only to a
+/// caller whose key is still good.
 pub(super) async fn once(
     backend: &Embedded,
+    caller: &Caller,
     name: Option<RequestName>,
     work: impl Future<Output = Result<Made, ApiError>> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
     let is_there = async |id: String| {
+        let (caller, keyring, clock) = (caller.clone(), Arc::clone(backend.keyring()), backend.clock());
         let find = move |connection: &Connection, _: &mut KnownKeys| {
+            caller.again(connection, &keyring, clock.now_ms())?;
             Ok(connection.prepare_cached(STILL_THERE)?.query_row([&id], |row| row.get::<_, bool>(0))?)
         };
         backend.store().find(find).await

@@ -275,7 +275,7 @@ async fn rotate_key(
     let expiry = expiry(&mut members, now_ms)?;
     let route = format!("rotate {}", id.0);
     let name = request_name(backend.keyring(), &caller, &route, &headers, body.bytes());
-    let maker = backend.clone();
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
         let rotate = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
             let old = find_seen(&id, connection, keyring, caller)?;
@@ -294,11 +294,11 @@ async fn rotate_key(
             let answer = to_json(&RotatedView { key: &key, key_secret: secret.expose_secret(), replaced: &replaced })?;
             Ok((Made { id, answer }, old_id))
         };
-        let (made, old_id) = caller.write(&maker, rotate).await?;
+        let (made, old_id) = creator.write(&maker, rotate).await?;
         tracing::info!(key_id = %made.id, replaces = %old_id, "API key rotated");
         Ok(made)
     };
-    let answer = idempotency::once(&backend, name, work).await?;
+    let answer = idempotency::once(&backend, &caller, name, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
 }
 

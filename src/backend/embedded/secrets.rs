@@ -332,16 +332,16 @@ async fn create(
     let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
     let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
-    let maker = backend.clone();
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
         let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
             let new = NewSecret { name, value, now_ms };
             let view = SecretView::from(insert(connection, keyring, caller.account_id(), new)?);
             Ok(Made { answer: to_json(&view)?, id: view.id })
         };
-        caller.write(&maker, make).await
+        creator.write(&maker, make).await
     };
-    let answer = idempotency::once(&backend, request, work).await?;
+    let answer = idempotency::once(&backend, &caller, request, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
 }
 

@@ -31,7 +31,7 @@ async fn mint(backend: &Embedded, path: &str, body: Value) -> (String, String) {
     mint_as(backend, &root(backend), path, body).await
 }
 
-/// A request that was let in before `between` happened, and whose body came after it.
+/// A request that was let in before `between` happened, and whose body came after it. All have the same id.
 async fn with_late_body(backend: &Embedded, request: (&str, &str, &str, &str), between: impl Future) -> Answer {
     let (key, method, path, body) = request;
     let (asked, was_asked) = oneshot::channel();
@@ -42,7 +42,8 @@ async fn with_late_body(backend: &Embedded, request: (&str, &str, &str, &str), b
         sent.await.unwrap();
         Ok::<_, std::io::Error>(body)
     });
-    let request = super::request(method, path, key, Body::from_stream(stream));
+    let mut request = super::request(method, path, key, Body::from_stream(stream));
+    request.headers_mut().insert("x-request-id", "same".parse().unwrap());
     let backend = backend.clone();
     let answer = tokio::spawn(async move { send(&backend, request).await });
     was_asked.await.unwrap();
@@ -103,6 +104,20 @@ async fn a_key_that_expires_while_its_request_arrives_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_revoked_while_its_request_arrives_gets_no_answer_again() {
+    let (_folder, backend) = new_backend();
+    let (id, key) = mint(&backend, "/v1/apikeys", json!({})).await;
+    let repeated = (key.as_str(), "POST", "/v1/apikeys", "{}");
+    let first = with_late_body(&backend, repeated, async {}).await.json();
+    let again = with_late_body(&backend, repeated, async {}).await.json();
+    assert_eq!(again["key_secret"], first["key_secret"]);
+    let revoke = async {
+        assert_eq!(call(&backend, "POST", &format!("/keyglass/v1/keys/{id}/revoke"), "").await.status, 200);
+    };
+    with_late_body(&backend, repeated, revoke).await.refused(401);
+}
+
+#[tokio::test]
 async fn a_key_of_another_api_is_asked_again_in_the_form_of_that_api() {
     let (_folder, backend) = new_backend();
     let keys = "/runtools/v1/api-keys";
@@ -147,6 +162,25 @@ async fn who_waits_for_another_program_is_told_that_nothing_was_changed_and_when
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(call(&backend, "GET", "/v1/secrets", "").await.json()["total_count"], 0);
     create_secret(&backend, "AFTER").await;
+}
+
+#[tokio::test]
+async fn who_keeps_the_turn_keeps_nobody_from_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = embedded::open(&Options { patience: Duration::from_secs(2), ..options(folder.path()) }).unwrap();
+    let turn = fs::File::options().write(true).open(folder.path().join("turn.lock")).unwrap();
+    turn.lock().unwrap();
+    // More than one transaction takes.
+    let creations: Vec<_> = (0..100)
+        .map(|number| {
+            let (backend, body) = (backend.clone(), json!({ "name": format!("S{number}"), "value": "v" }).to_string());
+            tokio::spawn(async move { call(&backend, "POST", "/v1/secrets", &body).await })
+        })
+        .collect();
+    for creation in creations {
+        let answer = creation.await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
 }
 
 #[tokio::test]
