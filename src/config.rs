@@ -5,6 +5,7 @@
 //! master key may also come from a command, which is run here alone.
 
 mod backend_limits;
+mod backend_policy;
 mod master_key;
 mod tls;
 
@@ -21,7 +22,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use self::{backend_limits::BackendLimits, master_key::MasterKeyLocation, tls::tls};
+pub use self::{backend_limits::BackendLimits, backend_policy::BackendPolicy, master_key::MasterKeyLocation, tls::tls};
 use crate::{
     backend::{
         Limits,
@@ -112,6 +113,8 @@ pub struct ConfigFile {
     pub master_key: Option<String>,
     /// Limits of the embedded backend.
     pub backend_limits: BackendLimits,
+    /// What the embedded backend allows.
+    pub backend_policy: BackendPolicy,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -139,6 +142,8 @@ pub struct Settings {
     pub master_key: Option<MasterKeyReference>,
     /// What the embedded backend takes.
     pub backend_limits: embedded::Limits,
+    /// Whether restricted keys of the embedded backend may make keys that may do more than themselves.
+    pub restricted_keys_make_wider_keys: bool,
     /// The limits of a call.
     pub limits: Limits,
     /// What is odd about the settings, a sentence each.
@@ -313,6 +318,8 @@ impl Options {
             data_dir: self.data_dir.clone().or(file.data_dir).or_else(default_data_dir),
             master_key: master_key.map_err(invalid("--master-key"))?.map(MasterKeyLocation::reference),
             backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
+            // Clients that work at Runloop are to work here; whoever wants it stricter says so.
+            restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
             remarks,
         })

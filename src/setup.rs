@@ -203,8 +203,10 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<embedded::Embedded, Set
 /// is named.
 pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::Options, SetupError> {
     let data_dir = settings.data_dir.clone().ok_or(SetupError::NoDataDir)?;
+    let restricted_keys_make_wider_keys = settings.restricted_keys_make_wider_keys;
     let (master_key, limits) = (settings.master_key.clone(), settings.backend_limits);
-    Ok(embedded::Options { clock, master_key, limits, ..embedded::Options::new(data_dir) })
+    let default = embedded::Options::new(data_dir);
+    Ok(embedded::Options { clock, master_key, limits, restricted_keys_make_wider_keys, ..default })
 }
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {

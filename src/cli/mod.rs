@@ -95,6 +95,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_values(error);
             let failed = error.print().is_err() || error.use_stderr();
             return if failed { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
@@ -121,6 +122,29 @@ pub fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// A refused command line, as it is to be shown. Of `keyglass secrets` no argument is repeated that is not one of its own:
+/// it may be a value in the wrong place.
+fn without_values(error: clap::Error) -> clap::Error {
+    use clap::error::ErrorKind;
+
+    let names_nothing_given = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+            | ErrorKind::MissingSubcommand
+            | ErrorKind::MissingRequiredArgument
+            | ErrorKind::ArgumentConflict
+    );
+    if names_nothing_given || std::env::args_os().nth(1).is_none_or(|command| command != "secrets") {
+        return error;
+    }
+    let text = "an argument is not one that this command has; it is not shown, since it may be a secret value. \
+                `keyglass help secrets` tells what there is, and a value is asked for, or read by `--value -` or \
+                `--value-file PATH`\n";
+    clap::Error::raw(error.kind(), text)
 }
 
 /// Runs a command on a runtime of its own. A thread of it that is stuck in a read keeps nobody from leaving.

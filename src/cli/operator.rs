@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::{data::DataOptions, print};
+use super::{data::DataOptions, print, table::is_order};
 use crate::{
     backend::{Backend, Limits},
     clock::Clock,
@@ -81,7 +81,19 @@ pub(super) fn cell(value: &Value, member: &str) -> String {
     }
 }
 
-/// Prints a value for programs.
+/// Prints a value for programs. What a terminal would obey is escaped, as any character may be in JSON (RFC 8259, section
+/// 7); outside of texts there is none of it but line ends.
 pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    let json = serde_json::to_string_pretty(value)?;
+    let mut text = String::with_capacity(json.len() + 1);
+    for letter in json.chars() {
+        // All of them are in the basic plane, so there are no pairs to be made.
+        if is_order(letter) && letter != '\n' {
+            text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            text.push(letter);
+        }
+    }
+    text.push('\n');
+    print(&text)
 }

@@ -22,13 +22,13 @@ use super::{
     data::DataOptions,
     operator::{Operator, cell, print_json, segment},
     print,
-    table::table,
+    table::{plain, table},
     time,
 };
 use crate::clock::Clock;
 
-/// The largest value that is read at all, in bytes; what the backend takes is its own matter.
-const MAX_VALUE_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest value that is read at all, in bytes: the most that the backend can be set to take.
+const MAX_VALUE_BYTES: usize = 64 * 1024 * 1024;
 /// How many secrets are asked for: as many as a list can hold.
 const ALL: usize = 5_000;
 
@@ -73,7 +73,11 @@ enum Work {
     /// Delete a secret
     Delete {
         /// The secret
-        name: String,
+        #[arg(required_unless_present = "id", conflicts_with = "id")]
+        name: Option<String>,
+        /// The secret, by its id
+        #[arg(long)]
+        id: Option<String>,
         #[command(flatten)]
         shown: Shown,
     },
@@ -148,7 +152,8 @@ impl Given {
 /// The errors do not show what was read.
 fn text(source: impl Read) -> anyhow::Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::new());
-    source.take(MAX_VALUE_BYTES).read_to_end(&mut bytes)?;
+    source.take(MAX_VALUE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() <= MAX_VALUE_BYTES, "it is longer than {MAX_VALUE_BYTES} bytes");
     let text = std::str::from_utf8(&bytes).map_err(|_| anyhow::anyhow!("it is not text in UTF-8"))?;
     Ok(SecretString::from(text))
 }
@@ -176,13 +181,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let body = json!({ "value": value.expose_secret() });
             change(&format!("/v1/secrets/{}", segment(&name)), &body, shown, "has a new value").await
         }
-        Work::Delete { name, shown } => {
-            change(&format!("/v1/secrets/{}/delete", segment(&name)), &json!({}), shown, "deleted").await
+        Work::Delete { name, id, shown } => {
+            let which = match (name, id) {
+                (_, Some(id)) => format!("id/{}", segment(&id)),
+                (name, None) => segment(&name.unwrap_or_default()),
+            };
+            change(&format!("/v1/secrets/{which}/delete"), &json!({}), shown, "deleted").await
         }
         Work::Expire { name, when, shown } => {
             let ms = match when.as_str() {
                 "never" => None,
-                when => Some(time::parse(when, Clock::System.now_ms()).map_err(Usage)?),
+                when => Some(time::parse(when, Clock::System.now_ms()).map_err(|_| {
+                    // Not what was given: it may be a value in the wrong place.
+                    Usage("the time must be one such as `90d`, `12h`, `30m`, `2030-01-31` or `2030-01-31T12:00:00Z`, or `never`".to_owned())
+                })?),
             };
             let done = ms.map_or("expires never".to_owned(), |ms| format!("expires {}", time::shown(ms)));
             let path = format!("/keyglass/v1/secrets/{}/expiry", segment(&name));
@@ -194,7 +206,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn change(path: &str, body: &Value, shown: Shown, done: &str) -> anyhow::Result<()> {
     let secret = Operator::open(shown.data)?.post(path, body).await?;
-    if shown.json { print_json(&secret) } else { print(&format!("{}: {done}\n", cell(&secret, "name"))) }
+    if shown.json { print_json(&secret) } else { print(&format!("{}: {done}\n", plain(&cell(&secret, "name")))) }
 }
 
 /// All secrets with their expiries.

@@ -5,9 +5,29 @@ use std::fmt::Write;
 /// The widest column, in characters; what is wider shifts its own row alone.
 const MAX_COLUMN: usize = 64;
 
-/// A head and rows as columns. Control characters are replaced: names are other people's, and a terminal obeys them.
+/// Whether a terminal may take a character for an order: what moves the cursor, and what turns the direction of writing
+/// and so shows a text as another one.
+pub(super) fn is_order(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text for a terminal, with such characters as `\u{9b}`: names are other people's.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_order(letter) {
+            plain.extend(letter.escape_unicode());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+/// A head and rows as columns, all of it [`plain`].
 pub(super) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows = rows.map(|row| row.map(|cell| cell.replace(char::is_control, "\u{fffd}")));
+    let rows = rows.map(|row| row.map(|cell| plain(&cell)));
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let widths = rows.iter().fold([0; N], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {

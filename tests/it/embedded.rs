@@ -1,6 +1,7 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
 mod answers;
+mod callers;
 mod limits;
 mod management;
 mod processes;
@@ -493,6 +494,16 @@ async fn wrong_bodies_are_refused_by_member_and_never_shown() {
         ("/v1/secrets", r#"{"name": "S", "value": "canary"}"#, "already exists"),
         ("/v1/secrets", r#"{"name": "A", "value": "canary"#, "JSON"),
         ("/v1/secrets", r#"["canary"]"#, "object"),
+        ("/v1/secrets", r#"{"name": "A", "value": "canary", "value": "v"}"#, "stands twice"),
+        ("/v1/secrets", r#"{"name": "A", "value": "v", "canary": 1, "c\u0061nary": 1}"#, "stands twice"),
+        ("/v1/secrets", r#"{"name": "A", "value": "v", "x": [{"y": {"canary": 1, "canary": 1}}]}"#, "stands twice"),
+        ("/v1/apikeys", r#"{"name": null, "name": "canary"}"#, "stands twice"),
+        (
+            "/v1/restricted_keys",
+            r#"{"scopes": [{"resource_type": "RESOURCE_TYPE_ACCOUNT",
+                "access_level": "ACCESS_LEVEL_NONE", "access_level": "ACCESS_LEVEL_WRITE"}]}"#,
+            "stands twice",
+        ),
         ("/v1/secrets", &long_value, "`value`"),
         ("/v1/secrets", &long_name, "`name`"),
         ("/v1/secrets/S", "", "`value`"),
@@ -503,7 +514,8 @@ async fn wrong_bodies_are_refused_by_member_and_never_shown() {
         ("/v1/apikeys", r#"{"name": 5}"#, "`name`"),
         ("/v1/apikeys", r#"{"expires_at_ms": "canary"}"#, "`expires_at_ms`"),
         ("/v1/apikeys", r#"{"expires_at_ms": 1.5}"#, "`expires_at_ms`"),
-        ("/v1/restricted_keys", r#"{"scopes": "canary"}"#, "`scopes`"),
+        ("/v1/restricted_keys", r#"{"scopes": "canary"}"#, "Invalid scopes. `scopes`"),
+        ("/v1/restricted_keys", r#"{"scopes": {"canary": 1}}"#, "Invalid scopes. `scopes`"),
         ("/v1/restricted_keys", r#"{"scopes": [{"resource_type": "canary"}]}"#, "Invalid scopes."),
     ];
     for (path, body, expected) in cases {

@@ -2,6 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path, process::Stdio};
 
+use keyglass::{clock::Clock, config, setup};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -294,6 +295,9 @@ fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
     assert_eq!(run(data.path(), &["secrets", "delete", "A"]).1, "A: deleted\n");
 
     fs::write(&file, [0xff]).expect("written");
+    let too_long = data.path().join("too-long");
+    fs::File::create(&too_long).and_then(|file| file.set_len((64 << 20) + 1)).expect("written");
+    let too_long = too_long.display().to_string();
     for (arguments, code, words) in [
         (&["secrets", "create", "C", "canary"][..], 64, "not taken from the command line"),
         (&["secrets", "create", "C=canary"], 64, "not taken from the command line"),
@@ -302,8 +306,24 @@ fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
         (&["secrets", "create", "C"], 64, "no terminal"),
         (&["secrets", "create", "C", "--value-file", &path], 2, "not text"),
         (&["secrets", "create", "C", "--value-file", "no-such-file"], 2, "no-such-file"),
+        (&["secrets", "create", "C", "--value-file", &too_long], 2, "longer than"),
         (&["secrets", "expire", "B", "soon"], 64, "90d"),
         (&["secrets", "get", "A"], 5, "there is no secret"),
+        (&["secrets", "create", "C", "--json=canary"], 64, "is not shown"),
+        (&["secrets", "create", "--json=canary", "C"], 64, "is not shown"),
+        (&["secrets", "create", "C", "--canary"], 64, "is not shown"),
+        (&["secrets", "create", "C", "--valeu=canary"], 64, "is not shown"),
+        (&["secrets", "create", "C", "--", "--canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C", "--value", "-", "canary"], 64, "not taken from the command line"),
+        (&["secrets", "create", "C", "--value=-", "--value=canary"], 64, ""),
+        (&["secrets", "get", "C", "canary"], 64, "is not shown"),
+        (&["secrets", "expire", "C", "90d", "canary"], 64, "is not shown"),
+        (&["secrets", "expire", "C", "canary"], 64, "90d"),
+        (&["secrets", "set", "C", "canary"], 64, "is not shown"),
+        (&["secrets", "C=canary"], 64, "is not shown"),
+        (&["secrets", "create"], 64, "<NAME>"),
+        (&["secrets", "delete"], 64, "<NAME>"),
+        (&["secrets", "create", "C", "--value=canary", "--value-file", &path], 64, "cannot be used with"),
     ] {
         let (actual, out, err) = never(with_input(data.path(), arguments, "canary"));
         assert_eq!((actual, out.as_str()), (code, ""), "{arguments:?}: {err}");
@@ -311,6 +331,67 @@ fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
     }
     let (code, _, err) = never(with_input(data.path(), &["secrets", "create", "B", "--value", "-"], "canary"));
     assert!(code == 5 && err.contains("already exists"), "{err}");
+}
+
+#[test]
+fn names_cannot_command_a_terminal() {
+    let data = folder();
+    let name = "a\u{9b}2J\u{202e}b\u{7f}\u{2066}c";
+    let (code, _, err) = run(data.path(), &["keys", "create", "--name", name, "--full"]);
+    assert_eq!(code, 0, "{err}");
+    let id = json(data.path(), &["keys", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    for arguments in [
+        &["keys", "list"][..],
+        &["keys", "list", "--json"],
+        &["keys", "get", &id],
+        &["keys", "get", &id, "--json"],
+        &["keys", "revoke", &id],
+    ] {
+        let (_, out, _) = run(data.path(), arguments);
+        let raw = |letter: char| letter.is_control() && letter != '\n' || "\u{202e}\u{2066}".contains(letter);
+        assert!(!out.contains(raw), "{arguments:?}: {out:?}");
+        assert!(out.contains("202e"), "{arguments:?}: {out:?}");
+    }
+    assert_eq!(json(data.path(), &["keys", "get", &id])["name"], name, "as JSON nothing is lost");
+}
+
+#[test]
+fn damaged_rows_can_be_removed() {
+    let data = folder();
+    make_secret(data.path(), "A");
+    let (_, _, err) = run(data.path(), &["keys", "create", "--full", "--name", "k"]);
+    let id = json(data.path(), &["keys", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    let database = Connection::open(data.path().join("keyglass.db")).unwrap();
+    database.execute("UPDATE secrets SET name = 'A2'", []).unwrap();
+    database.execute("UPDATE keys SET name = 'x' WHERE id = ?1", [&id]).unwrap();
+    let (code, out, _) = run(data.path(), &["backend", "verify"]);
+    assert_eq!(code, 1, "{err}");
+    // As the lines say.
+    for line in out.lines().filter(|line| line.contains("by `")) {
+        let command = line.split("by `keyglass ").nth(1).and_then(|rest| rest.split('`').next()).expect("a command");
+        let (code, _, err) = run(data.path(), &command.split(' ').collect::<Vec<_>>());
+        assert_eq!(code, 0, "{command}: {err}");
+    }
+    assert_eq!(run(data.path(), &["backend", "verify"]).1, "no problems\n");
+}
+
+#[test]
+fn the_policy_of_the_configuration_file_reaches_the_backend() {
+    let data = folder();
+    let path = data.path().join("keyglass.yaml");
+    fs::write(&path, "backend_policy: { restricted_keys_make_wider_keys: yes please }\n").expect("written");
+    let (code, _, err) = run(data.path(), &["keys", "list", "--config", &path.display().to_string()]);
+    assert!(code == 64 && err.contains("boolean"), "{err}");
+    for (text, expected) in [("{}", true), ("backend_policy: { restricted_keys_make_wider_keys: false }", false)] {
+        fs::write(&path, text).expect("written");
+        let given = config::Options {
+            config: Some(path.clone()),
+            data_dir: Some(data.path().to_owned()),
+            ..config::Options::default()
+        };
+        let options = setup::embedded_options(&given.settings().expect("settings"), Clock::System).expect("options");
+        assert_eq!(options.restricted_keys_make_wider_keys, expected, "{text}");
+    }
 }
 
 /// No API gives a value back; a sealed one is longer than a sealed empty one by its own length.

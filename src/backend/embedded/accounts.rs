@@ -47,7 +47,7 @@ async fn me(State(backend): State<Embedded>, AccountReader(caller): AccountReade
         .store()
         .read(move |transaction| {
             let sql = "SELECT id, name, create_time_ms FROM accounts WHERE id = ?1";
-            Ok(transaction.query_row(sql, [&caller.account_id], |row| {
+            Ok(transaction.query_row(sql, [caller.account_id()], |row| {
                 Ok(AccountView {
                     id: row.get(0)?,
                     name: row.get(1)?,

@@ -18,7 +18,7 @@ use super::{
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
     error::{ApiError, json_headers},
-    idempotency::request_name,
+    idempotency::{self, Made, request_name},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, StoredKey},
     route::Route,
@@ -48,10 +48,6 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
     let key = described(&backend, &mut members, &caller, Kind::Standard)?;
-    if matches!(caller.rights, Rights::Scoped(_)) {
-        // the published API allows it, but it turns a key that may do little into one that may do everything
-        tracing::warn!(key_id = %caller.key_id, "restricted key makes a standard key");
-    }
     let view = |id: &str, key: &NewKey, secret: &SecretString| {
         to_json(&CreatedView {
             id,
@@ -77,7 +73,7 @@ pub(super) fn described(
         return Err(ApiError::invalid(format!("`name` must have at most {longest} characters")));
     }
     let expires_at_ms = expiry(members, backend.clock().now_ms())?;
-    let account_id = caller.account_id.clone();
+    let account_id = caller.account_id().to_owned();
     Ok(NewKey { account_id, provider: Provider::Runloop, kind, name, scopes: None, details: None, expires_at_ms })
 }
 
@@ -112,7 +108,9 @@ pub(super) async fn mint(
     view: impl Fn(&str, &NewKey, &SecretString) -> Result<SecretString, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let now_ms = backend.clock().now_ms();
-    let answer = mint_with(backend, request, move |connection, keyring| {
+    let may_be_wider = backend.restricted_keys_make_wider_keys();
+    let answer = mint_with(backend, request, move |connection, keyring, caller| {
+        refuse_wider(caller, &key, may_be_wider)?;
         let (stored, secret) = keys::mint(connection, keyring, key, now_ms)?;
         let answer = view(&stored.id, &stored.key, &secret)?;
         Ok((stored, answer))
@@ -120,23 +118,50 @@ pub(super) async fn mint(
     Ok((json_headers(), answer.await?.expose_secret().to_owned()).into_response())
 }
 
+/// Refuses to let a restricted key make one that may do more or lives longer, unless that is allowed. The published API
+/// allows it, but it turns a key that may do little into one that may do everything.
+fn refuse_wider(caller: &Caller, key: &NewKey, allowed: bool) -> Result<(), ApiError> {
+    if !matches!(caller.rights, Rights::Scoped(_)) {
+        return Ok(());
+    }
+    let wider = !caller.rights.cover(&Rights::of(key)?);
+    match (wider || outlives(key.expires_at_ms, caller), allowed) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            if wider {
+                tracing::warn!(key_id = %caller.key_id(), kind = key.kind.name(), "restricted key makes one that may do more");
+            }
+            Ok(())
+        }
+        (true, false) => Err(ApiError::forbidden(
+            "this backend is set so that a restricted key makes only restricted keys that may do no more and live no \
+             longer than it does",
+        )),
+    }
+}
+
+/// Whether something that ends at this time is there longer than the caller's key.
+pub(super) fn outlives(expires_at_ms: Option<i64>, caller: &Caller) -> bool {
+    caller.key().expires_at_ms.is_some_and(|end| expires_at_ms.is_none_or(|expiry| expiry > end))
+}
+
 /// Has a key made and its answer written, in one transaction, or gives the answer again that a request of the same id
 /// got.
 pub(super) async fn mint_with(
     backend: &Embedded,
     request: Minting<'_>,
-    make: impl FnOnce(&Connection, &Keyring) -> Result<(StoredKey, SecretString), ApiError> + Send + 'static,
+    make: impl FnOnce(&Connection, &Keyring, &Caller) -> Result<(StoredKey, SecretString), ApiError> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
     let Minting { route, caller, headers, body } = request;
     let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
-    let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
-        let (stored, answer) = store.write(move |connection| make(connection, &keyring)).await?;
+        let (stored, answer) = creator.write(&maker, make).await?;
         let (provider, kind) = (stored.key.provider.name(), stored.key.kind.name());
         tracing::info!(key_id = %stored.id, provider, kind, "API key made");
-        Ok(answer)
+        Ok(Made { id: stored.id, answer })
     };
-    backend.replays().answer(name, backend.clock().now_ms(), work).await
+    idempotency::once(backend, caller, name, work).await
 }
 
 /// An answer as JSON; a secret, since it may hold a key.

@@ -16,24 +16,29 @@ use super::{
     crypto::DIGEST_BYTES,
     error::ApiError,
     grants,
-    keys::{Kind, NewKey, Provider, State as KeyState, StoredKey},
+    keyring::Keyring,
+    keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     known_keys::KnownKeys,
     restricted_keys::{self, AccessLevel, ResourceType, Scope},
     surface::Surface,
     uses,
 };
 
-/// The key a request came with, as the database knows it.
-#[derive(Clone, Debug)]
-pub(super) struct Caller(Arc<CallerKey>);
+/// What has to hold of a caller's rights for a request. Error: 403, with what is lacking.
+pub(super) type Rule = fn(&Rights) -> Result<(), ApiError>;
 
-/// What a handler knows of it.
+/// The key a request came with, as the database knows it, and what the request needs of it.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    known: Arc<CallerKey>,
+    rule: Rule,
+}
+
+/// What a handler knows of the key.
 #[derive(Debug)]
 pub(super) struct CallerKey {
-    /// The key's id.
-    pub(super) key_id: String,
-    /// The account it belongs to.
-    pub(super) account_id: String,
+    surface: Surface,
+    stored: Arc<StoredKey>,
     /// What it may do.
     pub(super) rights: Rights,
 }
@@ -42,14 +47,68 @@ impl Deref for Caller {
     type Target = CallerKey;
 
     fn deref(&self) -> &CallerKey {
-        &self.0
+        &self.known
+    }
+}
+
+impl CallerKey {
+    /// The key's id.
+    pub(super) fn key_id(&self) -> &str {
+        &self.stored.id
+    }
+
+    /// The account it belongs to.
+    pub(super) fn account_id(&self) -> &str {
+        &self.stored.key.account_id
+    }
+
+    /// The key itself, as it was made or changed since.
+    pub(super) fn key(&self) -> &NewKey {
+        &self.stored.key
+    }
+}
+
+impl Caller {
+    /// The caller of a request, where this holds of it.
+    pub(super) fn of(parts: &Parts, rule: Rule) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Self>();
+        let caller = caller.ok_or_else(|| ApiError::internal("a route outside the auth layer"))?;
+        rule(&caller.rights)?;
+        Ok(Self { known: Arc::clone(&caller.known), rule })
+    }
+
+    /// Runs a job that writes what this caller asks for; see [`Store::write_unchecked`](super::store::Store).
+    ///
+    /// The key is looked at again in the same transaction, and so is what the request needs of it: since it was let in, with
+    /// its body still to come, the key may have been revoked, replaced or narrowed. The job gets the caller as it is now.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        backend: &Embedded,
+        job: impl FnOnce(&Connection, &Keyring, &Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (before, keyring, clock) = (self.clone(), Arc::clone(backend.keyring()), backend.clock());
+        let write = move |connection: &Connection| {
+            let caller = before.again(connection, &keyring, clock.now_ms())?;
+            job(connection, &keyring, &caller)
+        };
+        backend.store().write_unchecked(write).await
+    }
+
+    /// The caller as it is now. Error: the one that a request of it would get now.
+    pub(super) fn again(&self, connection: &Connection, keyring: &Keyring, now_ms: i64) -> Result<Self, ApiError> {
+        let stored = keys::by_digest(connection, keyring, self.known.stored.digest())?.map(Arc::new);
+        let known = admitted(self.known.surface, stored, now_ms)?;
+        (self.rule)(&known.rights)?;
+        Ok(Self { known: Arc::new(known), rule: self.rule })
     }
 }
 
 /// What a key may do.
 #[derive(Clone, Debug)]
 pub(super) enum Rights {
-    /// Everything: the root key and standard keys (`ak_`).
+    /// Everything, at every API: the root key, which is the operator's.
+    Operator,
+    /// Everything at Runloop's API: standard keys (`ak_`).
     All,
     /// What these scopes grant: restricted keys (`rk_`).
     Scoped(Vec<Scope>),
@@ -59,14 +118,37 @@ pub(super) enum Rights {
 }
 
 impl Rights {
+    /// Those of a key.
+    pub(super) fn of(key: &NewKey) -> Result<Self, ApiError> {
+        let scopes = key.scopes.as_deref();
+        Ok(match (key.provider, key.kind) {
+            (Provider::Runloop, Kind::Root) if scopes.is_none() => Self::Operator,
+            (Provider::Runloop, Kind::Standard) if scopes.is_none() => Self::All,
+            (Provider::Runloop, _) => Self::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
+            (Provider::RunTools | Provider::Runtype, _) => Self::Named(grants::stored(scopes)?),
+        })
+    }
+
     /// Whether these rights reach that level for that kind of resource. Where one is listed twice, the higher counts.
     pub(super) fn reach(&self, resource_type: ResourceType, level: AccessLevel) -> bool {
         match self {
-            Self::All => true,
+            Self::Operator | Self::All => true,
             Self::Named(_) => false,
             Self::Scoped(scopes) => {
                 scopes.iter().any(|scope| scope.resource_type == resource_type && scope.access_level >= level)
             }
+        }
+    }
+
+    /// Whether a key with those other rights may do no more than one with these.
+    pub(super) fn cover(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::Operator, _) | (Self::All, Self::All | Self::Scoped(_)) => true,
+            (Self::Scoped(_), Self::Scoped(scopes)) => scopes.iter().all(|scope| {
+                scope.access_level == AccessLevel::None || self.reach(scope.resource_type, scope.access_level)
+            }),
+            (Self::Named(granted), Self::Named(names)) => names.iter().all(|name| grants::covers(granted, name)),
+            _ => false,
         }
     }
 }
@@ -81,7 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountReader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        caller_with(parts, AccessLevel::Read).map(Self)
+        Caller::of(parts, |rights| reaches(rights, AccessLevel::Read)).map(Self)
     }
 }
 
@@ -89,7 +171,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountWriter {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        caller_with(parts, AccessLevel::Write).map(Self)
+        Caller::of(parts, |rights| reaches(rights, AccessLevel::Write)).map(Self)
     }
 }
 
@@ -116,13 +198,13 @@ pub(super) async fn admit(backend: &Embedded, surface: Surface, request: &mut Re
     };
     if counted {
         let too_soon = |seconds| ApiError::rate_limited("too many requests with this API key", seconds);
-        backend.rates().of_key(&caller.key_id, now_ms).map_err(too_soon)?;
+        backend.rates().of_key(caller.key_id(), now_ms).map_err(too_soon)?;
     }
-    if backend.uses().note(&caller.key_id, now_ms) {
-        let (store, key_id) = (backend.store().clone(), caller.key_id.clone());
+    if backend.uses().note(caller.key_id(), now_ms) {
+        let (store, key_id) = (backend.store().clone(), caller.key_id().to_owned());
         tokio::spawn(async move {
             let write = move |connection: &Connection| Ok(uses::write(connection, &key_id, now_ms)?);
-            if let Err(error) = store.write(write).await {
+            if let Err(error) = store.write_unchecked(write).await {
                 tracing::debug!(?error, "the use of a key could not be written");
             }
         });
@@ -143,6 +225,12 @@ async fn caller(
     let find =
         move |connection: &Connection, known: &mut KnownKeys| Ok(known.by_digest(connection, &keyring, &digest)?);
     let stored = backend.store().find(find).await?;
+    // What a request needs is said by its handler.
+    Ok(Caller { known: Arc::new(admitted(surface, stored, now_ms)?), rule: |_| Ok(()) })
+}
+
+/// Lets a key in that is one of this API and works. Error: 401.
+fn admitted(surface: Surface, stored: Option<Arc<StoredKey>>, now_ms: i64) -> Result<CallerKey, ApiError> {
     // A key of another API is as good as none.
     let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
     let stored = stored.ok_or_else(|| surface.invalid_token("the API key is not valid"))?;
@@ -151,26 +239,12 @@ async fn caller(
         KeyState::Expired => return Err(surface.token_expired("the API key has expired")),
         KeyState::Revoked => return Err(surface.invalid_token("the API key has been revoked")),
     }
-    caller_of(&stored)
+    Ok(CallerKey { surface, rights: Rights::of(&stored.key)?, stored })
 }
 
-/// The caller that a key stands for.
-fn caller_of(stored: &StoredKey) -> Result<Caller, ApiError> {
-    let NewKey { account_id, provider, kind, scopes, .. } = &stored.key;
-    let rights = match (provider, kind, scopes.as_deref()) {
-        (Provider::Runloop, Kind::Root | Kind::Standard, None) => Rights::All,
-        (Provider::Runloop, _, scopes) => Rights::Scoped(restricted_keys::stored_scopes(scopes.unwrap_or("[]"))?),
-        (Provider::RunTools | Provider::Runtype, _, scopes) => Rights::Named(grants::stored(scopes)?),
-    };
-    let (key_id, account_id) = (stored.id.clone(), account_id.clone());
-    Ok(Caller(Arc::new(CallerKey { key_id, account_id, rights })))
-}
-
-fn caller_with(parts: &Parts, level: AccessLevel) -> Result<Caller, ApiError> {
-    let caller =
-        parts.extensions.get::<Caller>().ok_or_else(|| ApiError::internal("a route outside the auth layer"))?;
-    if caller.rights.reach(ResourceType::Account, level) {
-        return Ok(caller.clone());
+fn reaches(rights: &Rights, level: AccessLevel) -> Result<(), ApiError> {
+    if rights.reach(ResourceType::Account, level) {
+        return Ok(());
     }
     let wanted = if level == AccessLevel::Write { "ACCESS_LEVEL_WRITE" } else { "ACCESS_LEVEL_READ" };
     Err(ApiError::forbidden(format!("this key lacks the scope `RESOURCE_TYPE_ACCOUNT` with `{wanted}`")))

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Embedded, error::ApiError};
+use super::{Embedded, error::ApiError, once::Once};
 use crate::http_server::SlowBody;
 
 /// How much of a body that is too large is still taken in, so that the client gets to the answer and can keep its
@@ -76,9 +76,15 @@ impl Body {
         if self.0.iter().all(u8::is_ascii_whitespace) {
             return Ok(Members(Map::new()));
         }
-        match serde_json::from_slice(&self.0) {
+        match serde_json::from_slice(&self.0).map(|Once(value)| value) {
             Ok(Value::Object(members)) => Ok(Members(members)),
             Ok(_) => Err(ApiError::invalid("the body must be a JSON object")),
+            // The reader itself takes any type, so this is a fault of its own. The name is not shown: it may be anything.
+            Err(error) if error.is_data() => Err(ApiError::invalid(format!(
+                "a member of the body stands twice (line {}, column {}); send each once",
+                error.line(),
+                error.column()
+            ))),
             Err(error) => Err(ApiError::invalid(format!(
                 "the body is not valid JSON (line {}, column {})",
                 error.line(),

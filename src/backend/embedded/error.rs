@@ -13,6 +13,13 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{crypto::CryptoError, store::StoreError};
 use crate::http_server::SlowBody;
 
+/// The code of what another program is in the way of.
+const BUSY: &str = "busy";
+/// After how many seconds that can be tried again.
+const BUSY_SECONDS: u64 = 1;
+/// The code of what is stored otherwise than this program wrote it.
+const DAMAGED: &str = "damaged";
+
 /// Why the embedded backend cannot start. Each text is one line that names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -232,6 +239,22 @@ impl ApiError {
         self.status.is_client_error()
     }
 
+    /// Whether it says that another program is in the way.
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.code == BUSY
+    }
+
+    /// Whether it says that what is stored is damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.code == DAMAGED
+    }
+
+    /// The same with these words before its message.
+    pub(super) fn after(self, words: &str) -> Self {
+        Self { external: format!("{words} {}", self.external), ..self }
+    }
+
     /// 500: a fault of our own or of the machine. The cause goes to the log alone.
     pub(super) fn internal(cause: impl std::fmt::Display) -> Self {
         Self {
@@ -255,9 +278,12 @@ impl From<&rusqlite::Error> for ApiError {
     fn from(error: &rusqlite::Error) -> Self {
         // All of these are repeated by clients, and rightly: they are the machine's, and may pass.
         let (status, code, external) = match error.sqlite_error_code() {
-            _ if is_busy(error) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "busy", "the database is in use by another program")
-            }
+            _ if is_busy(error) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                BUSY,
+                "the database has been in use for too long, perhaps by another program; nothing was changed, repeat the \
+                 request",
+            ),
             Some(rusqlite::ErrorCode::DiskFull) => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",
@@ -275,7 +301,8 @@ impl From<&rusqlite::Error> for ApiError {
             ),
             _ => return Self::internal(error),
         };
-        Self { internal: Some(error.to_string()), ..Self::new(status, code, external) }
+        let retry_after = (code == BUSY).then_some(BUSY_SECONDS);
+        Self { internal: Some(error.to_string()), retry_after, ..Self::new(status, code, external) }
     }
 }
 
@@ -283,14 +310,18 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Sqlite(error) => error.into(),
-            StoreError::Damaged(_) => Self {
-                internal: Some(error.to_string()),
-                ..Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "damaged",
-                    "what is stored here was changed by someone else, or is damaged; restore a backup",
-                )
-            },
+            StoreError::Damaged(_) | StoreError::DamagedRow { .. } | StoreError::Unchanged(_) => {
+                let text = match &error {
+                    StoreError::Damaged(_) => {
+                        "what is stored here was changed by someone else, or is damaged; restore a backup".to_owned()
+                    }
+                    named => named.to_string(),
+                };
+                Self {
+                    internal: Some(error.to_string()),
+                    ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, DAMAGED, text)
+                }
+            }
             other => Self::internal(other),
         }
     }
@@ -324,7 +355,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The headers of every answer. Answers can hold a new key, and none of the others gains by being kept.
 /// An answer of this JSON.
 pub(super) fn json_response(json: String) -> Response {
     let mut response = Response::new(Body::from(json));
@@ -332,6 +362,7 @@ pub(super) fn json_response(json: String) -> Response {
     response
 }
 
+/// The headers of every answer. Answers can hold a new key, and none of the others gains by being kept.
 pub(super) fn json_headers() -> [(HeaderName, HeaderValue); 2] {
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

@@ -11,10 +11,11 @@ use std::{
 };
 
 use http::HeaderMap;
+use rusqlite::Connection;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use super::{auth::Caller, crypto::DIGEST_BYTES, error::ApiError, keyring::Keyring};
+use super::{Embedded, auth::Caller, crypto::DIGEST_BYTES, error::ApiError, keyring::Keyring, known_keys::KnownKeys};
 
 /// How long an answer is kept: clients give up after about four minutes (six attempts of 30 s, 27 s of waiting).
 const KEPT_MS: i64 = 10 * 60 * 1000;
@@ -27,38 +28,71 @@ const REQUEST_ID: &str = "x-request-id";
 /// another name, so a request id used twice never gets a stranger's answer.
 pub(super) type RequestName = [u8; DIGEST_BYTES];
 
+/// Whether something is still there: a secret, or a key that nobody has revoked.
+const STILL_THERE: &str = "SELECT EXISTS (SELECT 1 FROM secrets WHERE id = ?1)
+                               OR EXISTS (SELECT 1 FROM keys WHERE id = ?1 AND revoked_at_ms IS NULL)";
+
+/// What a creating request made, and what it was answered.
+#[derive(Clone)]
+pub(super) struct Made {
+    /// The id of the key or secret.
+    pub(super) id: String,
+    /// The answer, which may hold a key.
+    pub(super) answer: SecretString,
+}
+
+/// An answer, once it is there.
+type Cell = Arc<OnceCell<Made>>;
+
 /// The answers that may be asked for again.
 #[derive(Default)]
 pub(super) struct Replays(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    answers: HashMap<RequestName, Arc<OnceCell<SecretString>>>,
+    answers: HashMap<RequestName, Cell>,
     oldest_first: VecDeque<(i64, RequestName)>,
 }
 
 impl Replays {
     /// The answer to this request: the one given before, or what `work` gives. Requests of one name that come while the
-    /// first is at work wait for it. A refusal is not kept: it changed nothing, so the request may run again.
-    pub(super) async fn answer<F>(
+    /// first is at work wait for it. A refusal is not kept: it changed nothing, so the request may run again. So may one
+    /// whose key or secret is gone since: the answer would speak of something that is not there.
+    async fn answer<F, G>(
         &self,
         name: Option<RequestName>,
         now_ms: i64,
+        is_there: impl FnOnce(String) -> G,
         work: F,
     ) -> Result<SecretString, ApiError>
     where
-        F: Future<Output = Result<SecretString, ApiError>> + Send + 'static,
+        F: Future<Output = Result<Made, ApiError>> + Send + 'static,
+        G: Future<Output = Result<bool, ApiError>>,
     {
-        let Some(name) = name else { return work.await };
-        let cell = self.cell(name, now_ms);
+        let Some(name) = name else { return Ok(work.await?.answer) };
+        let mut cell = self.cell(name, now_ms);
+        if let Some(made) = cell.get().cloned()
+            && !is_there(made.id).await?
+        {
+            self.forget(name, &cell);
+            cell = self.cell(name, now_ms);
+        }
         // On a task of its own: a client that hangs up takes its request's future along, and the key that was made
         // would be forgotten just when the client is about to ask again.
-        tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() })
-            .await
-            .map_err(|_| ApiError::internal("a creating request ended early"))?
+        let made = tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() });
+        Ok(made.await.map_err(|_| ApiError::internal("a creating request ended early"))??.answer)
     }
 
-    fn cell(&self, name: RequestName, now_ms: i64) -> Arc<OnceCell<SecretString>> {
+    /// Forgets this answer, unless another one has taken its place.
+    fn forget(&self, name: RequestName, cell: &Cell) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.answers.get(&name).is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            kept.answers.remove(&name);
+            kept.oldest_first.retain(|(_, known)| *known != name);
+        }
+    }
+
+    fn cell(&self, name: RequestName, now_ms: i64) -> Cell {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stale = |since: i64| now_ms.saturating_sub(since) >= KEPT_MS;
         while kept.oldest_first.front().is_some_and(|(since, _)| stale(*since))
@@ -70,7 +104,7 @@ impl Replays {
         if let Some(cell) = kept.answers.get(&name) {
             return Arc::clone(cell);
         }
-        let cell = Arc::default();
+        let cell = Cell::default();
         kept.answers.insert(name, Arc::clone(&cell));
         kept.oldest_first.push_back((now_ms, name));
         cell
@@ -83,6 +117,25 @@ impl fmt::Debug for Replays {
     }
 }
 
+/// Runs a creating request, or gives the answer that it got before; see [`Replays`]. Such an answer too goes only to a
+/// caller whose key is still good.
+pub(super) async fn once(
+    backend: &Embedded,
+    caller: &Caller,
+    name: Option<RequestName>,
+    work: impl Future<Output = Result<Made, ApiError>> + Send + 'static,
+) -> Result<SecretString, ApiError> {
+    let is_there = async |id: String| {
+        let (caller, keyring, clock) = (caller.clone(), Arc::clone(backend.keyring()), backend.clock());
+        let find = move |connection: &Connection, _: &mut KnownKeys| {
+            caller.again(connection, &keyring, clock.now_ms())?;
+            Ok(connection.prepare_cached(STILL_THERE)?.query_row([&id], |row| row.get::<_, bool>(0))?)
+        };
+        backend.store().find(find).await
+    };
+    backend.replays().answer(name, backend.clock().now_ms(), is_there, work).await
+}
+
 /// The name of a request that carries a request id.
 pub(super) fn request_name(
     keyring: &Keyring,
@@ -92,7 +145,7 @@ pub(super) fn request_name(
     body: &[u8],
 ) -> Option<RequestName> {
     let request_id = headers.get(REQUEST_ID).map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty())?;
-    Some(keyring.digest("request", &[caller.key_id.as_bytes(), route.as_bytes(), request_id, body]))
+    Some(keyring.digest("request", &[caller.key_id().as_bytes(), route.as_bytes(), request_id, body]))
 }
 
 #[cfg(test)]
@@ -108,9 +161,10 @@ mod tests {
     struct Counter(Arc<AtomicUsize>);
 
     impl Counter {
-        async fn next(self) -> Result<SecretString, ApiError> {
+        async fn next(self) -> Result<Made, ApiError> {
             tokio::task::yield_now().await;
-            Ok(SecretString::from((self.0.fetch_add(1, Ordering::SeqCst) + 1).to_string()))
+            let number = (self.0.fetch_add(1, Ordering::SeqCst) + 1).to_string();
+            Ok(Made { id: number.clone(), answer: SecretString::from(number) })
         }
     }
 
@@ -121,7 +175,8 @@ mod tests {
     }
 
     async fn ask(replays: &Replays, counter: &Counter, name: Option<RequestName>, now_ms: i64) -> String {
-        replays.answer(name, now_ms, counter.clone().next()).await.unwrap().expose_secret().to_owned()
+        let answer = replays.answer(name, now_ms, async |_| Ok(true), counter.clone().next()).await;
+        answer.unwrap().expose_secret().to_owned()
     }
 
     #[tokio::test]
@@ -165,7 +220,9 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_not_kept() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert!(replays.answer(Some(name(1)), 0, async { Err(ApiError::invalid("no")) }).await.is_err());
+        assert!(
+            replays.answer(Some(name(1)), 0, async |_| Ok(true), async { Err(ApiError::invalid("no")) }).await.is_err()
+        );
         assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
     }
 }

@@ -3,14 +3,15 @@
 //! A key itself is never stored: the row holds its keyed digest. Every row carries a mark, so that a scope or an expiry
 //! that was edited in the file is noticed before it is believed.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     crypto::{DIGEST_BYTES, KEY_CHARACTERS, equal, is_key, new_key},
+    error::ApiError,
     ids,
     keyring::{Keyring, Row},
-    store::StoreError,
+    store::{StoreError, changed_one},
 };
 
 const COLUMNS: &str = "id, account_id, provider, kind, name, digest, scopes, details, create_time_ms, expires_at_ms, \
@@ -141,6 +142,24 @@ impl StoredKey {
         }
     }
 
+    /// What the key is found by.
+    pub(super) fn digest(&self) -> &[u8; DIGEST_BYTES] {
+        &self.digest
+    }
+
+    /// Refuses to change a key that another one took the place of: its end was set then, and is to stay.
+    pub(super) fn refuse_replaced(&self) -> Result<(), ApiError> {
+        match &self.replaced_by {
+            None => Ok(()),
+            Some(other) => Err(ApiError::invalid(format!("the key was replaced, by `{other}`; change that one"))),
+        }
+    }
+
+    fn checked(self, connection: &Connection, keyring: &Keyring, mark: &[u8]) -> Result<Self, StoreError> {
+        keyring.check(connection, &self.row(), mark).map_err(|error| damaged(error, &self.id))?;
+        Ok(self)
+    }
+
     fn row(&self) -> Row {
         let NewKey { account_id, provider, kind, name, scopes, details, expires_at_ms } = &self.key;
         Row::of("keys")
@@ -198,7 +217,7 @@ pub(super) fn insert(
     let digest = keyring.key_digest(secret.expose_secret());
     let stored = StoredKey { id, key, create_time_ms: now_ms, revoked_at_ms: None, replaced_by: None, digest };
     let mark = keyring.mark(connection, &stored.row())?;
-    connection.execute(
+    let made = connection.execute(
         "INSERT INTO keys (id, account_id, provider, kind, name, digest, scopes, details, create_time_ms, expires_at_ms,
                            mark)
          VALUES (:id, :account_id, :provider, :kind, :name, :digest, :scopes, :details, :now_ms, :expires_at_ms, :mark)",
@@ -216,6 +235,7 @@ pub(super) fn insert(
             ":mark": mark,
         },
     )?;
+    changed_one("keys", made)?;
     Ok(stored)
 }
 
@@ -235,7 +255,7 @@ pub(super) fn renew(
 /// Writes what was changed of a stored key.
 pub(super) fn update(connection: &Connection, keyring: &Keyring, stored: &StoredKey) -> Result<(), StoreError> {
     let mark = keyring.mark(connection, &stored.row())?;
-    connection.execute(
+    let changed = connection.execute(
         "UPDATE keys SET name = :name, digest = :digest, scopes = :scopes, details = :details, expires_at_ms = :expires_at_ms,
                          revoked_at_ms = :revoked_at_ms, replaced_by = :replaced_by, mark = :mark
          WHERE id = :id",
@@ -251,7 +271,34 @@ pub(super) fn update(connection: &Connection, keyring: &Keyring, stored: &Stored
             ":mark": mark,
         },
     )?;
-    Ok(())
+    changed_one("keys", changed)
+}
+
+/// Ends a key at once. It is read back: that a key is dead is believed and acted upon.
+pub(super) fn revoke(
+    connection: &Connection,
+    keyring: &Keyring,
+    stored: StoredKey,
+    now_ms: i64,
+) -> Result<StoredKey, StoreError> {
+    let ended = StoredKey { revoked_at_ms: Some(now_ms), ..stored };
+    update(connection, keyring, &ended)?;
+    let found = by_id(connection, keyring, &ended.key.account_id, &ended.id)?;
+    found.filter(|found| found.revoked_at_ms == Some(now_ms)).ok_or(StoreError::Unchanged("keys"))
+}
+
+/// Removes a key whose row is damaged; gives what the row held, which is not to be believed. Nothing where there is no
+/// such row.
+pub(super) fn remove_damaged(
+    connection: &Connection,
+    account_id: &str,
+    id: &str,
+) -> Result<Option<StoredKey>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE account_id = ?1 AND id = ?2");
+    let read = connection.prepare_cached(&sql)?.query_row([account_id, id], read).optional()?.flatten();
+    let removed = connection.execute("DELETE FROM keys WHERE account_id = ?1 AND id = ?2", [account_id, id])?;
+    changed_one("keys", removed)?;
+    Ok(read.map(|(stored, _)| stored))
 }
 
 /// The key with this digest.
@@ -298,8 +345,8 @@ pub(super) fn has_form_of_key(text: &str) -> bool {
 
 /// Retires the account's root key.
 pub(super) fn delete_root(connection: &Connection, account_id: &str) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM keys WHERE account_id = ?1 AND kind = 'root'", [account_id])?;
-    Ok(())
+    let retired = connection.execute("DELETE FROM keys WHERE account_id = ?1 AND kind = 'root'", [account_id])?;
+    changed_one("keys", retired)
 }
 
 /// Rows that a condition on the columns picks out, each checked against its mark.
@@ -314,9 +361,8 @@ pub(super) fn select(
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let (stored, mark) = read(row)?.ok_or(StoreError::Damaged("keys"))?;
-        keyring.check(connection, &stored.row(), &mark)?;
-        found.push(stored);
+        let (stored, mark) = read_whole(row)?;
+        found.push(stored.checked(connection, keyring, &mark)?);
     }
     Ok(found)
 }
@@ -340,12 +386,9 @@ pub(super) fn mark_anew(
     let mut rows = statement.query(rusqlite::params![current, limit, *after])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let (stored, mark) = read(row)?.ok_or(StoreError::Damaged("keys"))?;
-        if checked {
-            keyring.check(connection, &stored.row(), &mark)?;
-        }
+        let (stored, mark) = read_whole(row)?;
+        found.push(if checked { stored.checked(connection, keyring, &mark)? } else { stored });
         *after = row.get("rowid")?;
-        found.push(stored);
     }
     for stored in &found {
         update(connection, keyring, stored)?;
@@ -359,9 +402,23 @@ pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec
     let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     let check = |id: String| match select(connection, keyring, "id = ?1", [&id]) {
         Ok(_) => None,
+        Err(error @ StoreError::DamagedRow { .. }) => Some(error.to_string()),
         Err(error) => Some(format!("the API key `{id}`: {error}")),
     };
     Ok(ids.into_iter().filter_map(check).collect())
+}
+
+/// Names the row that an error is about.
+fn damaged(error: StoreError, id: &str) -> StoreError {
+    error.of_row("API key", id, "keys revoke")
+}
+
+/// A row, with its mark still to be checked.
+fn read_whole(row: &rusqlite::Row<'_>) -> Result<(StoredKey, Vec<u8>), StoreError> {
+    match read(row)? {
+        Some(read) => Ok(read),
+        None => Err(damaged(StoreError::Damaged("keys"), &row.get::<_, String>(0)?)),
+    }
 }
 
 /// A row, with its mark still to be checked; nothing where a column holds what this program never writes. By the

@@ -1,7 +1,15 @@
 //! What Runloop's API lacks, under `/keyglass/v1`: listing, revoking and rotating keys, and secrets by expiry.
 //!
-//! Source: none but this file; the forms follow those of Runloop's API. Keys of RunTools and Runtype are listed too,
-//! since they lie in the same store.
+//! Source: none but this file; the forms follow those of Runloop's API. What is decided:
+//!
+//! - Keys of RunTools and Runtype lie in the same store, but only the operator's root key sees and manages them here: a key
+//!   of one provider is nothing at the others.
+//! - A restricted key revokes and rotates only keys that may do no more than it does. To rotate a wider one would give the
+//!   caller its rights. To revoke one gives nobody anything, but a key that somebody limited, for an agent say, is not
+//!   meant to be able to shut its owner out; who has to end a wider key at once has a wider key, or the command line.
+//! - What a restricted key gets by rotating ends when it does itself at the latest: an end that a key can put off is none.
+//! - The operator can revoke a key whose row is damaged, and the row is removed then. Nothing in it can be believed, so it
+//!   is not marked as good again.
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -16,11 +24,11 @@ use serde_json::Value;
 
 use super::{
     Embedded,
-    api_keys::{expiry, to_json},
+    api_keys::{expiry, outlives, to_json},
     auth::{AccountReader, AccountWriter, Caller, Rights},
     body::Body,
     error::{ApiError, json_headers},
-    idempotency::request_name,
+    idempotency::{self, Made, request_name},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     query::Query,
@@ -151,25 +159,26 @@ async fn list_keys(
         Some("all") => "?3 IS NOT NULL",
         Some(_) => return Err(ApiError::invalid("`state` must be `active`, `expired`, `revoked` or `all`")),
     };
+    let seen = if matches!(caller.rights, Rights::Operator) { "true" } else { "provider = 'runloop'" };
     let after = query.text("starting_after").map(str::to_owned);
     let keyring = backend.keyring().clone();
     let view = backend.store().read(move |connection| {
         let provider = provider.map(Provider::name);
-        let condition = format!("account_id = ?1 AND coalesce(provider = ?2, true) AND {state}");
+        let condition = format!("account_id = ?1 AND {seen} AND coalesce(provider = ?2, true) AND {state}");
         let count = format!("SELECT count(*) FROM keys WHERE {condition}");
         let total_count =
-            connection.query_row(&count, params![caller.account_id, provider, now_ms], |row| row.get(0))?;
+            connection.query_row(&count, params![caller.account_id(), provider, now_ms], |row| row.get(0))?;
         let before: Option<i64> = match &after {
             None => None,
             Some(id) => {
-                let find = "SELECT rowid FROM keys WHERE account_id = ?1 AND id = ?2";
-                let found = connection.query_row(find, [&caller.account_id, id], |row| row.get(0));
+                let find = format!("SELECT rowid FROM keys WHERE account_id = ?1 AND {seen} AND id = ?2");
+                let found = connection.query_row(&find, [caller.account_id(), id], |row| row.get(0));
                 Some(found.map_err(|_| ApiError::invalid("`starting_after` must be the id of a key"))?)
             }
         };
         // One more than asked for tells whether there are more.
         let page = format!("{condition} AND coalesce(rowid < ?4, true) ORDER BY rowid DESC LIMIT ?5");
-        let parameters = params![caller.account_id, provider, now_ms, before, i64::from(limit) + 1];
+        let parameters = params![caller.account_id(), provider, now_ms, before, i64::from(limit) + 1];
         let mut found = keys::select(connection, &keyring, &page, parameters)?;
         let asked = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = found.len() > asked;
@@ -187,8 +196,7 @@ async fn get_key(
     id: KeyId,
 ) -> Result<Response, ApiError> {
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let find =
-        move |connection: &Connection| view(connection, id.find(connection, &keyring, &caller.account_id)?, now_ms);
+    let find = move |connection: &Connection| view(connection, find_seen(&id, connection, &keyring, &caller)?, now_ms);
     answer(&backend.store().read(find).await?)
 }
 
@@ -200,20 +208,50 @@ async fn revoke_key(
     body: Body,
 ) -> Result<Response, ApiError> {
     drop(body.members()?);
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let by = caller.key_id.clone();
-    let revoke = move |connection: &Connection| {
-        let mut stored = id.find(connection, &keyring, &caller.account_id)?;
-        refuse_root(&stored)?;
+    let now_ms = backend.clock().now_ms();
+    let by = caller.key_id().to_owned();
+    let revoke = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = match find_seen(&id, connection, keyring, caller) {
+            Err(error) if error.is_damaged() && matches!(caller.rights, Rights::Operator) => {
+                return Ok((remove_damaged(connection, caller, &id, now_ms)?, true));
+            }
+            found => found?,
+        };
+        refuse_root(stored.key.kind)?;
+        refuse_wider(caller, &stored)?;
         if stored.revoked_at_ms.is_none() {
-            stored.revoked_at_ms = Some(now_ms);
-            keys::update(connection, &keyring, &stored)?;
+            stored = keys::revoke(connection, keyring, stored, now_ms)?;
         }
-        view(connection, stored, now_ms)
+        Ok((view(connection, stored, now_ms)?, false))
     };
-    let view = backend.store().write(revoke).await?;
-    tracing::info!(key_id = %view.id, %by, "API key revoked");
+    let (view, was_damaged) = caller.write(&backend, revoke).await?;
+    if was_damaged {
+        tracing::warn!(key_id = %view.id, %by, "a damaged API key was removed");
+    } else {
+        tracing::info!(key_id = %view.id, %by, "API key revoked");
+    }
     answer(&view)
+}
+
+/// Removes a key that cannot be revoked, since nothing in its row can be believed.
+fn remove_damaged(connection: &Connection, caller: &Caller, id: &KeyId, now_ms: i64) -> Result<KeyView, ApiError> {
+    let removed = keys::remove_damaged(connection, caller.account_id(), &id.0)?;
+    let (provider, kind) =
+        removed.map_or((Provider::Runloop, Kind::Standard), |stored| (stored.key.provider, stored.key.kind));
+    refuse_root(kind)?;
+    Ok(KeyView {
+        id: id.0.clone(),
+        provider: provider.name(),
+        kind: kind.name(),
+        name: Some("damaged, removed".to_owned()),
+        state: "revoked",
+        scopes: Some(Value::Array(Vec::new())),
+        create_time_ms: 0,
+        expires_at_ms: None,
+        revoked_at_ms: Some(now_ms),
+        last_used_at_ms: None,
+        replaced_by: None,
+    })
 }
 
 /// `POST /keyglass/v1/keys/{id}/rotate`: `grace_period_seconds?` (a day), `expires_at_ms?`. A new key with the same name
@@ -237,49 +275,53 @@ async fn rotate_key(
     let expiry = expiry(&mut members, now_ms)?;
     let route = format!("rotate {}", id.0);
     let name = request_name(backend.keyring(), &caller, &route, &headers, body.bytes());
-    let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
-        let (new_id, old_id, answer) = store
-            .write(move |connection| {
-                let old = id.find(connection, &keyring, &caller.account_id)?;
-                if old.key.provider != Provider::Runloop && !matches!(caller.rights, Rights::All) {
-                    return Err(ApiError::forbidden("a restricted key rotates keys of Runloop only"));
-                }
-                let (new, old, secret) = rotate(connection, &keyring, old, &Rotation { grace, expiry, now_ms })?;
-                warn_of_escalation(&caller, &new);
-                let (new_id, old_id) = (new.id.clone(), old.id.clone());
-                let (key, replaced) = (view(connection, new, now_ms)?, view(connection, old, now_ms)?);
-                let answer =
-                    to_json(&RotatedView { key: &key, key_secret: secret.expose_secret(), replaced: &replaced })?;
-                Ok((new_id, old_id, answer))
-            })
-            .await?;
-        tracing::info!(key_id = %new_id, replaces = %old_id, "API key rotated");
-        Ok(answer)
+        let rotate = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+            let old = find_seen(&id, connection, keyring, caller)?;
+            refuse_root(old.key.kind)?;
+            refuse_wider(caller, &old)?;
+            let is_restricted = matches!(caller.rights, Rights::Scoped(_));
+            if is_restricted && expiry.is_some() && outlives(expiry, caller) {
+                return Err(ApiError::forbidden(
+                    "a restricted key makes none that outlives it; send no `expires_at_ms`",
+                ));
+            }
+            let latest = if is_restricted { caller.key().expires_at_ms } else { None };
+            let (new, old, secret) = rotate(connection, keyring, old, &Rotation { grace, expiry, latest, now_ms })?;
+            let (id, old_id) = (new.id.clone(), old.id.clone());
+            let (key, replaced) = (view(connection, new, now_ms)?, view(connection, old, now_ms)?);
+            let answer = to_json(&RotatedView { key: &key, key_secret: secret.expose_secret(), replaced: &replaced })?;
+            Ok((Made { id, answer }, old_id))
+        };
+        let (made, old_id) = creator.write(&maker, rotate).await?;
+        tracing::info!(key_id = %made.id, replaces = %old_id, "API key rotated");
+        Ok(made)
     };
-    let answer = backend.replays().answer(name, now_ms, work).await?;
+    let answer = idempotency::once(&backend, &caller, name, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
 }
 
 /// How a key is to be replaced.
-pub(super) struct Rotation {
+struct Rotation {
     /// How long the old key still works, in seconds.
-    pub(super) grace: i64,
+    grace: i64,
     /// When the new key expires, where that is said.
-    pub(super) expiry: Option<i64>,
+    expiry: Option<i64>,
+    /// When the new key expires at the latest.
+    latest: Option<i64>,
     /// The time, in Unix milliseconds.
-    pub(super) now_ms: i64,
+    now_ms: i64,
 }
 
 /// Makes a key that takes the place of another: the new one, the old one as it is now, the new key itself.
-pub(super) fn rotate(
+fn rotate(
     connection: &Connection,
     keyring: &Keyring,
     mut old: StoredKey,
     rotation: &Rotation,
 ) -> Result<(StoredKey, StoredKey, SecretString), ApiError> {
-    let Rotation { grace, expiry, now_ms } = *rotation;
-    refuse_root(&old)?;
+    let Rotation { grace, expiry, latest, now_ms } = *rotation;
     if let Some(other) = &old.replaced_by {
         return Err(ApiError::invalid(format!("the key was replaced already, by `{other}`; rotate that one")));
     }
@@ -290,6 +332,7 @@ pub(super) fn rotate(
     }
     let lifetime = old.key.expires_at_ms.map(|expiry| expiry.saturating_sub(old.create_time_ms));
     let expires_at_ms = expiry.or_else(|| lifetime.map(|lifetime| now_ms.saturating_add(lifetime)));
+    let expires_at_ms = [expires_at_ms, latest].into_iter().flatten().min();
     let (new, secret) = keys::mint(connection, keyring, NewKey { expires_at_ms, ..old.key.clone() }, now_ms)?;
     let end = now_ms.saturating_add(grace.saturating_mul(1000));
     old.key.expires_at_ms = Some(old.key.expires_at_ms.map_or(end, |expiry| expiry.min(end)));
@@ -311,9 +354,9 @@ async fn list_secrets(
     let view = backend.store().read(move |connection| {
         let condition = "account_id = ?1 AND expires_at_ms < ?2";
         let count = format!("SELECT count(*) FROM secrets WHERE {condition}");
-        let total_count: i64 = connection.query_row(&count, params![caller.account_id, before], |row| row.get(0))?;
+        let total_count: i64 = connection.query_row(&count, params![caller.account_id(), before], |row| row.get(0))?;
         let page = format!("{condition} ORDER BY expires_at_ms, id LIMIT ?3");
-        let found = secrets::select(connection, &keyring, &page, params![caller.account_id, before, limit])?;
+        let found = secrets::select(connection, &keyring, &page, params![caller.account_id(), before, limit])?;
         let secrets = found.into_iter().map(secret_view).collect();
         Ok(secrets::SecretListView { secrets, has_more: i64::from(limit) < total_count, total_count })
     });
@@ -328,33 +371,39 @@ async fn set_expiry(
     PathName(which): PathName,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
     let mut members = body.members()?;
     members.required("expires_at_ms")?;
-    let expires_at_ms = expiry(&mut members, now_ms)?;
-    let change = move |connection: &Connection| {
-        let mut stored = which.find(connection, &keyring, &caller.account_id)?;
+    let expires_at_ms = expiry(&mut members, backend.clock().now_ms())?;
+    let change = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = which.find(connection, keyring, caller.account_id())?;
         stored.expires_at_ms = expires_at_ms;
-        secrets::update(connection, &keyring, &stored, None)?;
+        secrets::update(connection, keyring, &stored, None)?;
         Ok(secret_view(stored))
     };
-    answer(&backend.store().write(change).await?)
+    answer(&caller.write(&backend, change).await?)
 }
 
-fn refuse_root(stored: &StoredKey) -> Result<(), ApiError> {
-    match stored.key.kind {
+/// The key with this id, where the caller sees keys of its provider.
+fn find_seen(id: &KeyId, connection: &Connection, keyring: &Keyring, caller: &Caller) -> Result<StoredKey, ApiError> {
+    let stored = id.find(connection, keyring, caller.account_id())?;
+    let seen = matches!(caller.rights, Rights::Operator) || stored.key.provider == Provider::Runloop;
+    if seen { Ok(stored) } else { Err(id.unknown()) }
+}
+
+fn refuse_wider(caller: &Caller, stored: &StoredKey) -> Result<(), ApiError> {
+    if caller.rights.cover(&Rights::of(&stored.key)?) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("a restricted key revokes and rotates only keys that may do no more than it does"))
+}
+
+fn refuse_root(kind: Kind) -> Result<(), ApiError> {
+    match kind {
         Kind::Root => Err(ApiError::invalid(
             "this is the root key, which is not changed over HTTP: delete the file `root.key` in the data folder and \
              start anew, and another one is made",
         )),
         _ => Ok(()),
-    }
-}
-
-/// A restricted key may end with a key that may do more than itself, as with Runloop's own calls.
-fn warn_of_escalation(caller: &Caller, new: &StoredKey) {
-    if matches!(caller.rights, Rights::Scoped(_)) && new.key.scopes.is_none() {
-        tracing::warn!(key_id = %caller.key_id, "restricted key rotates a standard key");
     }
 }
 

@@ -10,7 +10,7 @@
 //! - [`maintenance`]: backup, restore, new keys
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
 //! - `limits`, `rates`: what is taken, and how often
-//! - `auth`, `uses`, `body`, `query`, `idempotency`, `error`: what all routes share
+//! - `auth`, `uses`, `body`, `once`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`, `known_keys`: the rows of API keys, whoever they are for, and those that were read already
 //! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
 //! - `runtools`, `runtype`: the key APIs of these two, under paths of their own
@@ -33,6 +33,7 @@ mod known_keys;
 mod limits;
 pub mod maintenance;
 mod management;
+mod once;
 mod query;
 mod rates;
 mod restricted_keys;
@@ -126,6 +127,9 @@ pub struct Options {
     pub master_key: Option<MasterKeyReference>,
     /// What it takes.
     pub limits: Limits,
+    /// Whether a restricted key (`rk_`) may make keys that may do more than itself, full ones included, where
+    /// `RESOURCE_TYPE_ACCOUNT` at write is among its scopes. As at Runloop it may, where nothing is said.
+    pub restricted_keys_make_wider_keys: bool,
 }
 
 impl Options {
@@ -134,7 +138,15 @@ impl Options {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let patience = Duration::from_secs(15);
         let data_dir = data_dir.into();
-        Self { data_dir, clock: Clock::System, patience, master_key: None, limits: Limits::default() }
+        let limits = Limits::default();
+        Self {
+            data_dir,
+            clock: Clock::System,
+            patience,
+            master_key: None,
+            limits,
+            restricted_keys_make_wider_keys: true,
+        }
     }
 }
 
@@ -151,6 +163,7 @@ struct Shared {
     replays: Replays,
     uses: Uses,
     limits: Limits,
+    restricted_keys_make_wider_keys: bool,
     rates: Rates,
     root_key: SecretString,
     root_key_path: PathBuf,
@@ -161,7 +174,7 @@ struct Shared {
 /// Blocks on files and locks, so it belongs to the start of a program. Errors: each one a line that names the file and
 /// says what to do.
 pub fn open(options: &Options) -> Result<Embedded, OpenError> {
-    let Options { data_dir, clock, patience, master_key, limits } = options;
+    let Options { data_dir, clock, patience, master_key, limits, restricted_keys_make_wider_keys } = options;
     let folder = Folder::prepare(data_dir)?;
     let source = match master_key {
         Some(reference) => MasterKeySource::Reference(reference.clone()),
@@ -187,6 +200,7 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
         replays: Replays::default(),
         uses: Uses::default(),
         limits: *limits,
+        restricted_keys_make_wider_keys: *restricted_keys_make_wider_keys,
         rates: Rates::new(limits),
         root_key,
         root_key_path: folder.root_key_path(),
@@ -230,6 +244,10 @@ impl Embedded {
 
     fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    fn restricted_keys_make_wider_keys(&self) -> bool {
+        self.shared.restricted_keys_make_wider_keys
     }
 
     fn rates(&self) -> &Rates {

@@ -87,7 +87,8 @@ async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut members = body.members()?;
-    let scopes = sent_scopes(&members.list("scopes")?.unwrap_or_default())?;
+    let scopes = members.list("scopes").map_err(|error| error.after("Invalid scopes."))?;
+    let scopes = sent_scopes(&scopes.unwrap_or_default())?;
     let stored = serde_json::to_string(&scopes).map_err(ApiError::internal)?;
     let described = api_keys::described(&backend, &mut members, &caller, Kind::Restricted)?;
     let key = NewKey { scopes: Some(stored), ..described };

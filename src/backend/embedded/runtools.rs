@@ -5,8 +5,10 @@
 //!
 //! - Managing keys needs `org:write` or `admin:resources`, reading them one of these or `org:read`: keys belong to the
 //!   organization, and no scope names them. The root key stands for a person who is signed in.
-//! - A key hands on only what it has itself: scopes, its project, its time; and a test key makes test keys. It changes
-//!   only keys that may do no more than it may. It may revoke any, since that gives nobody anything.
+//! - A key hands on only what it has itself: scopes, its project, its time; and a test key makes test keys. It changes and
+//!   revokes only keys that may do no more than it may: a key that somebody limited is not meant to shut others out. One
+//!   that merely lives longer may be revoked.
+//! - A key of a project sees keys of that project only.
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -161,7 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyReader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        caller_with(parts, READING).map(Self)
+        Caller::of(parts, |rights| has_one_of(rights, READING)).map(Self)
     }
 }
 
@@ -169,20 +171,18 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyManager {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        caller_with(parts, MANAGING).map(Self)
+        Caller::of(parts, |rights| has_one_of(rights, MANAGING)).map(Self)
     }
 }
 
-fn caller_with(parts: &Parts, wanted: &[&str]) -> Result<Caller, ApiError> {
-    let caller =
-        parts.extensions.get::<Caller>().ok_or_else(|| ApiError::internal("a route outside the auth layer"))?;
-    let may = match &caller.rights {
-        Rights::All => true,
+fn has_one_of(rights: &Rights, wanted: &[&str]) -> Result<(), ApiError> {
+    let may = match rights {
+        Rights::Operator => true,
         Rights::Named(granted) => wanted.iter().any(|scope| grants::covers(granted, scope)),
-        Rights::Scoped(_) => false,
+        Rights::All | Rights::Scoped(_) => false,
     };
     if may {
-        return Ok(caller.clone());
+        return Ok(());
     }
     let wanted: Vec<String> = wanted.iter().map(|scope| format!("`{scope}`")).collect();
     Err(ApiError::forbidden(format!("this key lacks the scope for it, which is {}", wanted.join(" or "))))
@@ -200,20 +200,24 @@ async fn list(
     let cursor = query.text("cursor").map(str::to_owned);
     let keyring = backend.keyring().clone();
     let (now_ms, provider) = (backend.clock().now_ms(), Provider::RunTools.name());
+    // Of a key of a project: what keys of the same project hold, to the byte.
+    let project = project_of(caller.key())?.map(|project_id| details_to_row(Some(project_id))).transpose()?;
     let view = backend.store().read(move |connection| {
         let before: Option<i64> = match &cursor {
             None => None,
             Some(id) => {
-                let find = "SELECT rowid FROM keys WHERE account_id = ?1 AND provider = ?2 AND id = ?3";
-                let found = connection.query_row(find, params![caller.account_id, provider, id], |row| row.get(0));
+                let find = "SELECT rowid FROM keys
+                            WHERE account_id = ?1 AND provider = ?2 AND id = ?3 AND coalesce(details = ?4, true)";
+                let parameters = params![caller.account_id(), provider, id, project];
+                let found = connection.query_row(find, parameters, |row| row.get(0));
                 let wrong = || ApiError::invalid("`cursor` must be the `nextCursor` of an earlier answer");
                 Some(found.optional()?.ok_or_else(wrong)?)
             }
         };
         // One more than asked for tells whether there are more.
         let page = "account_id = ?1 AND provider = ?2 AND revoked_at_ms IS NULL AND coalesce(rowid < ?3, true)
-                    ORDER BY rowid DESC LIMIT ?4";
-        let parameters = params![caller.account_id, provider, before, i64::from(limit) + 1];
+                    AND coalesce(details = ?5, true) ORDER BY rowid DESC LIMIT ?4";
+        let parameters = params![caller.account_id(), provider, before, i64::from(limit) + 1, project];
         let mut found = keys::select(connection, &keyring, page, parameters)?;
         let asked = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = found.len() > asked;
@@ -235,7 +239,7 @@ async fn get_one(
 ) -> Result<Response, ApiError> {
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
     let find = move |connection: &Connection| {
-        let stored = find(&id, connection, &keyring, &caller.account_id)?;
+        let stored = find(&id, connection, &keyring, &caller)?;
         view(connection, &keyring, stored, now_ms)
     };
     let data = backend.store().read(find).await?;
@@ -258,7 +262,7 @@ async fn create(
     let scopes = if scopes.is_empty() { vec!["*".to_owned()] } else { scopes };
     let kind = if members.boolean("isTest")?.unwrap_or(false) { Kind::Test } else { Kind::Live };
     let key = NewKey {
-        account_id: caller.account_id.clone(),
+        account_id: caller.account_id().to_owned(),
         provider: Provider::RunTools,
         kind,
         name: Some(name),
@@ -266,9 +270,8 @@ async fn create(
         details: Some(details_to_row(project(&mut members)?)?),
         expires_at_ms: expiry(members.text("expiresIn")?.as_deref(), now_ms)?,
     };
-    let maker = caller.clone();
-    let make = move |connection: &Connection, keyring: &Keyring| {
-        Ceiling::of(connection, keyring, &maker)?.refuse_more(&key)?;
+    let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        Ceiling::of(caller).refuse_more(&key)?;
         let (stored, secret) = keys::mint(connection, keyring, key, now_ms)?;
         let data = WithKey { view: view(connection, keyring, stored.clone(), now_ms)?, key: secret.expose_secret() };
         let message = "Store this key now: it is not shown again.";
@@ -288,8 +291,8 @@ async fn change(
     id: KeyId,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let by = caller.key_id.clone();
+    let now_ms = backend.clock().now_ms();
+    let by = caller.key_id().to_owned();
     let mut members = body.members()?;
     let moves = members.has("projectId");
     let project_id = project(&mut members)?;
@@ -304,9 +307,10 @@ async fn change(
     if name.is_none() && scopes.is_none() && !moves {
         return Err(ApiError::invalid("say what to change: `name`, `scopes` or `projectId`"));
     }
-    let work = move |connection: &Connection| {
-        let mut stored = find_working(&id, connection, &keyring, &caller.account_id)?;
-        let ceiling = Ceiling::of(connection, &keyring, &caller)?;
+    let work = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = find_working(&id, connection, keyring, caller)?;
+        stored.refuse_replaced()?;
+        let ceiling = Ceiling::of(caller);
         ceiling.refuse_more(&stored.key)?;
         stored.key.name = name.or(stored.key.name);
         stored.key.scopes = scopes.or(stored.key.scopes);
@@ -314,10 +318,10 @@ async fn change(
             stored.key.details = Some(details_to_row(project_id)?);
         }
         ceiling.refuse_more(&stored.key)?;
-        keys::update(connection, &keyring, &stored)?;
-        view(connection, &keyring, stored, now_ms)
+        keys::update(connection, keyring, &stored)?;
+        view(connection, keyring, stored, now_ms)
     };
-    let data = backend.store().write(work).await?;
+    let data = caller.write(&backend, work).await?;
     tracing::info!(key_id = %data.id, %by, "API key changed");
     answer(StatusCode::OK, &to_json(&OneView { data, meta: Meta { request_id } })?)
 }
@@ -329,54 +333,33 @@ async fn revoke(
     RequestId(request_id): RequestId,
     id: KeyId,
 ) -> Result<Response, ApiError> {
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let by = caller.key_id.clone();
-    let work = move |connection: &Connection| {
-        let mut stored = find_working(&id, connection, &keyring, &caller.account_id)?;
-        stored.revoked_at_ms = Some(now_ms);
-        keys::update(connection, &keyring, &stored)?;
-        view(connection, &keyring, stored, now_ms)
+    let now_ms = backend.clock().now_ms();
+    let by = caller.key_id().to_owned();
+    let work = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let stored = find_working(&id, connection, keyring, caller)?;
+        Ceiling::of(caller).refuse_wider(&stored.key)?;
+        view(connection, keyring, keys::revoke(connection, keyring, stored, now_ms)?, now_ms)
     };
-    let data = backend.store().write(work).await?;
+    let data = caller.write(&backend, work).await?;
     tracing::info!(key_id = %data.id, %by, "API key revoked");
     answer(StatusCode::OK, &to_json(&OneView { data, meta: Meta { request_id } })?)
 }
 
 /// The most that a caller may hand on.
-struct Ceiling {
+struct Ceiling<'a> {
     /// The caller's own key; `None` for a person, who may hand on everything.
-    own: Option<NewKey>,
+    own: Option<&'a NewKey>,
 }
 
-impl Ceiling {
-    fn of(connection: &Connection, keyring: &Keyring, caller: &Caller) -> Result<Self, ApiError> {
-        if matches!(caller.rights, Rights::All) {
-            return Ok(Self { own: None });
-        }
-        let own = keys::by_id(connection, keyring, &caller.account_id, &caller.key_id)?;
-        let own = own.filter(|own| own.revoked_at_ms.is_none());
-        let own = own.ok_or_else(|| ApiError::invalid_token("the API key has been revoked"))?;
-        Ok(Self { own: Some(own.key) })
+impl<'a> Ceiling<'a> {
+    fn of(caller: &'a Caller) -> Self {
+        Self { own: if matches!(caller.rights, Rights::Operator) { None } else { Some(caller.key()) } }
     }
 
     /// Refuses a key that is more in any way than the caller's.
     fn refuse_more(&self, wanted: &NewKey) -> Result<(), ApiError> {
-        let Some(own) = &self.own else { return Ok(()) };
-        let granted = grants::stored(own.scopes.as_deref())?;
-        if !grants::stored(wanted.scopes.as_deref())?.iter().all(|scope| grants::covers(&granted, scope)) {
-            return Err(ApiError::forbidden(
-                "a key gives only scopes that it has itself, and changes only keys that have no others; name fewer in \
-                 `scopes` (none at all means `*`)",
-            ));
-        }
-        if own.kind == Kind::Test && wanted.kind != Kind::Test {
-            return Err(ApiError::forbidden("a test key makes and changes test keys only; send `isTest: true`"));
-        }
-        let own_project = project_of(own)?;
-        if own_project.is_some() && own_project != project_of(wanted)? {
-            return Err(ApiError::forbidden("a key of a project makes and changes keys of that project only"));
-        }
-        match own.expires_at_ms {
+        self.refuse_wider(wanted)?;
+        match self.own.and_then(|own| own.expires_at_ms) {
             Some(end) if wanted.expires_at_ms.is_none_or(|expiry| expiry > end) => Err(ApiError::forbidden(format!(
                 "a key neither makes nor changes one that outlives it; this one ends at {}, so send a shorter `expiresIn`",
                 times::to_text(end)
@@ -384,22 +367,45 @@ impl Ceiling {
             _ => Ok(()),
         }
     }
+
+    /// Refuses a key that may do more than the caller's.
+    fn refuse_wider(&self, wanted: &NewKey) -> Result<(), ApiError> {
+        let Some(own) = self.own else { return Ok(()) };
+        if !Rights::of(own)?.cover(&Rights::of(wanted)?) {
+            return Err(ApiError::forbidden(
+                "a key gives only scopes that it has itself, and changes and revokes only keys that have no others; name \
+                 fewer in `scopes` (none at all means `*`)",
+            ));
+        }
+        if own.kind == Kind::Test && wanted.kind != Kind::Test {
+            return Err(ApiError::forbidden(
+                "a test key makes, changes and revokes test keys only; send `isTest: true`",
+            ));
+        }
+        let own_project = project_of(own)?;
+        if own_project.is_some() && own_project != project_of(wanted)? {
+            return Err(ApiError::forbidden("a key of a project makes and changes keys of that project only"));
+        }
+        Ok(())
+    }
 }
 
-/// The key of RunTools with this id.
-fn find(id: &KeyId, connection: &Connection, keyring: &Keyring, account_id: &str) -> Result<StoredKey, ApiError> {
-    let stored = id.find(connection, keyring, account_id)?;
-    if stored.key.provider == Provider::RunTools { Ok(stored) } else { Err(id.unknown()) }
+/// The key of RunTools with this id, where the caller sees it.
+fn find(id: &KeyId, connection: &Connection, keyring: &Keyring, caller: &Caller) -> Result<StoredKey, ApiError> {
+    let stored = id.find(connection, keyring, caller.account_id())?;
+    let project = project_of(caller.key())?;
+    let seen = stored.key.provider == Provider::RunTools && (project.is_none() || project == project_of(&stored.key)?);
+    if seen { Ok(stored) } else { Err(id.unknown()) }
 }
 
-/// The key of RunTools with this id, unless it was revoked.
+/// The same, unless it was revoked.
 fn find_working(
     id: &KeyId,
     connection: &Connection,
     keyring: &Keyring,
-    account_id: &str,
+    caller: &Caller,
 ) -> Result<StoredKey, ApiError> {
-    let stored = find(id, connection, keyring, account_id)?;
+    let stored = find(id, connection, keyring, caller)?;
     if stored.revoked_at_ms.is_none() { Ok(stored) } else { Err(id.unknown()) }
 }
 

@@ -172,14 +172,14 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyReader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let caller = caller(parts)?;
-        match &caller.rights {
-            Rights::All => Ok(Self(caller)),
-            Rights::Named(granted) if grants::covers(granted, "*") => Ok(Self(caller)),
+        Caller::of(parts, |rights| match rights {
+            Rights::Operator => Ok(()),
+            Rights::Named(granted) if grants::covers(granted, "*") => Ok(()),
             _ => {
                 Err(ApiError::forbidden("this key lacks the permission `*`, without which no key sees or revokes keys"))
             }
-        }
+        })
+        .map(Self)
     }
 }
 
@@ -187,19 +187,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let caller = caller(parts)?;
-        match &caller.rights {
-            Rights::All => Ok(Self(caller)),
+        Caller::of(parts, |rights| match rights {
+            Rights::Operator => Ok(()),
             _ => Err(ApiError::forbidden(
                 "an API key can neither create, change nor regenerate keys: this needs a dashboard session, for which the \
                  root key stands here",
             )),
-        }
+        })
+        .map(Self)
     }
-}
-
-fn caller(parts: &Parts) -> Result<Caller, ApiError> {
-    parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::internal("a route outside the auth layer"))
 }
 
 /// `GET /runtype/v1/api-keys/options`: for any key, since it tells nothing of the account.
@@ -222,7 +218,7 @@ async fn list(State(backend): State<Embedded>, KeyReader(caller): KeyReader) -> 
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
     let found = backend.store().read(move |connection| {
         let condition = "account_id = ?1 AND provider = ?2 AND revoked_at_ms IS NULL ORDER BY rowid DESC";
-        Ok(keys::select(connection, &keyring, condition, params![caller.account_id, Provider::Runtype.name()])?)
+        Ok(keys::select(connection, &keyring, condition, params![caller.account_id(), Provider::Runtype.name()])?)
     });
     let api_keys: Vec<KeyView> =
         found.await?.into_iter().map(|stored| view(stored, now_ms)).collect::<Result<_, _>>()?;
@@ -237,7 +233,7 @@ async fn get_one(
     id: KeyId,
 ) -> Result<Response, ApiError> {
     let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let find = move |connection: &Connection| find(&id, connection, &keyring, &caller.account_id);
+    let find = move |connection: &Connection| find(&id, connection, &keyring, caller.account_id());
     let api_key = view(backend.store().read(find).await?, now_ms)?;
     answer(StatusCode::OK, &to_json(&OneView { api_key })?)
 }
@@ -262,7 +258,7 @@ async fn create(
         Some(_) => return Err(ApiError::invalid("`environment` must be `production` or `test`")),
     };
     let key = NewKey {
-        account_id: caller.account_id.clone(),
+        account_id: caller.account_id().to_owned(),
         provider: Provider::Runtype,
         kind,
         name: Some(name),
@@ -270,7 +266,7 @@ async fn create(
         details: None,
         expires_at_ms: expiry(&mut members, now_ms)?,
     };
-    let make = move |connection: &Connection, keyring: &Keyring| {
+    let make = move |connection: &Connection, keyring: &Keyring, _: &Caller| {
         let (stored, secret) = keys::mint(connection, keyring, key, now_ms)?;
         let answer = shown(&stored, &secret, now_ms)?;
         Ok((stored, answer))
@@ -287,21 +283,22 @@ async fn change(
     id: KeyId,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
+    let now_ms = backend.clock().now_ms();
     let mut members = body.members()?;
     let name = members.text("name")?.map(|name| grants::checked_name(backend.limits(), name)).transpose()?;
     let scopes = sent_permissions(&mut members)?.map(|permissions| grants::to_row(&permissions)).transpose()?;
     refuse_addresses(&mut members)?;
     let expires_at_ms = if members.has("expiresAt") { Some(expiry(&mut members, now_ms)?) } else { None };
-    let work = move |connection: &Connection| {
-        let mut stored = find(&id, connection, &keyring, &caller.account_id)?;
+    let work = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = find(&id, connection, keyring, caller.account_id())?;
+        stored.refuse_replaced()?;
         stored.key.name = name.or(stored.key.name);
         stored.key.scopes = scopes.or(stored.key.scopes);
         stored.key.expires_at_ms = expires_at_ms.unwrap_or(stored.key.expires_at_ms);
-        keys::update(connection, &keyring, &stored)?;
+        keys::update(connection, keyring, &stored)?;
         Ok(stored)
     };
-    let stored = backend.store().write(work).await?;
+    let stored = caller.write(&backend, work).await?;
     tracing::info!(key_id = %stored.id, "API key changed");
     answer(StatusCode::OK, &to_json(&OneView { api_key: view(stored, now_ms)? })?)
 }
@@ -318,9 +315,9 @@ async fn regenerate(
     let now_ms = backend.clock().now_ms();
     drop(body.members()?);
     let route = format!("{ONE} {}", id.as_str());
-    let account_id = caller.account_id.clone();
-    let make = move |connection: &Connection, keyring: &Keyring| {
-        let mut stored = find(&id, connection, keyring, &account_id)?;
+    let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = find(&id, connection, keyring, caller.account_id())?;
+        stored.refuse_replaced()?;
         if stored.state(now_ms) == KeyState::Expired {
             return Err(ApiError::invalid("the key has expired; give it a later `expiresAt` first, or make a new one"));
         }
@@ -338,15 +335,16 @@ async fn revoke(
     KeyReader(caller): KeyReader,
     id: KeyId,
 ) -> Result<Response, ApiError> {
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let by = caller.key_id.clone();
-    let work = move |connection: &Connection| {
-        let mut stored = find(&id, connection, &keyring, &caller.account_id)?;
-        stored.revoked_at_ms = Some(now_ms);
-        keys::update(connection, &keyring, &stored)?;
-        Ok(stored)
+    let now_ms = backend.clock().now_ms();
+    let by = caller.key_id().to_owned();
+    let work = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let stored = find(&id, connection, keyring, caller.account_id())?;
+        if caller.key().kind == Kind::Test && stored.key.kind != Kind::Test {
+            return Err(ApiError::forbidden("a test key revokes test keys only"));
+        }
+        Ok(keys::revoke(connection, keyring, stored, now_ms)?)
     };
-    let stored = backend.store().write(work).await?;
+    let stored = caller.write(&backend, work).await?;
     tracing::info!(key_id = %stored.id, %by, "API key revoked");
     answer(StatusCode::OK, &to_json(&OneView { api_key: view(stored, now_ms)? })?)
 }

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
     error::{ApiError, json_headers, json_response},
-    idempotency::request_name,
+    idempotency::{self, Made, request_name},
     ids,
     keyring::{Keyring, Row},
     keys,
@@ -28,7 +28,7 @@ use super::{
     limits::Limits,
     query::Query,
     route::Route,
-    store::StoreError,
+    store::{StoreError, changed_one},
 };
 
 /// The operations.
@@ -81,6 +81,12 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    fn checked(self, connection: &Connection, keyring: &Keyring, mark: &[u8]) -> Result<Self, StoreError> {
+        let check = keyring.check(connection, &self.row(), mark);
+        check.map_err(|error| error.of_row("secret", &self.id, "secrets delete --id"))?;
+        Ok(self)
+    }
+
     fn row(&self) -> Row {
         Row::of("secrets")
             .text(&self.id)
@@ -132,11 +138,19 @@ impl Which {
         keyring: &Keyring,
         account_id: &str,
     ) -> Result<Stored, ApiError> {
+        let (stored, mark) = self.unchecked(connection, account_id)?;
+        Ok(stored.checked(connection, keyring, &mark)?)
+    }
+
+    /// The same with its mark, which may not be its own: what it says is not to be believed.
+    fn unchecked(&self, connection: &Connection, account_id: &str) -> Result<(Stored, Vec<u8>), ApiError> {
         let (condition, text) = match self {
             Self::Name(name) => ("account_id = ?1 AND name = ?2", name),
             Self::Id(id) => ("account_id = ?1 AND id = ?2", id),
         };
-        select(connection, keyring, condition, [account_id, text])?.pop().ok_or_else(|| self.not_found())
+        let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM secrets WHERE {condition}"))?;
+        let found = statement.query_row([account_id, text], |row| Ok((read(row)?, row.get(6)?))).optional()?;
+        found.ok_or_else(|| self.not_found())
     }
 }
 
@@ -151,9 +165,7 @@ pub(super) fn select(
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let stored = read(row)?;
-        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>(6)?)?;
-        found.push(stored);
+        found.push(read(row)?.checked(connection, keyring, &row.get::<_, Vec<u8>>(6)?)?);
     }
     Ok(found)
 }
@@ -178,7 +190,7 @@ pub(super) fn update(
     value: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let sealed = value.map(|value| stored.seal(connection, keyring, value)).transpose()?;
-    connection.execute(
+    let changed = connection.execute(
         "UPDATE secrets SET sealed = coalesce(:sealed, sealed), update_time_ms = :update_time_ms,
                             expires_at_ms = :expires_at_ms, mark = :mark
          WHERE id = :id",
@@ -190,7 +202,7 @@ pub(super) fn update(
             ":mark": keyring.mark(connection, &stored.row())?,
         },
     )?;
-    Ok(())
+    changed_one("secrets", changed)
 }
 
 /// Seals a value of the first schema for its row, and marks the row.
@@ -217,8 +229,7 @@ pub(super) fn seal_anew(
     let mut rows = statement.query(params![current, limit, *after])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let stored = read(row)?;
-        keyring.check(connection, &stored.row(), &row.get::<_, Vec<u8>>(6)?)?;
+        let stored = read(row)?.checked(connection, keyring, &row.get::<_, Vec<u8>>(6)?)?;
         let value = stored.unseal(connection, keyring, &row.get::<_, Vec<u8>>("sealed")?)?;
         *after = row.get("rowid")?;
         found.push((stored, value));
@@ -242,8 +253,10 @@ pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec
             }
             Ok(())
         };
-        if let Err(error) = check() {
-            problems.push(format!("the secret `{id}`: {error}"));
+        match check() {
+            Ok(()) => {}
+            Err(error @ StoreError::DamagedRow { .. }) => problems.push(error.to_string()),
+            Err(error) => problems.push(format!("the secret `{id}`: {error}")),
         }
     }
     let sql = "SELECT secret_count, (SELECT count(*) FROM secrets WHERE account_id = accounts.id) FROM accounts";
@@ -329,16 +342,16 @@ async fn create(
     let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
     let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
-    let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
+    let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
-        store
-            .write(move |connection| {
-                let new = NewSecret { name, value, now_ms };
-                to_json(&SecretView::from(insert(connection, &keyring, &caller.account_id, new)?))
-            })
-            .await
+        let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+            let new = NewSecret { name, value, now_ms };
+            let view = SecretView::from(insert(connection, keyring, caller.account_id(), new)?);
+            Ok(Made { answer: to_json(&view)?, id: view.id })
+        };
+        creator.write(&maker, make).await
     };
-    let answer = backend.replays().answer(request, now_ms, work).await?;
+    let answer = idempotency::once(&backend, &caller, request, work).await?;
     Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
 }
 
@@ -356,10 +369,10 @@ async fn list(
         .read(move |connection| {
             let count = "SELECT secret_count FROM accounts WHERE id = ?1";
             let total_count: i64 =
-                connection.prepare_cached(count)?.query_row([&caller.account_id], |row| row.get(0))?;
+                connection.prepare_cached(count)?.query_row([caller.account_id()], |row| row.get(0))?;
             // The plus keeps SQLite from the index of the names, which it would have to sort.
             let page = "+account_id = ?1 ORDER BY id DESC LIMIT ?2";
-            let secrets = select(connection, &keyring, page, params![caller.account_id, limit])?;
+            let secrets = select(connection, &keyring, page, params![caller.account_id(), limit])?;
             let secrets = secrets.into_iter().map(SecretView::from).collect();
             Ok(SecretListView { has_more: i64::from(limit) < total_count, secrets, total_count })
         })
@@ -387,7 +400,7 @@ async fn get_by_id(
 
 async fn get_one(backend: &Embedded, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let keyring = backend.keyring().clone();
-    let find = move |connection: &Connection, _: &mut KnownKeys| which.find(connection, &keyring, &caller.account_id);
+    let find = move |connection: &Connection, _: &mut KnownKeys| which.find(connection, &keyring, caller.account_id());
     answer(&SecretView::from(backend.store().find(find).await?))
 }
 
@@ -413,15 +426,15 @@ async fn update_by_id(
 
 async fn update_one(backend: &Embedded, caller: Caller, which: Which, body: Body) -> Result<Response, ApiError> {
     let value = checked_value(backend, body.members()?.required_secret("value")?)?;
-    let (keyring, now_ms) = (backend.keyring().clone(), backend.clock().now_ms());
-    let change = move |connection: &Connection| {
-        let mut stored = which.find(connection, &keyring, &caller.account_id)?;
+    let now_ms = backend.clock().now_ms();
+    let change = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let mut stored = which.find(connection, keyring, caller.account_id())?;
         // a clock that was set back must not make an update older than the creation
         stored.update_time_ms = stored.update_time_ms.max(now_ms);
-        update(connection, &keyring, &stored, Some(value.expose_secret().as_bytes()))?;
+        update(connection, keyring, &stored, Some(value.expose_secret().as_bytes()))?;
         Ok(stored)
     };
-    answer(&SecretView::from(backend.store().write(change).await?))
+    answer(&SecretView::from(caller.write(backend, change).await?))
 }
 
 /// `POST /v1/secrets/{name}/delete`: no members. Answers with what was deleted.
@@ -446,13 +459,19 @@ async fn delete_by_id(
 
 async fn delete_one(backend: &Embedded, caller: Caller, which: Which, body: Body) -> Result<Response, ApiError> {
     drop(body.members()?);
-    let keyring = backend.keyring().clone();
-    let delete = move |connection: &Connection| {
-        let stored = which.find(connection, &keyring, &caller.account_id)?;
-        connection.execute("DELETE FROM secrets WHERE id = ?1", [&stored.id])?;
-        Ok(stored)
+    // Of a damaged one too, since nothing else could be done with it: its name would stay taken.
+    let delete = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
+        let (stored, mark) = which.unchecked(connection, caller.account_id())?;
+        let checked = stored.clone().checked(connection, keyring, &mark);
+        let deleted = connection.prepare_cached("DELETE FROM secrets WHERE id = ?1")?.execute([&stored.id])?;
+        changed_one("secrets", deleted)?;
+        Ok((stored, checked.err()))
     };
-    answer(&SecretView::from(backend.store().write(delete).await?))
+    let (stored, damage) = caller.write(backend, delete).await?;
+    if let Some(damage) = damage {
+        tracing::warn!(id = %stored.id, %damage, "a damaged secret was deleted");
+    }
+    answer(&SecretView::from(stored))
 }
 
 struct NewSecret {
@@ -477,7 +496,7 @@ fn insert(connection: &Connection, keyring: &Keyring, account_id: &str, secret: 
     };
     let sql = "INSERT INTO secrets (id, account_id, name, sealed, create_time_ms, update_time_ms, mark)
                VALUES (:id, :account_id, :name, :sealed, :now_ms, :now_ms, :mark)";
-    connection.prepare_cached(sql)?.execute(named_params! {
+    let made = connection.prepare_cached(sql)?.execute(named_params! {
         ":id": stored.id,
         ":account_id": stored.account_id,
         ":name": stored.name,
@@ -485,6 +504,7 @@ fn insert(connection: &Connection, keyring: &Keyring, account_id: &str, secret: 
         ":now_ms": now_ms,
         ":mark": keyring.mark(connection, &stored.row())?,
     })?;
+    changed_one("secrets", made)?;
     Ok(stored)
 }
 

@@ -24,7 +24,7 @@ const OTHER_PROJECT: &str = "0a1b2c3d-0000-4000-8000-00000000000e";
 impl Answer {
     /// The message of a refusal in RunTools' form, with this code.
     #[track_caller]
-    fn refused_by_runtools(&self, status: u16, code: &str) -> String {
+    pub(super) fn refused_by_runtools(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/json");
         let json = self.json();
@@ -292,19 +292,43 @@ async fn no_key_gives_more_than_it_has() {
             assert_eq!(now[member], key[member], "nothing was changed");
         }
     }
-    for body in [
-        with("scopes", json!(["*"])),
-        with("isTest", json!(false)),
-        with("expiresIn", json!("1y")),
-        with("projectId", Value::Null),
-    ] {
-        let (stronger, _) = mint(&backend, body).await;
-        let fewer = json!({ "scopes": ["files:read"], "projectId": PROJECT }).to_string();
-        let answer = call_as(&backend, &manager, "PATCH", &path(&stronger), &fewer).await;
-        answer.refused_by_runtools(403, "forbidden");
-        // To end a key gives nobody anything.
-        one(&call_as(&backend, &manager, "DELETE", &path(&stronger), "").await);
+    let fewer = json!({ "scopes": ["files:read"], "projectId": PROJECT }).to_string();
+    for body in [with("scopes", json!(["*"])), with("isTest", json!(false))] {
+        let (stronger, secret) = mint(&backend, body).await;
+        for method in ["PATCH", "DELETE"] {
+            let answer = call_as(&backend, &manager, method, &path(&stronger), &fewer).await;
+            answer.refused_by_runtools(403, "forbidden");
+        }
+        assert_ne!(call_as(&backend, &secret, "GET", KEYS, "").await.status, 401, "not revoked");
     }
+    let (lasting, _) = mint(&backend, with("expiresIn", json!("1y"))).await;
+    let answer = call_as(&backend, &manager, "PATCH", &path(&lasting), &fewer).await;
+    answer.refused_by_runtools(403, "forbidden");
+    // It may do no more, only longer, and to end it gives nobody anything.
+    one(&call_as(&backend, &manager, "DELETE", &path(&lasting), "").await);
+}
+
+#[tokio::test]
+async fn a_key_of_a_project_sees_that_project_alone() {
+    let (_folder, backend) = new_backend();
+    let body = |project: Value| json!({ "name": "k", "scopes": ["org:write", "org:read"], "projectId": project });
+    let (own, manager) = mint(&backend, body(json!(PROJECT))).await;
+    let (inside, _) = mint(&backend, body(json!(PROJECT))).await;
+    for project in [Value::Null, json!(OTHER_PROJECT)] {
+        let (outside, _) = mint(&backend, body(project)).await;
+        for (method, body) in [("GET", ""), ("PATCH", r#"{"name": "x"}"#), ("DELETE", "")] {
+            let answer = call_as(&backend, &manager, method, &path(&outside), body).await;
+            answer.refused_by_runtools(404, "not_found");
+        }
+        let cursor = format!("{KEYS}?cursor={}", outside["id"].as_str().unwrap());
+        call_as(&backend, &manager, "GET", &cursor, "").await.refused_by_runtools(400, "bad_request");
+    }
+    let list = call_as(&backend, &manager, "GET", &format!("{KEYS}?limit=1"), "").await.json();
+    assert_eq!((&list["data"][0]["id"], &list["meta"]["hasMore"]), (&inside["id"], &json!(true)));
+    let next = format!("{KEYS}?limit=1&cursor={}", list["meta"]["nextCursor"].as_str().unwrap());
+    let list = call_as(&backend, &manager, "GET", &next, "").await.json();
+    assert_eq!((&list["data"][0]["id"], &list["meta"]["hasMore"]), (&own["id"], &json!(false)));
+    one(&call_as(&backend, &manager, "DELETE", &path(&inside), "").await);
 }
 
 #[tokio::test]
@@ -355,14 +379,7 @@ async fn keys_and_ids_of_runtools_are_nothing_elsewhere() {
     let cursor = format!("{KEYS}?cursor={}", standard["id"].as_str().unwrap());
     call(&backend, "GET", &cursor, "").await.refused_by_runtools(400, "bad_request");
 
-    // A restricted key of Runloop gets no RunTools key by rotating one, though it may rotate its own provider's.
-    let account = json!([{ "resource_type": "RESOURCE_TYPE_ACCOUNT", "access_level": "ACCESS_LEVEL_WRITE" }]);
-    let body = json!({ "scopes": account }).to_string();
-    let restricted = call(&backend, "POST", "/v1/restricted_keys", &body).await.json();
-    let restricted = restricted["key_secret"].as_str().unwrap();
     let rotate = |id: &Value| format!("/keyglass/v1/keys/{}/rotate", id.as_str().unwrap());
-    call_as(&backend, restricted, "POST", &rotate(&key["id"]), "").await.refused(403);
-    assert_eq!(call_as(&backend, restricted, "POST", &rotate(&standard["id"]), "").await.status, 200);
     let rotated = call(&backend, "POST", &rotate(&key["id"]), "").await.json();
     let new = rotated["key_secret"].as_str().unwrap();
     assert!(new.starts_with("rt_live_"));
