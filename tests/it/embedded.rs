@@ -1,6 +1,7 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
 mod limits;
+mod maintenance;
 mod management;
 mod processes;
 mod runtools;

@@ -14,10 +14,10 @@ use axum::{
 };
 use http::{HeaderMap, header, request::Parts};
 use rusqlite::Connection;
+use secrecy::SecretString;
 
 use super::{
     Embedded,
-    crypto::DIGEST_BYTES,
     error::ApiError,
     grants,
     keys::{Kind, NewKey, Provider, State as KeyState, StoredKey},
@@ -114,8 +114,8 @@ pub(super) async fn layer(
     let now_ms = backend.clock().now_ms();
     let counted = request.extensions().get::<InProcess>().is_none();
     let surface = Surface::of(request.uri().path());
-    let digest = token(request.headers(), surface).map(|token| backend.keyring().key_digest(token));
-    let caller = match caller(&backend, surface, digest, now_ms).await {
+    let key = token(request.headers(), surface).map(SecretString::from);
+    let caller = match caller(&backend, surface, key, now_ms).await {
         Err(error) if counted && error.is_unauthorized() => {
             let too_soon = |seconds| ApiError::rate_limited("too many requests without a valid API key", seconds);
             backend.rates().of_failures(now_ms).map_err(too_soon)?;
@@ -144,13 +144,12 @@ pub(super) async fn layer(
 async fn caller(
     backend: &Embedded,
     surface: Surface,
-    digest: Result<[u8; DIGEST_BYTES], ApiError>,
+    key: Result<SecretString, ApiError>,
     now_ms: i64,
 ) -> Result<Caller, ApiError> {
-    let digest = digest?;
+    let key = key?;
     let keyring = backend.keyring().clone();
-    let find =
-        move |connection: &Connection, known: &mut KnownKeys| Ok(known.by_digest(connection, &keyring, &digest)?);
+    let find = move |connection: &Connection, known: &mut KnownKeys| Ok(known.find(connection, &keyring, &key)?);
     let stored = backend.store().find(find).await?;
     // A key of another API is as good as none.
     let stored = stored.filter(|stored| surface.knows(stored.key.provider, stored.key.kind));
