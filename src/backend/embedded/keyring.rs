@@ -253,16 +253,25 @@ impl Keyring {
         Ok(retired)
     }
 
+    /// What is wrong with the keys in the database, a line each.
+    pub(super) fn problems(&self, connection: &Connection) -> Result<Vec<String>, StoreError> {
+        let mut problems = Vec::new();
+        for purpose in [Purpose::Data, Purpose::Digests] {
+            for (id, wrapped) in all_of(connection, purpose)? {
+                if self.open_wrapped(id, &wrapped, purpose).is_err() {
+                    let error = StoreError::Damaged(TABLE);
+                    problems.push(format!("the {} key `{}`: {error}", purpose.column(), shown(id)));
+                }
+            }
+        }
+        Ok(problems)
+    }
+
     /// Seals all keys in the database with another master key. The caller holds the write lock.
     pub(super) fn change_master_key(&self, connection: &Connection, master: &MasterKey) -> Result<(), StoreError> {
         let (new, old) = (master.derive(WRAPPING), self.wrapping_now(connection)?);
         for purpose in [Purpose::Data, Purpose::Digests] {
-            let find = "SELECT id, wrapped FROM data_keys WHERE purpose = ?1";
-            let rows = connection
-                .prepare(find)?
-                .query_map([purpose.column()], |row| Ok((row.get::<_, KeyId>(0)?, row.get::<_, Vec<u8>>(1)?)))?
-                .collect::<Result<Vec<_>, _>>()?;
-            for (id, wrapped) in rows {
+            for (id, wrapped) in all_of(connection, purpose)? {
                 let key = unwrap(&old, id, &wrapped, purpose).map_err(|_| StoreError::Damaged(TABLE))?;
                 let wrapped = new.seal(key.bytes(), &["data key", purpose.column(), &shown(id)])?;
                 connection.execute("UPDATE data_keys SET wrapped = ?2 WHERE id = ?1", params![id, wrapped])?;
@@ -354,6 +363,12 @@ fn stored_of(connection: &Connection, purpose: Purpose) -> Result<Option<(KeyId,
         .prepare_cached(find)?
         .query_row([purpose.column()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
+}
+
+fn all_of(connection: &Connection, purpose: Purpose) -> Result<Vec<(KeyId, Vec<u8>)>, StoreError> {
+    let mut statement = connection.prepare("SELECT id, wrapped FROM data_keys WHERE purpose = ?1")?;
+    let rows = statement.query_map([purpose.column()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
 fn current(connection: &Connection) -> Result<Option<KeyId>, StoreError> {

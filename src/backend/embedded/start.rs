@@ -70,8 +70,12 @@ impl Start<'_> {
     }
 
     /// The master key that opens the database now, or the present one where none does, as while a damaged database is
-    /// replaced. The caller holds the write lock by another connection: nothing is written to the database.
-    pub(super) fn master_key_now(&self, connection: &Connection) -> Result<MasterKey, OpenError> {
+    /// replaced. The caller holds the write lock by another connection: nothing is written to the database. One that lies
+    /// outside the folder is as it was `read` before: nobody is to wait for a command.
+    pub(super) fn master_key_now(&self, connection: &Connection, read: MasterKey) -> Result<MasterKey, OpenError> {
+        if let MasterKeySource::Reference(_) = self.source {
+            return Ok(read);
+        }
         let present = self.source.existing()?;
         // What cannot be read is not opened either.
         let opens = |master: &MasterKey| keyring::opens(connection, master).unwrap_or(false);

@@ -91,6 +91,7 @@ impl Copied {
                     other => other.map_err(failed)?,
                 }
             }
+            problems.extend(keyring.problems(&connection).map_err(failed)?);
             problems.extend(keys::problems(&connection, keyring).map_err(failed)?);
             problems.extend(secrets::problems(&connection, keyring).map_err(failed)?);
             problems.extend(secrets::count_problems(&connection).map_err(failed)?);

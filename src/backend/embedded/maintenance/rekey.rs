@@ -124,10 +124,9 @@ pub fn change_master_key(options: &Options, new: &MasterKeyReference) -> Result<
     let alone = Place::alone(&lock, options)?;
     let writer = Writer::open(&place, options)?;
     let start = place.start(options);
-    start.run(&writer.connection)?;
+    let (keyring, _) = start.run(&writer.connection)?;
     let master = new.read()?;
     writer.write(|connection| {
-        let keyring = start.keyring(connection)?;
         if keyring::opens(connection, &master)? {
             return Err(MaintenanceError::SameMasterKey(new.name().to_owned()));
         }
@@ -143,7 +142,8 @@ pub fn change_master_key(options: &Options, new: &MasterKeyReference) -> Result<
 /// Makes sure that every row can be sealed anew.
 fn look(connection: &Connection, keyring: &Keyring) -> Result<(), MaintenanceError> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut problems = secrets::problems(&snapshot, keyring)?;
+    let mut problems = keyring.problems(&snapshot)?;
+    problems.extend(secrets::problems(&snapshot, keyring)?);
     problems.extend(keys::problems(&snapshot, keyring)?);
     if problems.is_empty() {
         return Ok(());

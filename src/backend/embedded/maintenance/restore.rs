@@ -14,6 +14,7 @@ use super::{
 };
 use crate::backend::embedded::{
     OpenError, Options,
+    crypto::MasterKey,
     folder::{Folder, private_options},
     keyring::{self, Keyring},
     schema,
@@ -74,9 +75,10 @@ pub fn restore(options: &Options, file: &Path) -> Result<Restored, MaintenanceEr
     let keyring = keyring.ok_or_else(|| place.mismatch(file))?;
     on_backup.adopt_root_key(&copy, &keyring)?;
 
+    let master = masters.swap_remove(0);
     place.folder.prepare_database()?;
     let start = place.start(options);
-    let replaced = replace(&place, &start, (&copy, &keyring))?;
+    let replaced = replace(&place, &start, master, (&copy, &keyring))?;
     let connection = schema::connect(&place.database, options.patience)?;
     start.run(&connection).map_err(MaintenanceError::Restored)?;
     drop(alone);
@@ -87,6 +89,7 @@ pub fn restore(options: &Options, file: &Path) -> Result<Restored, MaintenanceEr
 fn replace(
     place: &Place,
     start: &Start<'_>,
+    master: MasterKey,
     (copy, keyring): (&Connection, &Keyring),
 ) -> Result<Option<PathBuf>, MaintenanceError> {
     let patience = start.patience;
@@ -101,11 +104,12 @@ fn replace(
         _ => Ok(()),
     })?;
     drop(next);
-    // So nobody changes the master key from here on, and what is kept is what is replaced.
-    let master = start.master_key_now(&before)?;
+    // So nobody changes the master key or the root key from here on, and what is kept is what is replaced.
+    let master = start.master_key_now(&before, master)?;
     if !keyring::opens(copy, &master)? {
         keyring.change_master_key(copy, &master)?;
     }
+    start.adopt_root_key(copy, keyring)?;
     let replaced = keep(place, start, &before)?;
     let written = schema::insist(patience, || copy::all(&backup));
     if let (Err(_), Some(file)) = (&written, &replaced) {
