@@ -12,9 +12,10 @@ use super::{
     shutdown_signal,
 };
 use crate::{
-    backend::embedded::maintenance::{self, Rekeyed},
+    backend::embedded::maintenance::{self, Progress, Rekeyed},
     clock::Clock,
-    config, setup,
+    config::{self, MasterKeyLocation},
+    setup,
 };
 
 #[derive(Debug, Args)]
@@ -60,6 +61,10 @@ enum Work {
     },
     /// Make new keys and seal everything with them, while others use the database
     Rekey {
+        /// Instead, put the master key at this reference in the place of the present one: `env:NAME`, `file:PATH` or
+        /// `cmd:COMMAND`; give it as `--master-key` from then on
+        #[arg(long, value_name = "REFERENCE")]
+        new_master_key: Option<String>,
         #[command(flatten)]
         data: DataOptions,
     },
@@ -75,7 +80,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => serve(arguments.serve).await,
         Some(Work::Backup { file, data }) => backup(&file, data),
         Some(Work::Restore { file, data }) => restore(&file, data),
-        Some(Work::Rekey { data }) => rekey(data),
+        Some(Work::Rekey { new_master_key: Some(reference), data }) => change_master_key(&reference, data),
+        Some(Work::Rekey { new_master_key: None, data }) => rekey(data),
         Some(Work::Verify { data }) => verify(data),
     }
 }
@@ -108,22 +114,40 @@ fn backup(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode>
 
 fn restore(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode> {
     let options = setup::embedded_options(&data.settings()?, Clock::System)?;
-    maintenance::restore(&options, file)?;
-    print(&format!("{}: holds what `{}` held\n", options.data_dir.display(), file.display()))?;
+    let restored = maintenance::restore(&options, file)?;
+    let kept = restored.replaced.map(|kept| format!("; what it held before is in `{}`", kept.display()));
+    let kept = kept.unwrap_or_default();
+    print(&format!("{}: holds what `{}` held{kept}\n", options.data_dir.display(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
     let options = setup::embedded_options(&data.settings()?, Clock::System)?;
-    let progress = |rows| tracing::info!(rows, "sealed anew");
+    let progress = |progress| {
+        if let Progress::Sealed(rows) = progress {
+            tracing::info!(rows, "sealed anew");
+        }
+    };
     let Rekeyed { secrets, keys, master_key } = maintenance::rekey(&options, progress)?;
     let (secrets, keys) = (count(secrets, "secret"), count(keys, "API key"));
     let kept = if master_key {
         "there is a new master key in the data folder; the one before is kept beside it as `master.key.old-…` for older backups, delete it when those are gone"
     } else {
-        "the master key is the same, since it lies outside the data folder"
+        "the master key is the same, since it lies outside the data folder; `--new-master-key` changes it"
     };
     print(&format!("{secrets} and {keys} sealed with a new key; {kept}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn change_master_key(reference: &str, data: DataOptions) -> anyhow::Result<ExitCode> {
+    let location = reference.parse::<MasterKeyLocation>();
+    let location = location.map_err(|error| Usage(format!("`--new-master-key`: {error}")))?;
+    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+    maintenance::change_master_key(&options, &location.clone().reference())?;
+    print(&format!(
+        "the database is sealed with the master key at `{location}`: give it by `--master-key` from now on, and start \
+         running processes anew with it before the next `rekey`; backups made so far need the one before\n"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,6 +159,6 @@ fn verify(data: DataOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
-    print(&format!("{lines}{}; restore a backup\n", count(problems.len(), "problem")))?;
+    print(&format!("{lines}{}; undo what is named, or restore a backup\n", count(problems.len(), "problem")))?;
     Ok(ExitCode::from(EXIT_DIAGNOSTICS))
 }

@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const MAX_BYTES: usize = 4 * 1024;
 /// So many hexadecimal digits on end are left out of what a command says: it may be a key, or a part of one.
 const SUSPICIOUS_DIGITS: usize = 16;
+/// So many in a variable's or a file's name are left out of messages: fewer are a hash or a UUID, as names often hold.
+const KEY_DIGITS: usize = 48;
 
 /// Where the master key is.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,8 +83,11 @@ impl FromStr for MasterKeyLocation {
 impl fmt::Display for MasterKeyLocation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment(name) => write!(formatter, "env:{name}"),
-            Self::File(path) => write!(formatter, "file:{}", path.display()),
+            // Whoever writes the key itself there must not find it in a log.
+            Self::Environment(name) => write!(formatter, "env:{}", without_digits(name, KEY_DIGITS)),
+            Self::File(path) => {
+                write!(formatter, "file:{}", without_digits(&path.display().to_string(), KEY_DIGITS))
+            }
             Self::Command(command) => {
                 let (program, more) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
                 let harmless = program.len() <= 60 && !program.contains(['=', '"', '\'', '$', '`']);
@@ -171,10 +176,15 @@ fn shown(complaint: &[u8], said: &[u8]) -> String {
     for secret in said.lines().map(str::trim).filter(|line| !line.is_empty()) {
         text = text.replace(secret, "[hidden]");
     }
-    let mut clean = String::new();
-    let mut digits = String::new();
+    let clean = without_digits(&text, SUSPICIOUS_DIGITS).replace(char::is_control, " ");
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A text with so many hexadecimal digits on end, or more, hidden.
+fn without_digits(text: &str, suspicious: usize) -> String {
+    let (mut clean, mut digits) = (String::new(), String::new());
     let end = |clean: &mut String, digits: &mut String| {
-        clean.push_str(if digits.len() < SUSPICIOUS_DIGITS { digits } else { "[hidden]" });
+        clean.push_str(if digits.len() < suspicious { digits } else { "[hidden]" });
         digits.clear();
     };
     for character in text.chars() {
@@ -182,11 +192,11 @@ fn shown(complaint: &[u8], said: &[u8]) -> String {
             digits.push(character);
         } else {
             end(&mut clean, &mut digits);
-            clean.push(if character.is_control() { ' ' } else { character });
+            clean.push(character);
         }
     }
     end(&mut clean, &mut digits);
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    clean
 }
 
 #[cfg(unix)]
@@ -249,6 +259,25 @@ mod tests {
             let location: MasterKeyLocation = command.parse().expect(command);
             assert_eq!(location.to_string(), shown);
             assert!(!format!("{location:?} {:?}", location.clone().reference()).contains("c0ffee"));
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_not_repeated() {
+        for (reference, shown) in [
+            (format!("env:{KEY}"), "env:[hidden]"),
+            (format!("file:{KEY}"), "file:[hidden]"),
+            (format!("file:/x/{}.key", KEY.to_uppercase()), "file:/x/[hidden].key"),
+            ("env:KEYGLASS_MASTER".to_owned(), "env:KEYGLASS_MASTER"),
+            (
+                "file:/run/0123456789abcdef0123456789abcdef/key".to_owned(),
+                "file:/run/0123456789abcdef0123456789abcdef/key",
+            ),
+        ] {
+            let location: MasterKeyLocation = reference.parse().expect(shown);
+            assert_eq!(location.to_string(), shown);
+            let told = format!("{location:?} {:?} {:?}", location.clone().reference(), location.read());
+            assert!(!told.to_lowercase().contains("c0ffee"), "{told}");
         }
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod callers;
 mod limits;
+mod maintenance;
 mod management;
 mod processes;
 mod runtools;

@@ -147,6 +147,55 @@ fn the_master_key_may_lie_elsewhere_and_is_shown_nowhere() {
     }
 }
 
+#[test]
+fn a_master_key_elsewhere_gives_way_to_another_one() {
+    let data = folder();
+    make_secret(data.path(), "A");
+    let file = |digit: &str| {
+        let path = data.path().join(format!("{digit}.hex"));
+        fs::write(&path, digit.repeat(64)).unwrap();
+        format!("file:{}", path.display())
+    };
+    let (first, second) = (file("4"), file("5"));
+    let (code, out, err) = run(data.path(), &["backend", "rekey", "--new-master-key", &first]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("4.hex") && out.contains("--master-key"), "{out}");
+    let change = ["backend", "rekey", "--master-key", &first, "--new-master-key", &second];
+    assert_eq!(run(data.path(), &change).0, 0);
+    let (code, _, err) = run(data.path(), &change);
+    assert_eq!(code, 2);
+    assert!(err.contains("4.hex") && err.contains("is not the key"), "{err}");
+    let (code, out, err) = run(data.path(), &["backend", "verify", "--master-key", &second]);
+    assert_eq!((code, out.as_str()), (0, "no problems\n"), "{err}");
+    for literal in [MASTER.to_owned(), format!("file:{MASTER}"), format!("env:{MASTER}")] {
+        for option in ["--master-key", "--new-master-key"] {
+            let mut arguments = vec!["backend", "rekey", option, &literal];
+            if option == "--new-master-key" {
+                arguments.extend(["--master-key", &second]);
+            }
+            let (code, out, err) = run(data.path(), &arguments);
+            assert!(matches!(code, 2 | 64), "{code}");
+            assert!(!out.contains("44444444") && !err.contains("44444444"), "{out}{err}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_may_write_to_is_told_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let data = folder();
+    make_secret(data.path(), "A");
+    let mode = |mode| fs::set_permissions(data.path(), fs::Permissions::from_mode(mode)).unwrap();
+    for (bits, is_told) in [(0o700, false), (0o755, false), (0o777, true), (0o770, true)] {
+        mode(bits);
+        let (code, _, err) = run(data.path(), &["backend", "verify"]);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(err.contains("chmod go-w"), is_told, "{bits:o}: {err}");
+    }
+}
+
 fn with_input(data: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
     let mut command = keyglass(data, arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

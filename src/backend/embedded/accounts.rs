@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
@@ -63,11 +63,14 @@ async fn me(State(backend): State<Embedded>, AccountReader(caller): AccountReade
     Ok((json_headers(), to_json(&view)?.expose_secret().to_owned()).into_response())
 }
 
-/// The id of the account, which is made where there is none.
+/// The id of the account, which is made where there is none. Error: [`StoreError::Damaged`] where there are several, or
+/// none but keys of one.
 pub(super) fn ensure(connection: &Connection, now_ms: i64) -> Result<String, StoreError> {
-    let id = connection.query_row("SELECT id FROM accounts", [], |row| row.get(0)).optional()?;
-    if let Some(id) = id {
-        return Ok(id);
+    let find = "SELECT (SELECT id FROM accounts), (SELECT count(*) FROM accounts), EXISTS (SELECT 1 FROM keys)";
+    match connection.query_row(find, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+        (Some(id), 1_i64, _) => return Ok(id),
+        (None, 0, false) => {}
+        _ => return Err(StoreError::Damaged("accounts")),
     }
     let id = ids::next(connection, "acct", now_ms)?;
     connection

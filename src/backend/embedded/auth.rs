@@ -10,10 +10,10 @@ use std::{ops::Deref, sync::Arc};
 use axum::extract::{FromRequestParts, Request};
 use http::{HeaderMap, header, request::Parts};
 use rusqlite::Connection;
+use secrecy::SecretString;
 
 use super::{
     Embedded,
-    crypto::DIGEST_BYTES,
     error::ApiError,
     grants,
     keyring::Keyring,
@@ -187,8 +187,8 @@ pub(super) struct InProcess;
 pub(super) async fn admit(backend: &Embedded, surface: Surface, request: &mut Request) -> Result<(), ApiError> {
     let now_ms = backend.clock().now_ms();
     let counted = request.extensions().get::<InProcess>().is_none();
-    let digest = token(request.headers(), surface).map(|token| backend.keyring().key_digest(token));
-    let caller = match caller(backend, surface, digest, now_ms).await {
+    let key = token(request.headers(), surface).map(SecretString::from);
+    let caller = match caller(backend, surface, key, now_ms).await {
         Err(error) if counted && error.is_unauthorized() => {
             let too_soon = |seconds| ApiError::rate_limited("too many requests without a valid API key", seconds);
             backend.rates().of_failures(now_ms).map_err(too_soon)?;
@@ -217,13 +217,12 @@ pub(super) async fn admit(backend: &Embedded, surface: Surface, request: &mut Re
 async fn caller(
     backend: &Embedded,
     surface: Surface,
-    digest: Result<[u8; DIGEST_BYTES], ApiError>,
+    key: Result<SecretString, ApiError>,
     now_ms: i64,
 ) -> Result<Caller, ApiError> {
-    let digest = digest?;
+    let key = key?;
     let keyring = backend.keyring().clone();
-    let find =
-        move |connection: &Connection, known: &mut KnownKeys| Ok(known.by_digest(connection, &keyring, &digest)?);
+    let find = move |connection: &Connection, known: &mut KnownKeys| Ok(known.find(connection, &keyring, &key)?);
     let stored = backend.store().find(find).await?;
     // What a request needs is said by its handler.
     Ok(Caller { known: Arc::new(admitted(surface, stored, now_ms)?), rule: |_| Ok(()) })

@@ -126,6 +126,25 @@ pub enum OpenError {
         /// The newest version known here.
         known: usize,
     },
+    /// What the database holds would change what this program's statements do.
+    #[error(
+        "`{}` is not as keyglass made it: {what}; `keyglass backend verify` tells everything, undo that or restore a backup",
+        database.display()
+    )]
+    Altered {
+        /// The database.
+        database: PathBuf,
+        /// What is other, for a person.
+        what: String,
+    },
+    /// What the start needs of the database is damaged.
+    #[error("`{}`: {reason}", database.display())]
+    Damaged {
+        /// The database.
+        database: PathBuf,
+        /// What is damaged, and what to do.
+        reason: String,
+    },
     /// SQLite cannot work with the file.
     #[error("`{}` cannot be used ({source}); check the disk and the file's permissions", database.display())]
     Database {

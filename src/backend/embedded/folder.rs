@@ -19,6 +19,9 @@ use super::{crypto::MasterKey, error::OpenError};
 
 /// What the names of files with former master keys begin with.
 const FORMER: &str = "master.key.old-";
+const MASTER_KEY: &str = "master.key";
+const NEXT_MASTER_KEY: &str = "master.key.next";
+const ROOT_KEY: &str = "root.key";
 
 /// Where the master key comes from.
 #[derive(Clone, Debug)]
@@ -56,18 +59,11 @@ impl MasterKeySource {
         }
     }
 
-    /// Those that were in use before.
-    pub(super) fn former(&self) -> Vec<MasterKey> {
-        match self {
-            Self::Folder(folder) => folder.former_master_keys(),
-            Self::Reference(_) => Vec::new(),
-        }
-    }
-
     /// All that can be read now.
     pub(super) fn candidates(&self) -> Vec<MasterKey> {
-        let (present, next) = (self.present(), self.next());
-        present.ok().into_iter().chain(next.ok().flatten()).collect()
+        // In this order: the next one may become the present one in between, but never the other way round.
+        let (next, present) = (self.next(), self.existing());
+        next.ok().flatten().into_iter().chain(present.ok()).collect()
     }
 
     /// What it is called in messages.
@@ -94,6 +90,11 @@ impl MasterKeyReference {
         read: impl Fn() -> Result<SecretString, String> + Send + Sync + 'static,
     ) -> Self {
         Self { name: name.into(), read: Arc::new(read) }
+    }
+
+    /// What the operator calls it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Reads it.
@@ -129,6 +130,7 @@ impl Folder {
         builder.create(path).map_err(failed)?;
         // later messages name files in this folder; whole paths can be acted on from any working directory
         let path = fs::canonicalize(path).map_err(failed)?;
+        warn_of_writers(&path);
         Ok(Self { path })
     }
 
@@ -142,19 +144,29 @@ impl Folder {
         self.path.join("turn.lock")
     }
 
+    /// The file that only one process at a time holds: the one that works on the whole database.
+    pub(super) fn maintenance_path(&self) -> PathBuf {
+        self.path.join("maintenance.lock")
+    }
+
+    /// A file for a copy of the database that a restore replaces.
+    pub(super) fn replaced_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!("before-restore-{name}.db"))
+    }
+
     /// The file with the master key.
     pub(super) fn master_key_path(&self) -> PathBuf {
-        self.path.join("master.key")
+        self.path.join(MASTER_KEY)
     }
 
     /// The file with the root key.
     pub(super) fn root_key_path(&self) -> PathBuf {
-        self.path.join("root.key")
+        self.path.join(ROOT_KEY)
     }
 
     /// The file with the master key to come, there only while one takes the place of another.
     fn next_master_key_path(&self) -> PathBuf {
-        self.path.join("master.key.next")
+        self.path.join(NEXT_MASTER_KEY)
     }
 
     /// The master key: the one in the folder, or a new one where there is neither key nor database.
@@ -169,7 +181,7 @@ impl Folder {
             return Err(OpenError::MasterKeyMissing { path, database });
         }
         let key = MasterKey::generate().map_err(|error| OpenError::System(error.to_string()))?;
-        let draft = self.draft("master.key", &key.to_hex())?;
+        let draft = self.draft(MASTER_KEY, &key.to_hex())?;
         // A link, unlike a rename, fails where there is a file already: only one process's key can win.
         let linked = match fs::hard_link(&draft, &path) {
             // A file system without hard links; a process that starts at the same moment may find the file half written
@@ -177,7 +189,11 @@ impl Folder {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => self.write_new(&path, &key.to_hex()),
             linked => linked,
         };
-        fs::remove_file(&draft).map_err(|source| file_error(&draft, "removed", source))?;
+        match fs::remove_file(&draft) {
+            // Another process had started meanwhile, and taken it for a dead one's.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(file_error(&draft, "removed", error)),
+            _ => {}
+        }
         match linked {
             Ok(()) => {
                 self.sync()?;
@@ -201,27 +217,49 @@ impl Folder {
     /// Writes the master key to come. The caller holds the database's write lock.
     pub(super) fn announce_master_key(&self, key: &MasterKey) -> Result<(), OpenError> {
         let path = self.next_master_key_path();
-        let draft = self.draft("master.key.next", &key.to_hex())?;
+        let draft = self.draft(NEXT_MASTER_KEY, &key.to_hex())?;
         fs::rename(&draft, &path).map_err(|source| file_error(&path, "written", source))?;
         self.sync()
     }
 
     /// Puts the master key to come in the place of the present one: the database is sealed with it already. Another
     /// process may have done so first. The present one is kept beside it: backups made so far need it.
+    /// The caller holds the database's write lock.
     pub(super) fn promote_master_key(&self) -> Result<(), OpenError> {
         let path = self.master_key_path();
-        if let (Some(text), Some(_)) = (read_private(&path)?, self.next_master_key()?) {
-            let former = self.path.join(format!("{FORMER}{}", parse_master_key(&path, &text)?.name()));
-            match fs::hard_link(&path, &former) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                // A file system without hard links.
-                Err(_) => drop(self.write_new(&former, &text)),
-                Ok(()) => {}
-            }
+        if self.next_master_key()?.is_some() {
+            self.keep_master_key()?;
         }
         match fs::rename(self.next_master_key_path(), &path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "written", error)),
             _ => self.sync(),
+        }
+    }
+
+    /// Sets the master key aside, as a former one: the database is sealed with one that lies elsewhere. The caller holds
+    /// the database's write lock.
+    pub(super) fn retire_master_key(&self) -> Result<(), OpenError> {
+        let path = self.master_key_path();
+        self.keep_master_key()?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(&path, "removed", error)),
+            _ => self.sync(),
+        }
+    }
+
+    /// Makes another name for the present master key, under which it stays when another takes its place.
+    fn keep_master_key(&self) -> Result<(), OpenError> {
+        let path = self.master_key_path();
+        let Some(text) = read_private(&path)? else { return Ok(()) };
+        let former = self.path.join(format!("{FORMER}{}", parse_master_key(&path, &text)?.name()));
+        let kept = match fs::hard_link(&path, &former) {
+            // A file system without hard links.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => self.write_new(&former, &text),
+            kept => kept,
+        };
+        match kept {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(file_error(&former, "made", error)),
+            _ => Ok(()),
         }
     }
 
@@ -235,7 +273,7 @@ impl Folder {
     }
 
     /// The master keys that others took the place of, as far as they are still in the folder.
-    fn former_master_keys(&self) -> Vec<MasterKey> {
+    pub(super) fn former_master_keys(&self) -> Vec<MasterKey> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let former = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FORMER));
         former.filter_map(|entry| MasterKey::parse(read_private(&entry.path()).ok()??.expose_secret())).collect()
@@ -243,9 +281,13 @@ impl Folder {
 
     fn write_new(&self, path: &Path, text: &SecretString) -> io::Result<()> {
         let mut file = private_options().create_new(true).open(path)?;
-        file.write_all(text.expose_secret().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
+        let mut write = || {
+            file.write_all(text.expose_secret().as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        };
+        // half a key is of no use
+        write().inspect_err(|_| drop(fs::remove_file(path)))
     }
 
     /// What the root key file holds, if there is one.
@@ -256,7 +298,7 @@ impl Folder {
     /// Writes the root key file, or replaces it. The caller holds the database's write lock, so nobody else does.
     pub(super) fn write_root_key(&self, key: &SecretString) -> Result<(), OpenError> {
         let path = self.root_key_path();
-        let draft = self.draft("root.key", key)?;
+        let draft = self.draft(ROOT_KEY, key)?;
         fs::rename(&draft, &path).map_err(|source| file_error(&path, "written", source))?;
         self.sync()
     }
@@ -272,6 +314,26 @@ impl Folder {
             .map_err(|source| file_error(&path, "opened for writing", source))?;
         close_to_others(&path)?;
         Ok(path)
+    }
+
+    /// Removes what processes left that were killed while they made a key file. The caller holds the database's write lock,
+    /// under which such files are made, but for a new folder's master key: whoever is at that can do without its draft once
+    /// there is a master key.
+    pub(super) fn remove_drafts(&self) {
+        let has_master_key = self.master_key_path().is_file();
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let of = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+            let is_dead = match of {
+                Some((_, chance)) if !is_chance(chance) => false,
+                Some((NEXT_MASTER_KEY | ROOT_KEY, _)) => true,
+                Some((MASTER_KEY, _)) => has_master_key,
+                _ => false,
+            };
+            if is_dead && let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(file = %entry.path().display(), %error, "a draft of a key cannot be removed");
+            }
+        }
     }
 
     /// Writes a text into a new file under a name that nobody else uses, down to the disk.
@@ -301,6 +363,11 @@ impl Folder {
             .map_err(|source| file_error(&self.path, "written", source))?;
         Ok(())
     }
+}
+
+/// Whether it is what names of drafts end with.
+fn is_chance(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey, OpenError> {
@@ -343,6 +410,27 @@ fn close_to_others(path: &Path) -> Result<(), OpenError> {
     tracing::warn!(file = %path.display(), mode = format!("{:o}", mode & 0o777), "file was open to others, closed it");
     Ok(())
 }
+
+/// Tells of a folder that others may write to: they can put other keys and another database there. Its mode is left as it
+/// is, since it may be meant so.
+#[cfg(unix)]
+fn warn_of_writers(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let Ok(metadata) = fs::metadata(folder) else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        let folder = folder.display();
+        tracing::warn!(
+            "`{folder}` can be written to by other users (mode {mode:o}), who can replace keys and database; \
+                        take that away by `chmod go-w`"
+        );
+    }
+}
+
+/// Elsewhere the folder's access list decides.
+#[cfg(not(unix))]
+fn warn_of_writers(_folder: &Path) {}
 
 /// Elsewhere the folder's access list decides, and its files inherit it.
 #[cfg(not(unix))]

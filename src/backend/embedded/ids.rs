@@ -13,20 +13,33 @@ use super::{
 /// 8 characters of milliseconds are enough until the year 8888; 13 of chance follow.
 const CHANCE: u128 = 62_u128.pow(13);
 const LAST_MILLISECOND: u128 = 62_u128.pow(8) - 1;
+/// How far an id may be above the last one where the clock does not tell them apart.
+const STEP: u128 = 1 << 32;
+/// The highest number that another can follow.
+const LAST: u128 = 62_u128.pow(21) - 1 - STEP;
 
-/// The next id with this prefix. Call it inside the transaction that writes the row.
+/// The next id with this prefix. Call it inside the transaction that writes the row. Error: [`StoreError::Damaged`]
+/// where the last one is none that this program has written.
 pub(super) fn next(connection: &Connection, prefix: &str, now_ms: i64) -> Result<String, StoreError> {
-    let last: Option<[u8; 16]> = connection
-        .prepare_cached("SELECT value FROM meta WHERE key = 'last_id'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    let last = last(connection)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CryptoError::Random)?;
-    let number = following(last.map_or(0, u128::from_be_bytes), now_ms, u128::from_be_bytes(random));
+    let number = following(last, now_ms, u128::from_be_bytes(random));
     let sql =
         "INSERT INTO meta (key, value) VALUES ('last_id', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     connection.prepare_cached(sql)?.execute([number.to_be_bytes()])?;
     Ok(format!("{prefix}_{}", base_62::<21>(number)))
+}
+
+/// The number of the last id; 0 where there is none yet.
+pub(super) fn last(connection: &Connection) -> Result<u128, StoreError> {
+    let stored: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT value FROM meta WHERE key = 'last_id'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(bytes) = stored else { return Ok(0) };
+    let number = <[u8; 16]>::try_from(bytes).ok().map(u128::from_be_bytes);
+    number.filter(|number| *number <= LAST).ok_or(StoreError::Damaged("meta"))
 }
 
 /// A random UUID (RFC 9562, section 5.4), as RunTools and Runtype name their keys.
@@ -52,8 +65,8 @@ fn written(bytes: [u8; 16], version: u128) -> String {
 /// A number for this millisecond; where that would not be above the last one, a little above the last one.
 fn following(last: u128, now_ms: i64, random: u128) -> u128 {
     let millisecond = u128::try_from(now_ms).unwrap_or(0).min(LAST_MILLISECOND);
-    let fresh = millisecond * CHANCE + random % CHANCE;
-    if fresh > last { fresh } else { last + 1 + random % (1 << 32) }
+    let fresh = (millisecond * CHANCE + random % CHANCE).min(LAST);
+    if fresh > last { fresh } else { last.saturating_add(1 + random % STEP) }
 }
 
 #[cfg(test)]

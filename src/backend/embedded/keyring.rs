@@ -22,13 +22,34 @@ use super::{
 const WRAPPING: &[u8] = b"keyglass wrapping 2";
 const SEALING: &[u8] = b"keyglass sealing 2";
 const ROWS: &[u8] = b"keyglass rows 2";
+/// Where they lie.
+const TABLE: &str = "data_keys";
 
 /// All keys of an open database.
 pub(super) struct Keyring {
     source: MasterKeySource,
     wrapping: RwLock<Key>,
     data_keys: RwLock<HashMap<KeyId, Arc<DataKey>>>,
-    digesting: Key,
+    digests: RwLock<Digests>,
+}
+
+/// The key for digests of API keys. Its database keeps it for ever, but another database may be put in the place of that
+/// one.
+#[derive(Clone)]
+pub(super) struct Digests(Arc<Key>);
+
+impl Digests {
+    /// The digest under which an API key is kept. Keys are random, so a keyed hash is enough: there is no dictionary to
+    /// try, and without the master key a stolen database cannot even be used to check a guess.
+    pub(super) fn of_key(&self, key: &str) -> [u8; DIGEST_BYTES] {
+        self.0.digest("api key", &[key.as_bytes()])
+    }
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digests([redacted])")
+    }
 }
 
 /// What seals and marks rows. There are several only while everything is sealed anew.
@@ -66,7 +87,8 @@ impl Keyring {
     /// The keys of this database; made where there are none, but for a key for digests that is given. Called inside the
     /// writing transaction of the start.
     ///
-    /// Error: [`CryptoError::Unseal`] where the master key is not the one that sealed them.
+    /// Errors: [`CryptoError::Unseal`] where the master key is not the one that sealed them; [`StoreError::Damaged`] where
+    /// they are missing, but not what needs them.
     pub(super) fn open(
         connection: &Connection,
         source: MasterKeySource,
@@ -75,30 +97,48 @@ impl Keyring {
         now_ms: i64,
     ) -> Result<Self, StoreError> {
         let wrapping = master.derive(WRAPPING);
-        let stored = stored_of(connection, Purpose::Digests)?;
-        let digesting = match (stored, digesting) {
+        // Other keys in the place of lost ones would make everything that is there useless in silence.
+        let may_make = digesting.is_some() || !has_rows(connection)?;
+        let digests = match (stored_of(connection, Purpose::Digests)?, digesting) {
             (Some((id, wrapped)), _) => unwrap(&wrapping, id, &wrapped, Purpose::Digests)?,
             (None, Some(key)) => store(connection, &wrapping, key, Purpose::Digests, now_ms)?,
-            (None, None) => store(connection, &wrapping, Key::generate()?, Purpose::Digests, now_ms)?,
+            (None, None) if may_make => store(connection, &wrapping, Key::generate()?, Purpose::Digests, now_ms)?,
+            (None, None) => return Err(StoreError::Damaged(TABLE)),
         };
         if current(connection)?.is_none() {
+            if !may_make {
+                return Err(StoreError::Damaged(TABLE));
+            }
             store(connection, &wrapping, Key::generate()?, Purpose::Data, now_ms)?;
         }
-        let ring = Self { source, wrapping: RwLock::new(wrapping), data_keys: RwLock::default(), digesting };
+        let ring = Self {
+            source,
+            wrapping: RwLock::new(wrapping),
+            data_keys: RwLock::default(),
+            digests: RwLock::new(Digests(Arc::new(digests))),
+        };
         // The proof that the master key opens what is in use, before anything relies on it.
         ring.current(connection)?;
         Ok(ring)
     }
 
-    /// The digest under which an API key is kept. Keys are random, so a keyed hash is enough: there is no dictionary to
-    /// try, and without the master key a stolen database cannot even be used to check a guess.
-    pub(super) fn key_digest(&self, key: &str) -> [u8; DIGEST_BYTES] {
-        self.digest("api key", &[key.as_bytes()])
+    /// What this database's digests of API keys are made with. Another database may have been restored in its place, and
+    /// that one may have another key.
+    pub(super) fn digests(&self, connection: &Connection) -> Result<Digests, StoreError> {
+        let (id, wrapped) = stored_of(connection, Purpose::Digests)?.ok_or(StoreError::Damaged(TABLE))?;
+        let known = self.digests.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.0.id() == id {
+            return Ok(known);
+        }
+        let found = Digests(Arc::new(self.open_wrapped(id, &wrapped, Purpose::Digests)?.0));
+        *self.digests.write().unwrap_or_else(PoisonError::into_inner) = found.clone();
+        Ok(found)
     }
 
-    /// A keyed digest of these parts.
+    /// A keyed digest of these parts, for use in this process alone.
     pub(super) fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
-        self.digesting.digest(purpose, parts)
+        let key = Arc::clone(&self.digests.read().unwrap_or_else(PoisonError::into_inner).0);
+        key.digest(purpose, parts)
     }
 
     /// Seals a text for one place with the current data key.
@@ -153,31 +193,54 @@ impl Keyring {
         let find = "SELECT wrapped FROM data_keys WHERE id = ?1 AND purpose = 'data'";
         let wrapped: Option<Vec<u8>> = connection.query_row(find, [id], |row| row.get(0)).optional()?;
         let wrapped = wrapped.ok_or(CryptoError::Unseal)?;
-        let wrapping = self.wrapping.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let key = match unwrap(&wrapping, id, &wrapped, Purpose::Data) {
-            Ok(key) => key,
-            Err(_) => self.with_new_master_key(id, &wrapped)?,
-        };
+        let (key, _) = self.open_wrapped(id, &wrapped, Purpose::Data)?;
         let key = Arc::new(DataKey::new(&key));
         self.data_keys.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&key));
         Ok(key)
     }
 
-    /// Opens a data key that the master key known here does not open: another process has changed it meanwhile.
-    fn with_new_master_key(&self, id: KeyId, wrapped: &[u8]) -> Result<Key, CryptoError> {
+    /// Opens a key of the database; gives it with the one that it was sealed with. Where the master key known here does not
+    /// open it, another process has changed that meanwhile.
+    fn open_wrapped(&self, id: KeyId, wrapped: &[u8], purpose: Purpose) -> Result<(Key, Key), CryptoError> {
+        let wrapping = self.wrapping.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Ok(key) = unwrap(&wrapping, id, wrapped, purpose) {
+            return Ok((key, wrapping));
+        }
         for master in self.source.candidates() {
             let wrapping = master.derive(WRAPPING);
-            if let Ok(key) = unwrap(&wrapping, id, wrapped, Purpose::Data) {
-                *self.wrapping.write().unwrap_or_else(PoisonError::into_inner) = wrapping;
-                return Ok(key);
+            if let Ok(key) = unwrap(&wrapping, id, wrapped, purpose) {
+                *self.wrapping.write().unwrap_or_else(PoisonError::into_inner) = wrapping.clone();
+                return Ok((key, wrapping));
             }
         }
         Err(CryptoError::Unseal)
     }
 
-    /// Begins to use a new data key. What is sealed already stays as it is until it is sealed anew.
+    /// What the database's keys are sealed with now, whatever this process has seen so far. The caller holds the write lock.
+    fn wrapping_now(&self, connection: &Connection) -> Result<Key, StoreError> {
+        let (id, wrapped) = stored_of(connection, Purpose::Data)?.ok_or(StoreError::Damaged(TABLE))?;
+        Ok(self.open_wrapped(id, &wrapped, Purpose::Data)?.1)
+    }
+
+    /// Forgets data keys that the database no longer has: what was sealed with them is accepted no more, wherever it comes
+    /// from.
+    pub(super) fn forget_retired(&self, connection: &Connection) -> Result<(), StoreError> {
+        let find = "SELECT id FROM data_keys WHERE purpose = 'data'";
+        let mut statement = connection.prepare_cached(find)?;
+        let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<KeyId>, _>>()?;
+        let known = self.data_keys.read().unwrap_or_else(PoisonError::into_inner);
+        if known.keys().all(|id| ids.contains(id)) {
+            return Ok(());
+        }
+        drop(known);
+        self.data_keys.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| ids.contains(id));
+        Ok(())
+    }
+
+    /// Begins to use a new data key. What is sealed already stays as it is until it is sealed anew. The caller holds the
+    /// write lock.
     pub(super) fn renew(&self, connection: &Connection, now_ms: i64) -> Result<(), StoreError> {
-        let wrapping = self.wrapping.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let wrapping = self.wrapping_now(connection)?;
         store(connection, &wrapping, Key::generate()?, Purpose::Data, now_ms).map(drop)
     }
 
@@ -186,29 +249,43 @@ impl Keyring {
     pub(super) fn retire(&self, connection: &Connection) -> Result<usize, StoreError> {
         let id = self.current_id(connection)?;
         let retired = connection.execute("DELETE FROM data_keys WHERE purpose = 'data' AND id <> ?1", [id])?;
-        self.data_keys.write().unwrap_or_else(PoisonError::into_inner).retain(|known, _| *known == id);
+        self.forget_retired(connection)?;
         Ok(retired)
     }
 
-    /// Seals all keys in the database with another master key.
-    pub(super) fn change_master_key(&self, connection: &Connection, master: &MasterKey) -> Result<(), StoreError> {
-        let new = master.derive(WRAPPING);
-        let mut old = self.wrapping.write().unwrap_or_else(PoisonError::into_inner);
+    /// What is wrong with the keys in the database, a line each.
+    pub(super) fn problems(&self, connection: &Connection) -> Result<Vec<String>, StoreError> {
+        let mut problems = Vec::new();
         for purpose in [Purpose::Data, Purpose::Digests] {
-            let find = "SELECT id, wrapped FROM data_keys WHERE purpose = ?1";
-            let rows = connection
-                .prepare(find)?
-                .query_map([purpose.column()], |row| Ok((row.get::<_, KeyId>(0)?, row.get::<_, Vec<u8>>(1)?)))?
-                .collect::<Result<Vec<_>, _>>()?;
-            for (id, wrapped) in rows {
-                let key = unwrap(&old, id, &wrapped, purpose)?;
+            for (id, wrapped) in all_of(connection, purpose)? {
+                if self.open_wrapped(id, &wrapped, purpose).is_err() {
+                    let error = StoreError::Damaged(TABLE);
+                    problems.push(format!("the {} key `{}`: {error}", purpose.column(), shown(id)));
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Seals all keys in the database with another master key. The caller holds the write lock.
+    pub(super) fn change_master_key(&self, connection: &Connection, master: &MasterKey) -> Result<(), StoreError> {
+        let (new, old) = (master.derive(WRAPPING), self.wrapping_now(connection)?);
+        for purpose in [Purpose::Data, Purpose::Digests] {
+            for (id, wrapped) in all_of(connection, purpose)? {
+                let key = unwrap(&old, id, &wrapped, purpose).map_err(|_| StoreError::Damaged(TABLE))?;
                 let wrapped = new.seal(key.bytes(), &["data key", purpose.column(), &shown(id)])?;
                 connection.execute("UPDATE data_keys SET wrapped = ?2 WHERE id = ?1", params![id, wrapped])?;
             }
         }
-        *old = new;
+        *self.wrapping.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
+}
+
+/// Whether this master key opens the keys of a database of the present schema. Changes nothing.
+pub(super) fn opens(connection: &Connection, master: &MasterKey) -> Result<bool, StoreError> {
+    let Some((id, wrapped)) = stored_of(connection, Purpose::Data)? else { return Ok(false) };
+    Ok(unwrap(&master.derive(WRAPPING), id, &wrapped, Purpose::Data).is_ok())
 }
 
 impl fmt::Debug for Keyring {
@@ -274,12 +351,24 @@ impl Row {
     }
 }
 
+/// Whether there is anything that needs the keys.
+fn has_rows(connection: &Connection) -> Result<bool, StoreError> {
+    let find = "SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM secrets)";
+    Ok(connection.query_row(find, [], |row| row.get(0))?)
+}
+
 fn stored_of(connection: &Connection, purpose: Purpose) -> Result<Option<(KeyId, Vec<u8>)>, StoreError> {
     let find = "SELECT id, wrapped FROM data_keys WHERE purpose = ?1 ORDER BY number DESC LIMIT 1";
     Ok(connection
         .prepare_cached(find)?
         .query_row([purpose.column()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
+}
+
+fn all_of(connection: &Connection, purpose: Purpose) -> Result<Vec<(KeyId, Vec<u8>)>, StoreError> {
+    let mut statement = connection.prepare("SELECT id, wrapped FROM data_keys WHERE purpose = ?1")?;
+    let rows = statement.query_map([purpose.column()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
 fn current(connection: &Connection) -> Result<Option<KeyId>, StoreError> {

@@ -156,7 +156,11 @@ impl StoredKey {
     }
 
     fn checked(self, connection: &Connection, keyring: &Keyring, mark: &[u8]) -> Result<Self, StoreError> {
-        keyring.check(connection, &self.row(), mark).map_err(|error| damaged(error, &self.id))?;
+        keyring.check(connection, &self.row(), mark).map_err(|error| match self.key.kind {
+            // Without it nothing starts, so no command can remove it.
+            Kind::Root => error,
+            _ => damaged(error, &self.id),
+        })?;
         Ok(self)
     }
 
@@ -214,7 +218,7 @@ pub(super) fn insert(
         Provider::Runloop => ids::next(connection, "key", now_ms)?,
         Provider::RunTools | Provider::Runtype => ids::uuid()?,
     };
-    let digest = keyring.key_digest(secret.expose_secret());
+    let digest = keyring.digests(connection)?.of_key(secret.expose_secret());
     let stored = StoredKey { id, key, create_time_ms: now_ms, revoked_at_ms: None, replaced_by: None, digest };
     let mark = keyring.mark(connection, &stored.row())?;
     let made = connection.execute(
@@ -247,7 +251,7 @@ pub(super) fn renew(
 ) -> Result<SecretString, StoreError> {
     let kind = stored.key.kind;
     let secret = new_key(kind.prefix(), kind.characters())?;
-    stored.digest = keyring.key_digest(secret.expose_secret());
+    stored.digest = keyring.digests(connection)?.of_key(secret.expose_secret());
     update(connection, keyring, stored)?;
     Ok(secret)
 }
@@ -333,8 +337,13 @@ pub(super) fn root(
 }
 
 /// Whether a key's digest is that of this text.
-pub(super) fn is(stored: &StoredKey, keyring: &Keyring, secret: &SecretString) -> bool {
-    equal(&stored.digest, &keyring.key_digest(secret.expose_secret()))
+pub(super) fn is(
+    stored: &StoredKey,
+    connection: &Connection,
+    keyring: &Keyring,
+    secret: &SecretString,
+) -> Result<bool, StoreError> {
+    Ok(equal(&stored.digest, &keyring.digests(connection)?.of_key(secret.expose_secret())))
 }
 
 /// Whether a text has the form of a key, of whichever kind: it may be one that got to a wrong place.
@@ -396,16 +405,23 @@ pub(super) fn mark_anew(
     Ok(found.len())
 }
 
+/// Whether any key is marked with another than the current data key.
+pub(super) fn any_to_mark_anew(connection: &Connection, keyring: &Keyring) -> Result<bool, StoreError> {
+    let find = "SELECT 1 FROM keys WHERE coalesce(substr(mark, 1, 4) <> ?1, true)";
+    Ok(connection.prepare_cached(find)?.exists([keyring.current_id(connection)?])?)
+}
+
 /// What is wrong with the rows, a line each.
 pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare("SELECT id FROM keys")?;
-    let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    let check = |id: String| match select(connection, keyring, "id = ?1", [&id]) {
+    let mut statement = connection.prepare("SELECT rowid, CAST(id AS BLOB) FROM keys")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let check = |(row, id): (i64, Vec<u8>)| match select(connection, keyring, "rowid = ?1", [row]) {
         Ok(_) => None,
         Err(error @ StoreError::DamagedRow { .. }) => Some(error.to_string()),
-        Err(error) => Some(format!("the API key `{id}`: {error}")),
+        Err(error) => Some(format!("the API key `{}`: {error}", String::from_utf8_lossy(&id))),
     };
-    Ok(ids.into_iter().filter_map(check).collect())
+    Ok(rows.into_iter().filter_map(check).collect())
 }
 
 /// Names the row that an error is about.

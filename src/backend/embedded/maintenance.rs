@@ -1,28 +1,34 @@
 //! What an operator does to a whole database: backup, restore, new keys. All of it while others use the database.
+//!
+//! Whatever takes several steps is done by one process at a time: it holds a file's lock from its first step to its last,
+//! and the system lets go of that when the process ends, however it does. Beside that each step works with what the
+//! database holds at that moment, under its write lock.
+
+mod copy;
+mod rekey;
+mod restore;
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs::{self, TryLockError},
+    io,
+    path::{Path, PathBuf, absolute},
     time::Duration,
 };
 
-use rusqlite::{
-    Connection, OpenFlags, Transaction, TransactionBehavior,
-    backup::{Backup, StepResult},
-};
+use rusqlite::{Connection, OpenFlags};
 
+pub use self::{
+    rekey::{Progress, Rekeyed, change_master_key, rekey},
+    restore::{Restored, restore},
+};
 use super::{
     OpenError, Options,
-    crypto::MasterKey,
     folder::{Folder, MasterKeySource, private_options},
-    keys, schema, secrets,
+    schema,
     start::Start,
     store::StoreError,
-    turn::Turn,
+    turn::{Taken, Turn},
 };
-
-/// How many rows are sealed anew in one transaction: others write in between.
-const ROWS_AT_A_TIME: u32 = 100;
 
 /// Why an operation on a whole database failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,14 +53,49 @@ pub enum MaintenanceError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no such backup.
+    #[error("there is no file `{}`; name a backup that `keyglass backend backup` made", .0.display())]
+    NoBackup(PathBuf),
+    /// The backup is the database itself.
+    #[error("`{}` is the database itself; name a backup of it", .0.display())]
+    Itself(PathBuf),
+    /// A copy that was just made is not whole. It was removed.
+    #[error("the copy in `{}` was not whole ({reason}) and was removed; see to the disk and try again", path.display())]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// A backup that is damaged. Nothing was changed.
-    #[error("`{}` is damaged ({reason}); nothing was restored", path.display())]
+    #[error("`{}` is damaged ({reason}); nothing was restored, take another backup", path.display())]
     Damaged {
         /// The backup.
         path: PathBuf,
         /// What was found.
         reason: String,
     },
+    /// Rows that cannot be sealed anew. Nothing was changed.
+    #[error(
+        "{0}; nothing was changed, get rid of what is damaged by `keyglass secrets delete NAME` and \
+         `keyglass keys revoke ID`, or restore a backup, and give the command again"
+    )]
+    DamagedRows(String),
+    /// Another process works on the whole database.
+    #[error(
+        "another `keyglass backend rekey` or `restore` is at work on `{}`, and was not done within {} s; wait for it, then \
+         give the command again",
+        data_dir.display(), waited.as_secs_f32()
+    )]
+    Busy {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The new master key is the one that is in use.
+    #[error("`{0}` holds the master key that is in use already; name another one")]
+    SameMasterKey(String),
     /// The backup is in place, but the data folder does not go with it.
     #[error("the backup was restored, but {0}")]
     Restored(#[source] OpenError),
@@ -75,160 +116,80 @@ impl From<rusqlite::Error> for MaintenanceError {
     }
 }
 
-/// What `rekey` did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rekeyed {
-    /// How many secrets were sealed anew.
-    pub secrets: usize,
-    /// How many API keys were marked anew.
-    pub keys: usize,
-    /// Whether there is a new master key. There is none where it lies outside the data folder: who keeps it, changes it.
-    pub master_key: bool,
-}
-
 /// Writes a copy of the database to a new file, as it is at one moment, while others go on writing. The copy holds no
 /// master key: without it no value and no API key can be had from it.
 pub fn backup(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
     let connection = schema::connect(&Place::existing(options)?.database, options.patience)?;
     let failed = |action| move |source| MaintenanceError::File { path: file.to_owned(), action, source };
+    // A whole path: of other names SQLite makes databases in memory, or takes them for URIs.
+    let whole = absolute(file).map_err(failed("named"))?;
     // SQLite takes names as UTF-8; the nearest name would be another file.
-    let name = file.to_str().ok_or_else(|| failed("named")(io::ErrorKind::InvalidFilename.into()))?;
-    let made = private_options().create_new(true).open(file).map_err(|error| match error.kind() {
+    let name = whole.to_str().ok_or_else(|| failed("named")(io::ErrorKind::InvalidFilename.into()))?;
+    let made = private_options().create_new(true).open(&whole).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => MaintenanceError::Exists(file.to_owned()),
         _ => failed("made")(error),
     })?;
-    // Into an empty file: so it is closed to others from the start. SQLite takes everything from one snapshot.
-    let copied = connection.execute("VACUUM INTO ?1", [name]);
-    let copied = copied.map_err(MaintenanceError::from).and_then(|_| made.sync_all().map_err(failed("written")));
-    copied.inspect_err(|_| drop(fs::remove_file(file)))
-}
-
-/// Puts a backup in the place of everything that the database holds; makes a database where there is none. Others that
-/// use the database see the old state or the new one, never a mixture.
-pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
-    let damaged = |reason: String| MaintenanceError::Damaged { path: file.to_owned(), reason };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let source = Connection::open_with_flags(file, flags).map_err(|error| damaged(error.to_string()))?;
-    // Before anything is changed: a whole database of ours, that our master key opens.
-    schema::check(&source, file)?;
-    let verdict: String = source
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| damaged(error.to_string()))?;
-    if verdict != "ok" {
-        return Err(damaged(verdict));
-    }
-    let place = Place::of(Folder::prepare(&options.data_dir)?, options);
-    // A new one would be of no use: the backup was made with another.
-    let master = place.source.existing()?;
-    let mut copy = Connection::open_in_memory()?;
-    Backup::new(&source, &mut copy)?.run_to_completion(1_000, Duration::ZERO, None)?;
-    schema::migrate(&copy, file, options.patience)?;
-    place.folder.prepare_database()?;
-    let start = place.start(options);
-    if start.keyring_of(&copy, &master)?.is_none() {
-        let mut former = place.source.former().into_iter();
-        let keyring = former.find_map(|former| start.keyring_of(&copy, &former).transpose()).transpose()?;
-        let mismatch = || OpenError::MasterKeyMismatch { source_name: place.source.name(), database: file.to_owned() };
-        keyring.ok_or_else(mismatch)?.change_master_key(&copy, &master)?;
-    }
-    let mut target = schema::connect(&place.database, options.patience)?;
-    let next = Turn::open(&place.folder.turn_path())?;
-    let next = next.take(options.patience);
-    let backup = Backup::new(&copy, &mut target)?;
-    // All pages in one step: one transaction of the target.
-    schema::insist(options.patience, || match backup.step(-1)? {
-        StepResult::Done => Ok(()),
-        _ => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
-    })?;
-    drop((backup, next));
-    start.run(&target).map(drop).map_err(MaintenanceError::Restored)
-}
-
-/// Makes new keys and seals everything with them: a new data key, and a new master key where that lies in the data
-/// folder. Others go on reading and writing meanwhile. Cut off at any moment, all can still be read, and the next run
-/// does it all.
-///
-/// `progress` is told how many rows were done.
-pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekeyed, MaintenanceError> {
-    let place = Place::existing(options)?;
-    let connection = schema::connect(&place.database, options.patience)?;
-    let (keyring, _) = place.start(options).run(&connection)?;
-    let turn = Turn::open(&place.folder.turn_path())?;
-    let now_ms = options.clock.now_ms();
-    let writing = |work: &mut dyn FnMut(&Connection) -> Result<usize, MaintenanceError>| {
-        let next = turn.take(options.patience);
-        let transaction = schema::insist(options.patience, || {
-            Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
-        })?;
-        drop(next);
-        let done = work(&transaction)?;
-        transaction.commit()?;
-        Ok::<_, MaintenanceError>(done)
+    let write = || {
+        // Into an empty file: so it is closed to others from the start. SQLite takes everything from one snapshot.
+        connection.execute("VACUUM INTO ?1", [name])?;
+        made.sync_all().map_err(failed("written"))?;
+        check_copy(&whole)
     };
+    write().inspect_err(|_| drop(fs::remove_file(&whole)))
+}
 
-    let mut rekeyed = Rekeyed::default();
-    if let MasterKeySource::Folder(folder) = &place.source {
-        let master = MasterKey::generate().map_err(StoreError::from)?;
-        writing(&mut |connection| {
-            // Before the commit: whoever finds the database sealed with the new key finds the key as well.
-            folder.announce_master_key(&master)?;
-            keyring.change_master_key(connection, &master)?;
-            Ok(0)
-        })?;
-        folder.promote_master_key()?;
-        rekeyed.master_key = true;
-    }
-    writing(&mut |connection| Ok(keyring.renew(connection, now_ms).map(|()| 0)?))?;
-    let (mut last_secret, mut last_key) = (0, 0);
-    loop {
-        let from_the_start = (last_secret, last_key) == (0, 0);
-        let (mut of_secrets, mut of_keys) = (0, 0);
-        writing(&mut |connection| {
-            of_secrets = secrets::seal_anew(connection, &keyring, ROWS_AT_A_TIME, &mut last_secret)?;
-            of_keys = keys::mark_anew(connection, &keyring, ROWS_AT_A_TIME, &mut last_key, true)?;
-            if of_secrets + of_keys == 0 && from_the_start {
-                // In this transaction nothing else is written: no row can be left that needs an older key.
-                keyring.retire(connection)?;
-            }
-            Ok(0)
-        })?;
-        match of_secrets + of_keys {
-            0 if from_the_start => return Ok(rekeyed),
-            // whatever came in between: all rows are looked at once more
-            0 => (last_secret, last_key) = (0, 0),
-            _ => {}
-        }
-        rekeyed.secrets += of_secrets;
-        rekeyed.keys += of_keys;
-        progress(rekeyed.secrets + rekeyed.keys);
+/// Makes sure that a copy is whole: it is all that is left when the database is lost.
+fn check_copy(file: &Path) -> Result<(), MaintenanceError> {
+    let damaged = |reason| MaintenanceError::Copy { path: file.to_owned(), reason };
+    let look = || -> Result<String, MaintenanceError> {
+        let copy = open_to_read(file)?;
+        schema::check(&copy, file)?;
+        let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        // What every database holds, and what each of them says of itself.
+        let find = "SELECT (SELECT count(*) FROM keys) > 0 AND (SELECT count(*) FROM data_keys) > 1
+                           AND (SELECT sum(secret_count) FROM accounts) = (SELECT count(*) FROM secrets)";
+        let is_whole: bool = copy.query_row(find, [], |row| row.get(0))?;
+        Ok(if verdict == "ok" && !is_whole { "rows are missing".to_owned() } else { verdict })
+    };
+    match look() {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(verdict) => Err(damaged(verdict)),
+        Err(error) => Err(damaged(error.to_string())),
     }
 }
 
-/// Looks at everything in a database: SQLite's own check, every mark, every sealed value. Gives what was found wrong.
+/// Looks at everything in a database, and changes nothing: SQLite's own check, what others put there, every mark, every
+/// sealed value, the root key. Gives what was found wrong.
 pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     let place = Place::existing(options)?;
-    let connection = schema::connect(&place.database, options.patience)?;
+    let connection = schema::connect_to_look(&place.database, options.patience)?;
+    schema::check(&connection, &place.database)?;
     let start = place.start(options);
-    // A damaged root key keeps everything from starting; it is a problem to be told like the others.
-    let (keyring, refusal) = match start.run(&connection) {
-        Ok((keyring, _)) => (keyring, None),
-        Err(error) => match start.keyring_of(&connection, &place.source.existing()?)? {
-            Some(keyring) => (keyring, Some(error)),
-            None => return Err(error.into()),
-        },
+    let look = || -> Result<_, MaintenanceError> {
+        // The database first: the key that it was sealed with at that moment is still there, or the next one is.
+        let copied = copy::of(&connection, &start)?;
+        let masters = place.source.candidates();
+        if masters.is_empty() {
+            place.source.existing()?;
+        }
+        Ok(copied.look(&start, &masters)?)
     };
-    let snapshot = connection.unchecked_transaction()?;
-    let mut problems = snapshot
-        .prepare("PRAGMA integrity_check")?
-        .query_map([], |row| row.get::<_, String>(0))?
-        .collect::<Result<Vec<_>, _>>()?;
-    problems.retain(|line| line != "ok");
-    problems.extend(keys::problems(&snapshot, &keyring)?);
-    problems.extend(secrets::problems(&snapshot, &keyring)?);
-    match refusal {
-        Some(error) if problems.is_empty() => Err(error.into()),
-        _ => Ok(problems),
+    let mut looked = look()?;
+    if looked.is_closed() {
+        // A change of the master key may have come in between.
+        looked = look()?;
     }
+    if looked.is_closed() {
+        return Err(place.mismatch(&place.database).into());
+    }
+    let copy::Looked { connection, keyring, mut problems } = looked;
+    problems.extend(keyring.and_then(|keyring| start.root_key_problem(&connection, &keyring)));
+    Ok(problems)
+}
+
+/// Opens a database to read it alone.
+fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 /// A data folder with its database and master key.
@@ -253,12 +214,40 @@ impl Place {
         if !options.data_dir.is_dir() {
             return Err(missing());
         }
-        let place = Self::of(Folder::prepare(&options.data_dir)?, options);
-        if place.database.is_file() { Ok(place) } else { Err(missing()) }
+        let folder = Folder::prepare(&options.data_dir)?;
+        if folder.database().is_file() { Ok(Self::of(folder, options)) } else { Err(missing()) }
+    }
+
+    /// What is held while one works on the whole database.
+    fn lock(&self) -> Result<Turn, OpenError> {
+        Turn::open(&self.folder.maintenance_path())
+    }
+
+    /// The right to work on the whole database, until it is dropped.
+    fn alone<'a>(lock: &'a Turn, options: &Options) -> Result<Option<Taken<'a>>, MaintenanceError> {
+        match lock.insist(options.patience) {
+            Ok(taken) => Ok(Some(taken)),
+            Err(TryLockError::WouldBlock) => {
+                Err(MaintenanceError::Busy { data_dir: options.data_dir.clone(), waited: options.patience })
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, "the data folder has no locks; make sure that nobody else seals anew or restores");
+                Ok(None)
+            }
+        }
     }
 
     fn start<'a>(&'a self, options: &Options) -> Start<'a> {
-        let Self { folder, database, source } = self;
+        self.start_on(&self.database, options)
+    }
+
+    /// The same for another database that is to take the place of this one.
+    fn start_on<'a>(&'a self, database: &'a Path, options: &Options) -> Start<'a> {
+        let Self { folder, source, .. } = self;
         Start { folder, database, source, now_ms: options.clock.now_ms(), patience: options.patience }
+    }
+
+    fn mismatch(&self, database: &Path) -> OpenError {
+        OpenError::MasterKeyMismatch { source_name: self.source.name(), database: database.to_owned() }
     }
 }

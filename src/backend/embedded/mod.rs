@@ -7,7 +7,7 @@
 //! - `folder`, `start`, `upgrade`: the data folder, what happens once, what SQL alone cannot upgrade
 //! - `schema`, `store`, `turn`: the database's schema, the threads that own its connections, which process is next
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
-//! - [`maintenance`]: backup, restore, new keys
+//! - [`maintenance`]: backup, restore, new keys, a look at everything
 //! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
 //! - `limits`, `rates`: what is taken, and how often
 //! - `auth`, `uses`, `body`, `once`, `query`, `idempotency`, `error`: what all routes share

@@ -3,6 +3,7 @@
 //! Several processes may have the same file open; SQLite's locks keep them apart.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -18,6 +19,8 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);
 /// How many prepared statements a connection keeps: all that there are.
 const STATEMENTS: usize = 96;
+/// How many deviations are told where one line has to do.
+const SHOWN: usize = 3;
 /// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
 const APPLICATION_ID: i64 = 0x6b79_676c;
 /// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
@@ -109,21 +112,29 @@ const MIGRATION_3: &str = "
 
 /// Opens the database's file and sets the connection up. The schema is still to be brought up to date: [`migrate`].
 pub(super) fn connect(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let connection = connect_to_look(database, patience)?;
+    let begun = Instant::now();
+    // Several processes that turn a new file to WAL at once get "busy" straight away, whatever the timeout is.
+    while let Err(error) = set_up(&connection) {
+        if !is_busy(&error) || begun.elapsed() >= patience {
+            return Err(database_error(database, patience, error));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(connection)
+}
+
+/// The same, for a connection that changes nothing, not even the database's journal.
+pub(super) fn connect_to_look(database: &Path, patience: Duration) -> Result<Connection, OpenError> {
     let failed = |error| database_error(database, patience, error);
+    // A whole path: of other names SQLite makes databases in memory, or takes them for URIs.
+    let database = &std::path::absolute(database).unwrap_or_else(|_| database.to_owned());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags).map_err(failed)?;
     // SQLite counts milliseconds in 32 bits
     connection.busy_timeout(patience.min(LONGEST_PATIENCE)).map_err(failed)?;
     // before anything is changed: the file may be another program's
     steps_to_do(&connection, database, patience)?;
-    let begun = Instant::now();
-    // Several processes that turn a new file to WAL at once get "busy" straight away, whatever the timeout is.
-    while let Err(error) = set_up(&connection) {
-        if !is_busy(&error) || begun.elapsed() >= patience {
-            return Err(failed(error));
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
     Ok(connection)
 }
 
@@ -145,9 +156,18 @@ pub(super) fn insist<T>(patience: Duration, mut statement: impl FnMut() -> rusql
     }
 }
 
-/// Brings the schema up to date, inside the caller's writing transaction.
+/// Brings the schema up to date, inside the caller's writing transaction. Error: [`OpenError::Altered`] where what is
+/// there would change what this program's statements do.
 pub(super) fn migrate(connection: &Connection, database: &Path, patience: Duration) -> Result<(), OpenError> {
     let failed = |error| database_error(database, patience, error);
+    let deviations = deviations(connection).map_err(failed)?;
+    for deviation in deviations.iter().filter(|deviation| !deviation.matters) {
+        tracing::warn!("`{}` holds something else: {}", database.display(), deviation.line);
+    }
+    let matter: Vec<_> = deviations.into_iter().filter(|deviation| deviation.matters).collect();
+    if !matter.is_empty() {
+        return Err(OpenError::Altered { database: database.to_owned(), what: summary(matter) });
+    }
     for step in steps_to_do(connection, database, patience)? {
         let version =
             connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(failed)?;
@@ -156,6 +176,58 @@ pub(super) fn migrate(connection: &Connection, database: &Path, patience: Durati
         connection.pragma_update(None, "user_version", version + 1).map_err(failed)?;
     }
     Ok(())
+}
+
+/// How a database's tables, indexes, triggers and views are other than this program made them.
+#[derive(Debug)]
+pub(super) struct Deviation {
+    /// What it is, for a person.
+    pub(super) line: String,
+    /// Whether statements of this program would fail or do something else: a trigger can make any of them do nothing.
+    matters: bool,
+}
+
+/// The first few deviations in one line.
+pub(super) fn summary(deviations: Vec<Deviation>) -> String {
+    let more = deviations.len().saturating_sub(SHOWN);
+    let mut lines: Vec<_> = deviations.into_iter().take(SHOWN).map(|deviation| deviation.line).collect();
+    if more > 0 {
+        lines.push(format!("{more} more"));
+    }
+    lines.join(", ")
+}
+
+/// How this database's schema is another than that of the version which it states. What SQLite keeps for itself to find
+/// rows faster does not count.
+pub(super) fn deviations(connection: &Connection) -> rusqlite::Result<Vec<Deviation>> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    let steps = usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(..done)).unwrap_or(MIGRATIONS);
+    let fresh = Connection::open_in_memory()?;
+    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
+    let (expected, mut found) = (objects(&fresh)?, objects(connection)?);
+    let mut deviations = Vec::new();
+    for ((kind, name), sql) in expected {
+        let line = match found.remove(&(kind.clone(), name.clone())) {
+            None => format!("the {kind} `{name}` of schema version {version} is missing"),
+            Some(other) if other != sql => format!("the {kind} `{name}` is not as in schema version {version}"),
+            Some(_) => continue,
+        };
+        deviations.push(Deviation { line, matters: true });
+    }
+    for (kind, name) in found.into_keys() {
+        let line = format!("the {kind} `{name}` is no part of schema version {version}");
+        deviations.push(Deviation { matters: kind == "trigger", line });
+    }
+    Ok(deviations)
+}
+
+/// Kind and name of all that a database holds, with the statement that made it.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<(String, String), String>> {
+    let find = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE substr(name, 1, 11) <> 'sqlite_stat'";
+    let mut statement = connection.prepare(find)?;
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?)))?;
+    let tidy = |(key, sql): (_, String)| (key, sql.split_whitespace().collect::<Vec<_>>().join(" "));
+    rows.map(|row| row.map(tidy)).collect()
 }
 
 fn steps_to_do(
@@ -179,6 +251,12 @@ fn steps_to_do(
     })
 }
 
+/// Whether the schema states that it is the present one.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(version) == Ok(MIGRATIONS.len()))
+}
+
 /// Makes sure that this is a database of ours, which this program knows.
 pub(super) fn check(connection: &Connection, database: &Path) -> Result<(), OpenError> {
     steps_to_do(connection, database, Duration::ZERO)?;
@@ -197,7 +275,21 @@ pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite:
     }
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { database },
-        _ => OpenError::Database { database, source: error },
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
+            database,
+            reason: "SQLite finds it damaged; move it away, together with the files whose names go on with `-wal` and \
+                     `-shm`, and restore a backup"
+                .to_owned(),
+        },
+        _ => OpenError::Database { database, source: without_statement(error) },
+    }
+}
+
+/// The same error without the statement that it is about: that is long, and of no use to whoever reads the message.
+fn without_statement(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => rusqlite::Error::SqliteFailure(error, Some(msg)),
+        other => other,
     }
 }
 

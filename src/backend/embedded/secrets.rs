@@ -51,6 +51,9 @@ const DEFAULT_LIMIT: u32 = 20;
 /// How many secrets a list holds at most.
 const HIGHEST_LIMIT: u32 = 5000;
 const COLUMNS: &str = "id, account_id, name, create_time_ms, update_time_ms, expires_at_ms, mark";
+/// Rows that need another data key than `?1`: a value keeps its key where the rest of its row is written anew. A mark
+/// begins with the id of its key, a sealed value with its version before that.
+const OF_OTHERS: &str = "coalesce(substr(mark, 1, 4) <> ?1 OR substr(sealed, 2, 4) <> ?1, true)";
 
 /// The published view of a secret. Times are Unix milliseconds.
 #[derive(Serialize)]
@@ -222,8 +225,7 @@ pub(super) fn seal_anew(
 ) -> Result<usize, StoreError> {
     let current = keyring.current_id(connection)?;
     let sql = format!(
-        "SELECT {COLUMNS}, sealed, rowid FROM secrets
-         WHERE rowid > ?3 AND coalesce(substr(mark, 1, 4) <> ?1, true) ORDER BY rowid LIMIT ?2"
+        "SELECT {COLUMNS}, sealed, rowid FROM secrets WHERE rowid > ?3 AND {OF_OTHERS} ORDER BY rowid LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![current, limit, *after])?;
@@ -240,15 +242,22 @@ pub(super) fn seal_anew(
     Ok(found.len())
 }
 
+/// Whether any secret is sealed or marked with another than the current data key.
+pub(super) fn any_to_seal_anew(connection: &Connection, keyring: &Keyring) -> Result<bool, StoreError> {
+    let find = format!("SELECT 1 FROM secrets WHERE {OF_OTHERS}");
+    Ok(connection.prepare_cached(&find)?.exists([keyring.current_id(connection)?])?)
+}
+
 /// What is wrong with the rows and their sealed values, a line each.
 pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare("SELECT id, sealed FROM secrets")?;
+    let find = "SELECT rowid, CAST(id AS BLOB), CAST(name AS BLOB), sealed FROM secrets";
+    let mut statement = connection.prepare(find)?;
     let mut rows = statement.query([])?;
     let mut problems = Vec::new();
     while let Some(row) = rows.next()? {
-        let (id, sealed) = (row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?);
+        let sealed = row.get::<_, Vec<u8>>(3)?;
         let check = || -> Result<(), StoreError> {
-            for stored in select(connection, keyring, "id = ?1", [&id])? {
+            for stored in select(connection, keyring, "rowid = ?1", [row.get::<_, i64>(0)?])? {
                 drop(stored.unseal(connection, keyring, &sealed)?);
             }
             Ok(())
@@ -256,9 +265,19 @@ pub(super) fn problems(connection: &Connection, keyring: &Keyring) -> Result<Vec
         match check() {
             Ok(()) => {}
             Err(error @ StoreError::DamagedRow { .. }) => problems.push(error.to_string()),
-            Err(error) => problems.push(format!("the secret `{id}`: {error}")),
+            Err(error) => {
+                let (id, name) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?);
+                let (id, name) = (String::from_utf8_lossy(&id), String::from_utf8_lossy(&name));
+                problems.push(format!("the secret `{name}` (`{id}`): {error}"));
+            }
         }
     }
+    Ok(problems)
+}
+
+/// What is wrong with the number of secrets that is kept beside them.
+pub(super) fn count_problems(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut problems = Vec::new();
     let sql = "SELECT secret_count, (SELECT count(*) FROM secrets WHERE account_id = accounts.id) FROM accounts";
     let mut statement = connection.prepare(sql)?;
     for counts in statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {

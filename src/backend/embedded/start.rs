@@ -13,7 +13,7 @@ use super::{
     crypto::{self, CryptoError, MasterKey},
     error::OpenError,
     folder::{Folder, MasterKeySource},
-    keyring::Keyring,
+    keyring::{self, Keyring},
     keys::{self, Kind, NewKey, Provider},
     schema::{self, insist},
     store::StoreError,
@@ -47,13 +47,15 @@ impl Start<'_> {
         let keyring = self.keyring(&transaction)?;
         let account_id = accounts::ensure(&transaction, self.now_ms).map_err(|error| self.failed(error))?;
         let root_key = self.root_key(&transaction, &keyring, account_id)?;
+        self.folder.remove_drafts();
         transaction.commit().map_err(|error| self.failed(error.into()))?;
         Ok((keyring, root_key))
     }
 
     /// The keys that the master key opens: the present one, or the next one where a change of it was cut off before its
-    /// last step.
-    fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
+    /// last step; then that step is made up for. The caller holds the write lock, so no other process is between two
+    /// steps of a change that is not in the database yet.
+    pub(super) fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
         let mismatch =
             || OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() };
         if let Some(keyring) = self.keyring_of(connection, &self.source.present()?)? {
@@ -65,6 +67,25 @@ impl Start<'_> {
         self.folder.promote_master_key()?;
         tracing::info!(file = %self.source.name(), "the change of the master key was finished");
         Ok(keyring)
+    }
+
+    /// The master key that opens the database now, or the present one where none does, as while a damaged database is
+    /// replaced. The caller holds the write lock by another connection: nothing is written to the database. One that lies
+    /// outside the folder is as it was `read` before: nobody is to wait for a command.
+    pub(super) fn master_key_now(&self, connection: &Connection, read: MasterKey) -> Result<MasterKey, OpenError> {
+        if let MasterKeySource::Reference(_) = self.source {
+            return Ok(read);
+        }
+        let present = self.source.existing()?;
+        // What cannot be read is not opened either.
+        let opens = |master: &MasterKey| keyring::opens(connection, master).unwrap_or(false);
+        match self.source.next()? {
+            Some(next) if !opens(&present) && opens(&next) => {
+                self.folder.promote_master_key()?;
+                Ok(next)
+            }
+            _ => Ok(present),
+        }
     }
 
     /// The keys of a database that this master key opens; nothing where it is another one.
@@ -93,18 +114,11 @@ impl Start<'_> {
         account_id: String,
     ) -> Result<SecretString, OpenError> {
         let path = self.folder.root_key_path();
-        let in_file = self.folder.read_root_key()?;
+        let in_file = self.root_key_in_file()?;
         let in_database = keys::root(connection, keyring, &account_id).map_err(|error| self.failed(error))?;
         let key = match (in_file, in_database) {
-            (Some(key), _) if !crypto::is_key(Kind::Root.prefix(), Kind::Root.characters(), key.expose_secret()) => {
-                return Err(OpenError::KeyFileInvalid {
-                    path,
-                    expected: "an API key that starts with `ak_`",
-                    remedy: "restore it from a backup, or delete it to have a new root key made",
-                });
-            }
             (Some(key), Some(stored)) => {
-                if keys::is(&stored, keyring, &key) {
+                if keys::is(&stored, connection, keyring, &key).map_err(|error| self.failed(error))? {
                     return Ok(key);
                 }
                 return Err(OpenError::RootKeyMismatch { path, database: self.database.to_owned() });
@@ -129,6 +143,64 @@ impl Start<'_> {
                 key
             }
         };
+        self.insert_root_key(connection, keyring, account_id, &key)?;
+        Ok(key)
+    }
+
+    /// Makes the folder's root key that of a database which is to take the place of this folder's: the file is the
+    /// operator's, and clients are set up with the key in it.
+    pub(super) fn adopt_root_key(&self, connection: &Connection, keyring: &Keyring) -> Result<(), OpenError> {
+        let failed = |error| self.failed(error);
+        let Some(key) = self.root_key_in_file()? else { return Ok(()) };
+        let account_id = accounts::ensure(connection, self.now_ms).map_err(failed)?;
+        if let Some(stored) = keys::root(connection, keyring, &account_id).map_err(failed)? {
+            if keys::is(&stored, connection, keyring, &key).map_err(failed)? {
+                return Ok(());
+            }
+            keys::delete_root(connection, &account_id).map_err(failed)?;
+        }
+        self.insert_root_key(connection, keyring, account_id, &key)
+    }
+
+    /// What keeps the folder's root key from being the database's. A row that is damaged is not told of.
+    pub(super) fn root_key_problem(&self, connection: &Connection, keyring: &Keyring) -> Option<String> {
+        let path = self.folder.root_key_path();
+        let key = match self.root_key_in_file() {
+            Ok(Some(key)) => key,
+            Ok(None) => {
+                let path = path.display();
+                return Some(format!("`{path}` is missing; put it back, or the next start makes a new root key"));
+            }
+            Err(error) => return Some(error.to_string()),
+        };
+        let stored = accounts::ensure(connection, self.now_ms)
+            .and_then(|account_id| keys::root(connection, keyring, &account_id))
+            .ok()??;
+        let is_it = keys::is(&stored, connection, keyring, &key).ok()?;
+        let database = self.database.to_owned();
+        (!is_it).then(|| OpenError::RootKeyMismatch { path, database }.to_string())
+    }
+
+    fn root_key_in_file(&self) -> Result<Option<SecretString>, OpenError> {
+        match self.folder.read_root_key()? {
+            Some(key) if !crypto::is_key(Kind::Root.prefix(), Kind::Root.characters(), key.expose_secret()) => {
+                Err(OpenError::KeyFileInvalid {
+                    path: self.folder.root_key_path(),
+                    expected: "an API key that starts with `ak_`",
+                    remedy: "restore it from a backup, or delete it to have a new root key made",
+                })
+            }
+            read => Ok(read),
+        }
+    }
+
+    fn insert_root_key(
+        &self,
+        connection: &Connection,
+        keyring: &Keyring,
+        account_id: String,
+        key: &SecretString,
+    ) -> Result<(), OpenError> {
         let row = NewKey {
             account_id,
             provider: Provider::Runloop,
@@ -138,14 +210,16 @@ impl Start<'_> {
             details: None,
             expires_at_ms: None,
         };
-        keys::insert(connection, keyring, &key, row, self.now_ms).map_err(|error| self.failed(error))?;
-        Ok(key)
+        keys::insert(connection, keyring, key, row, self.now_ms).map(drop).map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: StoreError) -> OpenError {
+    pub(super) fn failed(&self, error: StoreError) -> OpenError {
         match error {
             StoreError::Sqlite(error) => schema::database_error(self.database, self.patience, error),
-            other => OpenError::System(other.to_string()),
+            StoreError::Damaged(_) | StoreError::DamagedRow { .. } | StoreError::Unchanged(_) | StoreError::Json(_) => {
+                OpenError::Damaged { database: self.database.to_owned(), reason: error.to_string() }
+            }
+            StoreError::Crypto(_) => OpenError::System(error.to_string()),
         }
     }
 }

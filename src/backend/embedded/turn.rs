@@ -45,13 +45,19 @@ impl Turn {
     /// Waits for the turn. Where it is not had within this time, or the file system has no locks, the caller tries without
     /// it: it is a matter of fairness alone.
     pub(super) fn take(&self, patience: Duration) -> Taken<'_> {
-        let Some(file) = &self.0 else { return Taken(None) };
+        self.insist(patience).unwrap_or(Taken(None))
+    }
+
+    /// Waits for the turn, for work that must not be done by two at once. Errors: another has it all this time, or the file
+    /// system has no locks.
+    pub(super) fn insist(&self, patience: Duration) -> Result<Taken<'_>, TryLockError> {
+        let Some(file) = &self.0 else { return Ok(Taken(None)) };
         let begun = Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Taken(Some(file)),
+                Ok(()) => return Ok(Taken(Some(file))),
                 Err(TryLockError::WouldBlock) if begun.elapsed() < patience => thread::sleep(BETWEEN_ATTEMPTS),
-                Err(_) => return Taken(None),
+                Err(error) => return Err(error),
             }
         }
     }

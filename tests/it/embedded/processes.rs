@@ -114,8 +114,10 @@ async fn whatever_was_acknowledged_survives_a_kill_at_any_moment() {
                 tokio::spawn(write_until_killed(client.clone(), target, Arc::clone(&begun)))
             })
             .collect();
-        // In every second round everything is sealed anew meanwhile, by a process that is killed as well.
-        let mut other = (processes % 2 == 1).then(|| spawn(folder.path(), &["backend", "rekey"]));
+        // In every second round everything is sealed anew meanwhile, by a process that is killed as well, while another one
+        // waits for its turn.
+        let rekeys = if processes % 2 == 1 { 2 } else { 0 };
+        let others: Vec<_> = (0..rekeys).map(|_| spawn(folder.path(), &["backend", "rekey"])).collect();
         // Mostly after the first write, now and then before it.
         if !number(processes).is_multiple_of(4) {
             tokio::time::timeout(Duration::from_secs(30), begun.notified()).await.expect("something is written");
@@ -123,7 +125,7 @@ async fn whatever_was_acknowledged_survives_a_kill_at_any_moment() {
         tokio::time::sleep(Duration::from_millis(number(processes * 3) % 60)).await;
         process.kill();
         processes += 1;
-        if let Some(other) = &mut other {
+        for mut other in others {
             tokio::time::sleep(Duration::from_millis(number(processes * 7) % 60)).await;
             rekeying += u64::from(other.try_wait().unwrap().is_none());
             other.kill().ok();
