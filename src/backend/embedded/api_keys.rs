@@ -18,7 +18,7 @@ use super::{
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
     error::{ApiError, json_headers},
-    idempotency::request_name,
+    idempotency::repeatable,
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, StoredKey},
     route::Route,
@@ -124,7 +124,7 @@ pub(super) async fn mint_with(
     make: impl FnOnce(&Connection, &Keyring) -> Result<(StoredKey, SecretString), ApiError> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
     let Minting { route, caller, headers, body } = request;
-    let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
+    let name = repeatable(backend.keyring(), caller, route, headers, body.bytes());
     let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
     let work = async move {
         let (stored, answer) = store.write(move |connection| make(connection, &keyring)).await?;

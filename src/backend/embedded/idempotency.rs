@@ -2,7 +2,8 @@
 //! making a second key.
 //!
 //! Runloop's clients repeat a POST up to five times when an answer is lost. Kept in memory alone, since answers hold new
-//! keys; a process that was restarted in between runs the request again.
+//! keys; a process that was restarted in between runs the request again. Each answer is sealed with a key that comes from
+//! the request, and is kept nowhere: without the same request nobody can open it, not even with all of the memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,10 +12,16 @@ use std::{
 };
 
 use http::HeaderMap;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
-use super::{auth::Caller, crypto::DIGEST_BYTES, error::ApiError, keyring::Keyring};
+use super::{
+    auth::Caller,
+    crypto::{CryptoError, DIGEST_BYTES, Key, KeyId},
+    error::ApiError,
+    keyring::Keyring,
+};
 
 /// How long an answer is kept: clients give up after about four minutes (six attempts of 30 s, 27 s of waiting).
 const KEPT_MS: i64 = 10 * 60 * 1000;
@@ -25,7 +32,14 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Names one request: the caller's key, the route, the request id and the body, as one keyed digest. Another body gives
 /// another name, so a request id used twice never gets a stranger's answer.
-pub(super) type RequestName = [u8; DIGEST_BYTES];
+type RequestName = [u8; DIGEST_BYTES];
+
+/// A request that may come again.
+pub(super) struct Repeatable {
+    name: RequestName,
+    /// Seals its answer.
+    key: Key,
+}
 
 /// The answers that may be asked for again.
 #[derive(Default)]
@@ -33,32 +47,39 @@ pub(super) struct Replays(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    answers: HashMap<RequestName, Arc<OnceCell<SecretString>>>,
+    answers: HashMap<RequestName, Answer>,
     oldest_first: VecDeque<(i64, RequestName)>,
 }
+
+/// A sealed answer, once there is one.
+type Answer = Arc<OnceCell<Vec<u8>>>;
 
 impl Replays {
     /// The answer to this request: the one given before, or what `work` gives. Requests of one name that come while the
     /// first is at work wait for it. A refusal is not kept: it changed nothing, so the request may run again.
     pub(super) async fn answer<F>(
         &self,
-        name: Option<RequestName>,
+        request: Option<Repeatable>,
         now_ms: i64,
         work: F,
     ) -> Result<SecretString, ApiError>
     where
         F: Future<Output = Result<SecretString, ApiError>> + Send + 'static,
     {
-        let Some(name) = name else { return work.await };
+        let Some(Repeatable { name, key }) = request else { return work.await };
         let cell = self.cell(name, now_ms);
+        let sealing = key.clone();
+        let sealed = async move { Ok::<_, ApiError>(sealing.seal(work.await?.expose_secret().as_bytes(), &[])?) };
         // On a task of its own: a client that hangs up takes its request's future along, and the key that was made
         // would be forgotten just when the client is about to ask again.
-        tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() })
+        let sealed = tokio::spawn(async move { cell.get_or_try_init(|| sealed).await.cloned() })
             .await
-            .map_err(|_| ApiError::internal("a creating request ended early"))?
+            .map_err(|_| ApiError::internal("a creating request ended early"))??;
+        let answer = key.unseal(&sealed, &[])?;
+        Ok(SecretString::from(std::str::from_utf8(&answer).map_err(|_| CryptoError::Unseal)?))
     }
 
-    fn cell(&self, name: RequestName, now_ms: i64) -> Arc<OnceCell<SecretString>> {
+    fn cell(&self, name: RequestName, now_ms: i64) -> Answer {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stale = |since: i64| now_ms.saturating_sub(since) >= KEPT_MS;
         while kept.oldest_first.front().is_some_and(|(since, _)| stale(*since))
@@ -83,16 +104,18 @@ impl fmt::Debug for Replays {
     }
 }
 
-/// The name of a request that carries a request id.
-pub(super) fn request_name(
+/// What a request that carries a request id is known again by.
+pub(super) fn repeatable(
     keyring: &Keyring,
     caller: &Caller,
     route: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Option<RequestName> {
+) -> Option<Repeatable> {
     let request_id = headers.get(REQUEST_ID).map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty())?;
-    Some(keyring.digest("request", &[caller.key_id.as_bytes(), route.as_bytes(), request_id, body]))
+    let parts = [caller.key_id.as_bytes(), route.as_bytes(), request_id, body];
+    let key = Zeroizing::new(keyring.digest("answer to a request", &parts));
+    Some(Repeatable { name: keyring.digest("request", &parts), key: Key::new(KeyId::default(), key) })
 }
 
 #[cfg(test)]
@@ -100,7 +123,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::FutureExt as _;
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 
@@ -114,23 +136,23 @@ mod tests {
         }
     }
 
-    fn name(number: usize) -> RequestName {
+    fn request(number: usize) -> Repeatable {
         let mut name = [0; DIGEST_BYTES];
         name[..8].copy_from_slice(&number.to_be_bytes());
-        name
+        Repeatable { name, key: Key::new(KeyId::default(), Zeroizing::new(name)) }
     }
 
-    async fn ask(replays: &Replays, counter: &Counter, name: Option<RequestName>, now_ms: i64) -> String {
-        replays.answer(name, now_ms, counter.clone().next()).await.unwrap().expose_secret().to_owned()
+    async fn ask(replays: &Replays, counter: &Counter, request: Option<Repeatable>, now_ms: i64) -> String {
+        replays.answer(request, now_ms, counter.clone().next()).await.unwrap().expose_secret().to_owned()
     }
 
     #[tokio::test]
     async fn a_name_gets_its_first_answer_until_it_is_stale() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
-        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS - 1).await, "1");
-        assert_eq!(ask(&replays, &counter, Some(name(2)), KEPT_MS - 1).await, "2");
-        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS).await, "3");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), KEPT_MS - 1).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(request(2)), KEPT_MS - 1).await, "2");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), KEPT_MS).await, "3");
         assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "4");
         assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "5");
     }
@@ -139,18 +161,18 @@ mod tests {
     async fn the_number_of_kept_answers_is_bounded() {
         let (replays, counter) = (Replays::default(), Counter::default());
         for number in 0..=KEPT_ANSWERS {
-            ask(&replays, &counter, Some(name(number)), 0).await;
+            ask(&replays, &counter, Some(request(number)), 0).await;
         }
         assert_eq!(replays.0.lock().unwrap().answers.len(), KEPT_ANSWERS);
         assert_eq!(replays.0.lock().unwrap().oldest_first.len(), KEPT_ANSWERS);
-        assert_eq!(ask(&replays, &counter, Some(name(KEPT_ANSWERS)), 0).await, (KEPT_ANSWERS + 1).to_string());
-        assert_eq!(ask(&replays, &counter, Some(name(0)), 0).await, (KEPT_ANSWERS + 2).to_string());
+        assert_eq!(ask(&replays, &counter, Some(request(KEPT_ANSWERS)), 0).await, (KEPT_ANSWERS + 1).to_string());
+        assert_eq!(ask(&replays, &counter, Some(request(0)), 0).await, (KEPT_ANSWERS + 2).to_string());
     }
 
     #[tokio::test]
     async fn requests_at_the_same_time_share_one_answer() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        let same = || ask(&replays, &counter, Some(name(1)), 0);
+        let same = || ask(&replays, &counter, Some(request(1)), 0);
         let answers = tokio::join!(same(), same(), same());
         assert_eq!(answers, ("1".to_owned(), "1".to_owned(), "1".to_owned()));
     }
@@ -158,14 +180,14 @@ mod tests {
     #[tokio::test]
     async fn work_goes_on_when_the_client_hangs_up() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert!(ask(&replays, &counter, Some(name(1)), 0).now_or_never().is_none());
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+        assert!(ask(&replays, &counter, Some(request(1)), 0).now_or_never().is_none());
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
     }
 
     #[tokio::test]
     async fn a_refusal_is_not_kept() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert!(replays.answer(Some(name(1)), 0, async { Err(ApiError::invalid("no")) }).await.is_err());
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+        assert!(replays.answer(Some(request(1)), 0, async { Err(ApiError::invalid("no")) }).await.is_err());
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
     }
 }

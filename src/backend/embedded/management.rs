@@ -20,7 +20,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller, Rights},
     body::Body,
     error::{ApiError, json_headers},
-    idempotency::request_name,
+    idempotency::repeatable,
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     query::Query,
@@ -236,7 +236,7 @@ async fn rotate_key(
     }
     let expiry = expiry(&mut members, now_ms)?;
     let route = format!("rotate {}", id.0);
-    let name = request_name(backend.keyring(), &caller, &route, &headers, body.bytes());
+    let name = repeatable(backend.keyring(), &caller, &route, &headers, body.bytes());
     let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
     let work = async move {
         let (new_id, old_id, answer) = store

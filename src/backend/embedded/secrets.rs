@@ -20,7 +20,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
     error::{ApiError, json_headers},
-    idempotency::request_name,
+    idempotency::repeatable,
     ids,
     keyring::{Keyring, Row},
     query::Query,
@@ -298,7 +298,7 @@ async fn create(
     let name = checked_name(members.required_text("name")?)?;
     let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
-    let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
+    let request = repeatable(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
     let (store, keyring) = (backend.store().clone(), backend.keyring().clone());
     let work = async move {
         store
