@@ -2,6 +2,7 @@
 //! Knows nothing of what is served.
 
 mod tls;
+mod wiping;
 
 use std::{
     io,
@@ -32,6 +33,7 @@ use tokio::{
 use tower::ServiceExt;
 
 pub use self::tls::{Tls, TlsError};
+use self::wiping::{BUFFER_BYTES, Wiping};
 
 /// How long a client may take for the head of a request, the wait for the next one on a kept connection included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -184,10 +186,11 @@ async fn speak(
         request.map(|body| Body::new(ReadToItsEnd::new(body, body_time)))
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(256);
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(Wiping::new(stream)), TowerToHyperService::new(service))
+        .into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error, "a connection ended early");
     }

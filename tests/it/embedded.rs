@@ -2,6 +2,8 @@
 
 mod limits;
 mod management;
+#[cfg(target_os = "linux")]
+mod memory;
 mod processes;
 mod runtools;
 mod runtype;
