@@ -4,6 +4,8 @@ mod limits;
 mod management;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(unix)]
+mod permissions;
 mod processes;
 mod runtools;
 mod runtype;

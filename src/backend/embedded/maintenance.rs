@@ -38,7 +38,7 @@ pub enum MaintenanceError {
     #[error("`{}` is there already; name another file", .0.display())]
     Exists(PathBuf),
     /// A file cannot be read or written.
-    #[error("`{}` cannot be {action} ({source})", path.display())]
+    #[error("`{}` cannot be {action} ({source}); look at its permissions and those of its folder", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -151,6 +151,8 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
 /// `progress` is told how many rows were done.
 pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekeyed, MaintenanceError> {
     let place = Place::existing(options)?;
+    // Where it can only be read, that is told before anything begins.
+    place.folder.prepare_database()?;
     let connection = schema::connect(&place.database, options.patience)?;
     let (keyring, _) = place.start(options).run(&connection)?;
     let turn = Turn::open(&place.folder.turn_path())?;
@@ -244,12 +246,18 @@ impl Place {
 
     /// One that holds a database already.
     fn existing(options: &Options) -> Result<Self, MaintenanceError> {
-        let missing = || MaintenanceError::Missing(options.data_dir.clone());
-        if !options.data_dir.is_dir() {
-            return Err(missing());
+        // What cannot be looked at may be there all the same.
+        let there = |path: &Path| {
+            let failed = |source| MaintenanceError::File { path: path.to_owned(), action: "read", source };
+            path.try_exists().map_err(failed)
+        };
+        if there(&options.data_dir)? {
+            let place = Self::of(Folder::prepare(&options.data_dir)?, options);
+            if there(&place.database)? {
+                return Ok(place);
+            }
         }
-        let place = Self::of(Folder::prepare(&options.data_dir)?, options);
-        if place.database.is_file() { Ok(place) } else { Err(missing()) }
+        Err(MaintenanceError::Missing(options.data_dir.clone()))
     }
 
     fn start<'a>(&'a self, options: &Options) -> Start<'a> {

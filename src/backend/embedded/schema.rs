@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{OpenError, is_busy};
 
@@ -172,9 +172,14 @@ pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite:
     if is_busy(&error) {
         return OpenError::Locked { database, waited };
     }
+    let reason = error.to_string();
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { database },
-        _ => OpenError::Database { database, source: error },
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { database },
+        // SQLite keeps what it writes in files beside the database.
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            OpenError::Unwritable { database, reason }
+        }
+        _ => OpenError::Database { database, reason },
     }
 }
 
