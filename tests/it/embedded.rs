@@ -1,5 +1,6 @@
 //! The embedded backend as its clients see it: requests in, answers out, files in a folder.
 
+mod clock;
 mod limits;
 mod management;
 #[cfg(target_os = "linux")]

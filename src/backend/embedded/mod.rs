@@ -80,7 +80,7 @@ pub use self::{
     limits::{Limits, Rate},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, SteadyClock},
     http_server::{self, Tls},
 };
 
@@ -143,7 +143,7 @@ pub struct Embedded {
 struct Shared {
     store: Store,
     keyring: Arc<Keyring>,
-    clock: Clock,
+    clock: SteadyClock,
     replays: Replays,
     uses: Uses,
     limits: Limits,
@@ -175,7 +175,7 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
     let shared = Shared {
         store: Store::start(writer, readers, Turn::open(&folder.turn_path())?, *patience)?,
         keyring: Arc::new(keyring),
-        clock: *clock,
+        clock: SteadyClock::following(*clock),
         replays: Replays::default(),
         uses: Uses::default(),
         limits: *limits,
@@ -229,8 +229,8 @@ impl Embedded {
         &self.shared.rates
     }
 
-    fn clock(&self) -> Clock {
-        self.shared.clock
+    fn clock(&self) -> &SteadyClock {
+        &self.shared.clock
     }
 
     fn uses(&self) -> &Uses {
