@@ -4,6 +4,7 @@
 //! - `crowd`: how many connections there may be, and which of them leaves for a newcomer
 //! - `connection`, `activity`: one of them to its end; whether it has a request, and whether its client takes the answer
 //! - `body`: bodies of requests
+//! - `wiping`: buffers in which nothing stays
 //! - `tls`: certificates
 //!
 //! Knows nothing of what is served.
@@ -13,6 +14,7 @@ mod body;
 mod connection;
 mod crowd;
 mod tls;
+mod wiping;
 
 use std::{io, sync::Arc, time::Duration};
 

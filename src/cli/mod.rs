@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Catalog,
     config::{ConfigError, Options},
+    core_dump,
     diagnostic::{self, Diagnostic, Severity, SourceMap},
     setup::SetupError,
     telemetry,
@@ -101,6 +102,7 @@ pub fn main() -> ExitCode {
         }
     };
     telemetry::start();
+    core_dump::forbid();
     let outcome = match cli.command {
         Command::Serve(arguments) => run(serve::run(arguments)),
         Command::Backend(arguments) => run(backend::run(arguments)),

@@ -21,6 +21,7 @@ use super::{
     activity::{Answer, Look, Watched},
     body::ReadToItsEnd,
     crowd::{LEAVE_TIME, Place},
+    wiping::{BUFFER_BYTES, Wiping},
 };
 
 /// How often a client that speaks HTTP/2 is asked whether it is still there.
@@ -62,9 +63,9 @@ async fn speak(
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time for heads knows neither a client that says nothing nor HTTP/2: `idle_time` is for all.
-    builder.http1().header_read_timeout(None);
+    builder.http1().header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).max_concurrent_streams(MAX_STREAMS);
-    let io = TokioIo::new(Watched::new(stream, place.activity.clone()));
+    let io = TokioIo::new(Watched::new(Wiping::new(stream), place.activity.clone()));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut told_at = None;
     let mut check = Check::of(place.activity.look(), told_at, options);

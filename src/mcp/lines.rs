@@ -19,17 +19,22 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Mutex,
 };
 
 /// The longest line that is read, in bytes; longer ones are skipped and refused.
 const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+/// How much is read at a time, in bytes.
+const CHUNK_BYTES: usize = 8 * 1024;
 
 /// A transport over lines.
 pub(super) struct Lines<R, W> {
-    reader: BufReader<R>,
+    reader: R,
     writer: Arc<Mutex<W>>,
+    /// What was read and is not taken yet. Another one after each line, unlike a buffered reader's: values lie in it, and
+    /// what is freed is overwritten.
+    chunk: Vec<u8>,
     /// The line so far: a read that is given up half-way goes on with it.
     line: Vec<u8>,
     /// Whether the rest of the present line is skipped, since it is too long.
@@ -42,8 +47,8 @@ pub(super) struct Lines<R, W> {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
     /// A transport that reads from one stream and writes to the other.
     pub(super) fn new(reader: R, writer: W) -> Self {
-        let (reader, writer) = (BufReader::new(reader), Arc::new(Mutex::new(writer)));
-        Self { reader, writer, line: Vec::new(), skipping: false, ended: false, lost: Arc::default() }
+        let (writer, lost) = (Arc::new(Mutex::new(writer)), Arc::default());
+        Self { reader, writer, chunk: Vec::new(), line: Vec::new(), skipping: false, ended: false, lost }
     }
 
     /// The next line, or what is left at the end of input; `Err` for one that is too long.
@@ -52,16 +57,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
             if self.ended {
                 return None;
             }
-            // Nothing is lost if this is dropped while it waits: what was read is in `line`.
-            let chunk = self.reader.fill_buf().await.unwrap_or_default();
-            let end = chunk.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(chunk.len(), |end| end + 1);
-            self.ended = chunk.is_empty();
+            if self.chunk.is_empty() {
+                self.chunk.reserve_exact(CHUNK_BYTES);
+                // Nothing is lost if this is dropped while it waits: what was read is in `chunk` and `line`.
+                self.ended = self.reader.read_buf(&mut self.chunk).await.unwrap_or_default() == 0;
+            }
+            let end = self.chunk.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(self.chunk.len(), |end| end + 1);
             if !self.skipping {
-                self.line.extend_from_slice(chunk.get(..end.unwrap_or(taken)).unwrap_or_default());
+                self.line.extend_from_slice(self.chunk.get(..end.unwrap_or(taken)).unwrap_or_default());
                 self.skipping = self.line.len() > MAX_LINE_BYTES;
             }
-            self.reader.consume(taken);
+            self.chunk = self.chunk.split_off(taken);
             if end.is_some() || self.ended {
                 let line = std::mem::take(&mut self.line);
                 return Some(if std::mem::take(&mut self.skipping) { Err(TooLong) } else { Ok(line) });

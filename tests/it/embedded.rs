@@ -2,9 +2,14 @@
 
 mod answers;
 mod callers;
+mod clock;
 mod limits;
 mod maintenance;
 mod management;
+#[cfg(target_os = "linux")]
+mod memory;
+#[cfg(unix)]
+mod permissions;
 mod processes;
 mod runtools;
 mod runtype;

@@ -38,6 +38,58 @@ pub(crate) fn keyglass(data_dir: &std::path::Path, arguments: &[&str]) -> std::p
     command
 }
 
+/// A user to whom the permissions of files mean something: where root runs the tests, another one with a copy of the
+/// program that this one can reach; otherwise whoever runs them.
+#[cfg(unix)]
+pub(crate) struct Commoner {
+    folder: TempDir,
+    other: Option<u32>,
+}
+
+#[cfg(unix)]
+impl Commoner {
+    /// With an empty folder `data`.
+    pub(crate) fn new() -> Self {
+        use std::{
+            fs,
+            os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+        };
+        /// `nobody` on most systems; it need not have a name.
+        const OTHER: u32 = 65_534;
+
+        let folder = tempfile::tempdir().unwrap();
+        let by_root = fs::metadata(folder.path()).unwrap().uid() == 0;
+        let this = Self { folder, other: by_root.then_some(OTHER) };
+        fs::set_permissions(this.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (program, copy) = (env!("CARGO_BIN_EXE_keyglass"), this.program());
+        fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
+        fs::create_dir(this.data()).unwrap();
+        chown(this.data(), this.other, this.other).unwrap();
+        this
+    }
+
+    fn program(&self) -> std::path::PathBuf {
+        self.folder.path().join("keyglass")
+    }
+
+    /// The data folder, this user's own.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A run of the program by this user.
+    pub(crate) fn keyglass(&self, arguments: &[&str]) -> std::process::Command {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut command = std::process::Command::new(self.program());
+        command.args(arguments).env_clear().env("KEYGLASS_DATA_DIR", self.data()).env("HOME", self.data());
+        if let Some(other) = self.other {
+            command.uid(other).gid(other);
+        }
+        command
+    }
+}
+
 /// Runs it to its end: exit code, standard output, standard error.
 pub(crate) fn run(data_dir: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
     finished(keyglass(data_dir, arguments).output().expect("runs"))

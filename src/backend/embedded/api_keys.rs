@@ -18,7 +18,7 @@ use super::{
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
     error::{ApiError, json_headers},
-    idempotency::{self, Made, request_name},
+    idempotency::{self, Made, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, StoredKey},
     route::Route,
@@ -153,7 +153,7 @@ pub(super) async fn mint_with(
     make: impl FnOnce(&Connection, &Keyring, &Caller) -> Result<(StoredKey, SecretString), ApiError> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
     let Minting { route, caller, headers, body } = request;
-    let name = request_name(backend.keyring(), caller, route, headers, body.bytes());
+    let name = repeatable(backend.keyring(), caller, route, headers, body.bytes());
     let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
         let (stored, answer) = creator.write(&maker, make).await?;

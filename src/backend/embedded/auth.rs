@@ -86,10 +86,10 @@ impl Caller {
         backend: &Embedded,
         job: impl FnOnce(&Connection, &Keyring, &Self) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (before, keyring, clock) = (self.clone(), Arc::clone(backend.keyring()), backend.clock());
+        let (before, at) = (self.clone(), backend.clone());
         let write = move |connection: &Connection| {
-            let caller = before.again(connection, &keyring, clock.now_ms())?;
-            job(connection, &keyring, &caller)
+            let caller = before.again(connection, at.keyring(), at.clock().now_ms())?;
+            job(connection, at.keyring(), &caller)
         };
         backend.store().write_unchecked(write).await
     }

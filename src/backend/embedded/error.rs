@@ -145,13 +145,25 @@ pub enum OpenError {
         /// What is damaged, and what to do.
         reason: String,
     },
+    /// The database can only be read, or nothing can be put beside it.
+    #[error(
+        "`{}` cannot be written, or no file can be made beside it ({reason}); let this user write the database and the \
+         folder, or name another data folder",
+        database.display()
+    )]
+    Unwritable {
+        /// The database.
+        database: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
     /// SQLite cannot work with the file.
-    #[error("`{}` cannot be used ({source}); check the disk and the file's permissions", database.display())]
+    #[error("`{}` cannot be used ({reason}); check the disk", database.display())]
     Database {
         /// The database.
         database: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        reason: String,
     },
     /// The machine gives no random bytes or no thread. The text says which.
     #[error("the embedded backend cannot start: {0}; try again, or look at the limits of the system")]

@@ -44,7 +44,8 @@ impl MasterKeySource {
     /// The master key, which has to be there already.
     pub(super) fn existing(&self) -> Result<MasterKey, OpenError> {
         match self {
-            Self::Folder(folder) if !folder.master_key_path().is_file() => {
+            // What cannot be looked at is told when it is read.
+            Self::Folder(folder) if matches!(folder.master_key_path().try_exists(), Ok(false)) => {
                 Err(OpenError::MasterKeyMissing { path: folder.master_key_path(), database: folder.database() })
             }
             other => other.present(),

@@ -2,7 +2,8 @@
 //! making a second key.
 //!
 //! Runloop's clients repeat a POST up to five times when an answer is lost. Kept in memory alone, since answers hold new
-//! keys; a process that was restarted in between runs the request again.
+//! keys; a process that was restarted in between runs the request again. Each answer is sealed with a key that comes from
+//! the request, and is kept nowhere: without the same request nobody can open it, not even with all of the memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,10 +13,18 @@ use std::{
 
 use http::HeaderMap;
 use rusqlite::Connection;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
-use super::{Embedded, auth::Caller, crypto::DIGEST_BYTES, error::ApiError, keyring::Keyring, known_keys::KnownKeys};
+use super::{
+    Embedded,
+    auth::Caller,
+    crypto::{CryptoError, DIGEST_BYTES, Key, KeyId},
+    error::ApiError,
+    keyring::Keyring,
+    known_keys::KnownKeys,
+};
 
 /// How long an answer is kept: clients give up after about four minutes (six attempts of 30 s, 27 s of waiting).
 const KEPT_MS: i64 = 10 * 60 * 1000;
@@ -26,14 +35,20 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Names one request: the caller's key, the route, the request id and the body, as one keyed digest. Another body gives
 /// another name, so a request id used twice never gets a stranger's answer.
-pub(super) type RequestName = [u8; DIGEST_BYTES];
+type RequestName = [u8; DIGEST_BYTES];
+
+/// A request that may come again.
+pub(super) struct Repeatable {
+    name: RequestName,
+    /// Seals its answer.
+    key: Key,
+}
 
 /// Whether something is still there: a secret, or a key that nobody has revoked.
 const STILL_THERE: &str = "SELECT EXISTS (SELECT 1 FROM secrets WHERE id = ?1)
                                OR EXISTS (SELECT 1 FROM keys WHERE id = ?1 AND revoked_at_ms IS NULL)";
 
 /// What a creating request made, and what it was answered.
-#[derive(Clone)]
 pub(super) struct Made {
     /// The id of the key or secret.
     pub(super) id: String,
@@ -41,8 +56,15 @@ pub(super) struct Made {
     pub(super) answer: SecretString,
 }
 
-/// An answer, once it is there.
-type Cell = Arc<OnceCell<Made>>;
+/// The same, the answer sealed.
+#[derive(Clone)]
+struct Sealed {
+    id: String,
+    answer: Vec<u8>,
+}
+
+/// A sealed answer, once there is one.
+type Cell = Arc<OnceCell<Sealed>>;
 
 /// The answers that may be asked for again.
 #[derive(Default)]
@@ -60,7 +82,7 @@ impl Replays {
     /// whose key or secret is gone since: the answer would speak of something that is not there.
     async fn answer<F, G>(
         &self,
-        name: Option<RequestName>,
+        request: Option<Repeatable>,
         now_ms: i64,
         is_there: impl FnOnce(String) -> G,
         work: F,
@@ -69,18 +91,26 @@ impl Replays {
         F: Future<Output = Result<Made, ApiError>> + Send + 'static,
         G: Future<Output = Result<bool, ApiError>>,
     {
-        let Some(name) = name else { return Ok(work.await?.answer) };
+        let Some(Repeatable { name, key }) = request else { return Ok(work.await?.answer) };
         let mut cell = self.cell(name, now_ms);
-        if let Some(made) = cell.get().cloned()
-            && !is_there(made.id).await?
+        if let Some(kept) = cell.get()
+            && !is_there(kept.id.clone()).await?
         {
             self.forget(name, &cell);
             cell = self.cell(name, now_ms);
         }
+        let sealing = key.clone();
+        let sealed = async move {
+            let Made { id, answer } = work.await?;
+            Ok::<_, ApiError>(Sealed { id, answer: sealing.seal(answer.expose_secret().as_bytes(), &[])? })
+        };
         // On a task of its own: a client that hangs up takes its request's future along, and the key that was made
         // would be forgotten just when the client is about to ask again.
-        let made = tokio::spawn(async move { cell.get_or_try_init(|| work).await.cloned() });
-        Ok(made.await.map_err(|_| ApiError::internal("a creating request ended early"))??.answer)
+        let sealed = tokio::spawn(async move { cell.get_or_try_init(|| sealed).await.cloned() })
+            .await
+            .map_err(|_| ApiError::internal("a creating request ended early"))??;
+        let answer = key.unseal(&sealed.answer, &[])?;
+        Ok(SecretString::from(std::str::from_utf8(&answer).map_err(|_| CryptoError::Unseal)?))
     }
 
     /// Forgets this answer, unless another one has taken its place.
@@ -122,30 +152,32 @@ impl fmt::Debug for Replays {
 pub(super) async fn once(
     backend: &Embedded,
     caller: &Caller,
-    name: Option<RequestName>,
+    request: Option<Repeatable>,
     work: impl Future<Output = Result<Made, ApiError>> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
     let is_there = async |id: String| {
-        let (caller, keyring, clock) = (caller.clone(), Arc::clone(backend.keyring()), backend.clock());
+        let (caller, at) = (caller.clone(), backend.clone());
         let find = move |connection: &Connection, _: &mut KnownKeys| {
-            caller.again(connection, &keyring, clock.now_ms())?;
+            caller.again(connection, at.keyring(), at.clock().now_ms())?;
             Ok(connection.prepare_cached(STILL_THERE)?.query_row([&id], |row| row.get::<_, bool>(0))?)
         };
         backend.store().find(find).await
     };
-    backend.replays().answer(name, backend.clock().now_ms(), is_there, work).await
+    backend.replays().answer(request, backend.clock().now_ms(), is_there, work).await
 }
 
-/// The name of a request that carries a request id.
-pub(super) fn request_name(
+/// What a request that carries a request id is known again by.
+pub(super) fn repeatable(
     keyring: &Keyring,
     caller: &Caller,
     route: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Option<RequestName> {
+) -> Option<Repeatable> {
     let request_id = headers.get(REQUEST_ID).map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty())?;
-    Some(keyring.digest("request", &[caller.key_id().as_bytes(), route.as_bytes(), request_id, body]))
+    let parts = [caller.key_id().as_bytes(), route.as_bytes(), request_id, body];
+    let key = Zeroizing::new(keyring.digest("answer to a request", &parts));
+    Some(Repeatable { name: keyring.digest("request", &parts), key: Key::new(KeyId::default(), key) })
 }
 
 #[cfg(test)]
@@ -153,7 +185,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::FutureExt as _;
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 
@@ -168,24 +199,24 @@ mod tests {
         }
     }
 
-    fn name(number: usize) -> RequestName {
+    fn request(number: usize) -> Repeatable {
         let mut name = [0; DIGEST_BYTES];
         name[..8].copy_from_slice(&number.to_be_bytes());
-        name
+        Repeatable { name, key: Key::new(KeyId::default(), Zeroizing::new(name)) }
     }
 
-    async fn ask(replays: &Replays, counter: &Counter, name: Option<RequestName>, now_ms: i64) -> String {
-        let answer = replays.answer(name, now_ms, async |_| Ok(true), counter.clone().next()).await;
+    async fn ask(replays: &Replays, counter: &Counter, request: Option<Repeatable>, now_ms: i64) -> String {
+        let answer = replays.answer(request, now_ms, async |_| Ok(true), counter.clone().next()).await;
         answer.unwrap().expose_secret().to_owned()
     }
 
     #[tokio::test]
     async fn a_name_gets_its_first_answer_until_it_is_stale() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
-        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS - 1).await, "1");
-        assert_eq!(ask(&replays, &counter, Some(name(2)), KEPT_MS - 1).await, "2");
-        assert_eq!(ask(&replays, &counter, Some(name(1)), KEPT_MS).await, "3");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), KEPT_MS - 1).await, "1");
+        assert_eq!(ask(&replays, &counter, Some(request(2)), KEPT_MS - 1).await, "2");
+        assert_eq!(ask(&replays, &counter, Some(request(1)), KEPT_MS).await, "3");
         assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "4");
         assert_eq!(ask(&replays, &counter, None, KEPT_MS).await, "5");
     }
@@ -194,18 +225,18 @@ mod tests {
     async fn the_number_of_kept_answers_is_bounded() {
         let (replays, counter) = (Replays::default(), Counter::default());
         for number in 0..=KEPT_ANSWERS {
-            ask(&replays, &counter, Some(name(number)), 0).await;
+            ask(&replays, &counter, Some(request(number)), 0).await;
         }
         assert_eq!(replays.0.lock().unwrap().answers.len(), KEPT_ANSWERS);
         assert_eq!(replays.0.lock().unwrap().oldest_first.len(), KEPT_ANSWERS);
-        assert_eq!(ask(&replays, &counter, Some(name(KEPT_ANSWERS)), 0).await, (KEPT_ANSWERS + 1).to_string());
-        assert_eq!(ask(&replays, &counter, Some(name(0)), 0).await, (KEPT_ANSWERS + 2).to_string());
+        assert_eq!(ask(&replays, &counter, Some(request(KEPT_ANSWERS)), 0).await, (KEPT_ANSWERS + 1).to_string());
+        assert_eq!(ask(&replays, &counter, Some(request(0)), 0).await, (KEPT_ANSWERS + 2).to_string());
     }
 
     #[tokio::test]
     async fn requests_at_the_same_time_share_one_answer() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        let same = || ask(&replays, &counter, Some(name(1)), 0);
+        let same = || ask(&replays, &counter, Some(request(1)), 0);
         let answers = tokio::join!(same(), same(), same());
         assert_eq!(answers, ("1".to_owned(), "1".to_owned(), "1".to_owned()));
     }
@@ -213,16 +244,15 @@ mod tests {
     #[tokio::test]
     async fn work_goes_on_when_the_client_hangs_up() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert!(ask(&replays, &counter, Some(name(1)), 0).now_or_never().is_none());
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+        assert!(ask(&replays, &counter, Some(request(1)), 0).now_or_never().is_none());
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
     }
 
     #[tokio::test]
     async fn a_refusal_is_not_kept() {
         let (replays, counter) = (Replays::default(), Counter::default());
-        assert!(
-            replays.answer(Some(name(1)), 0, async |_| Ok(true), async { Err(ApiError::invalid("no")) }).await.is_err()
-        );
-        assert_eq!(ask(&replays, &counter, Some(name(1)), 0).await, "1");
+        let no = async { Err(ApiError::invalid("no")) };
+        assert!(replays.answer(Some(request(1)), 0, async |_| Ok(true), no).await.is_err());
+        assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
     }
 }

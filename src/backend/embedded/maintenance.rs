@@ -44,7 +44,7 @@ pub enum MaintenanceError {
     #[error("`{}` is there already; name another file", .0.display())]
     Exists(PathBuf),
     /// A file cannot be read or written.
-    #[error("`{}` cannot be {action} ({source})", path.display())]
+    #[error("`{}` cannot be {action} ({source}); look at its permissions and those of its folder", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -210,12 +210,18 @@ impl Place {
 
     /// One that holds a database already.
     fn existing(options: &Options) -> Result<Self, MaintenanceError> {
-        let missing = || MaintenanceError::Missing(options.data_dir.clone());
-        if !options.data_dir.is_dir() {
-            return Err(missing());
+        // What cannot be looked at may be there all the same.
+        let there = |path: &Path| {
+            let failed = |source| MaintenanceError::File { path: path.to_owned(), action: "read", source };
+            path.try_exists().map_err(failed)
+        };
+        if there(&options.data_dir)? {
+            let place = Self::of(Folder::prepare(&options.data_dir)?, options);
+            if there(&place.database)? {
+                return Ok(place);
+            }
         }
-        let folder = Folder::prepare(&options.data_dir)?;
-        if folder.database().is_file() { Ok(Self::of(folder, options)) } else { Err(missing()) }
+        Err(MaintenanceError::Missing(options.data_dir.clone()))
     }
 
     /// What is held while one works on the whole database.

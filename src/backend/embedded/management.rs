@@ -28,7 +28,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller, Rights},
     body::Body,
     error::{ApiError, json_headers},
-    idempotency::{self, Made, request_name},
+    idempotency::{self, Made, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     query::Query,
@@ -274,7 +274,7 @@ async fn rotate_key(
     }
     let expiry = expiry(&mut members, now_ms)?;
     let route = format!("rotate {}", id.0);
-    let name = request_name(backend.keyring(), &caller, &route, &headers, body.bytes());
+    let name = repeatable(backend.keyring(), &caller, &route, &headers, body.bytes());
     let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
         let rotate = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {

@@ -83,7 +83,7 @@ pub use self::{
     limits::{Limits, Rate},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, SteadyClock},
     http_server::{self, Tls},
 };
 
@@ -159,7 +159,7 @@ pub struct Embedded {
 struct Shared {
     store: Store,
     keyring: Arc<Keyring>,
-    clock: Clock,
+    clock: SteadyClock,
     replays: Replays,
     uses: Uses,
     limits: Limits,
@@ -196,7 +196,7 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
     let shared = Shared {
         store: Store::start(connections, Turn::open(&folder.turn_path())?, *patience)?,
         keyring: Arc::new(keyring),
-        clock: *clock,
+        clock: SteadyClock::following(*clock),
         replays: Replays::default(),
         uses: Uses::default(),
         limits: *limits,
@@ -254,8 +254,8 @@ impl Embedded {
         &self.shared.rates
     }
 
-    fn clock(&self) -> Clock {
-        self.shared.clock
+    fn clock(&self) -> &SteadyClock {
+        &self.shared.clock
     }
 
     fn uses(&self) -> &Uses {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{OpenError, is_busy};
 
@@ -274,14 +274,18 @@ pub(super) fn database_error(database: &Path, waited: Duration, error: rusqlite:
         return OpenError::Locked { database, waited };
     }
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { database },
-        Some(rusqlite::ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { database },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
             database,
             reason: "SQLite finds it damaged; move it away, together with the files whose names go on with `-wal` and \
                      `-shm`, and restore a backup"
                 .to_owned(),
         },
-        _ => OpenError::Database { database, source: without_statement(error) },
+        // SQLite keeps what it writes in files beside the database.
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            OpenError::Unwritable { database, reason: error.to_string() }
+        }
+        _ => OpenError::Database { database, reason: without_statement(error).to_string() },
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
     error::{ApiError, json_headers, json_response},
-    idempotency::{self, Made, request_name},
+    idempotency::{self, Made, repeatable},
     ids,
     keyring::{Keyring, Row},
     keys,
@@ -360,7 +360,7 @@ async fn create(
     let name = checked_name(backend.limits(), members.required_text("name")?)?;
     let value = checked_value(&backend, members.required_secret("value")?)?;
     let now_ms = backend.clock().now_ms();
-    let request = request_name(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
+    let request = repeatable(backend.keyring(), &caller, COLLECTION, &headers, body.bytes());
     let (maker, creator) = (backend.clone(), caller.clone());
     let work = async move {
         let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {

@@ -218,3 +218,17 @@ async fn names_are_as_long_as_was_set_and_secrets_names_are_strict_where_it_was_
         }
     }
 }
+
+#[tokio::test]
+async fn the_head_of_a_request_has_room_in_8_kib() {
+    let (_folder, backend, address) = port(Limits::default()).await;
+    for (more, status) in [(7_900, "200"), (9_000, "431")] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let (key, more) = (root(&backend), "x".repeat(more));
+        let head = format!("GET /v1/accounts/me HTTP/1.1\r\nauthorization: Bearer {key}\r\nx-more: {more}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes());
+    }
+}

@@ -71,6 +71,8 @@ pub enum Progress {
 /// does it all.
 pub fn rekey(options: &Options, mut progress: impl FnMut(Progress)) -> Result<Rekeyed, MaintenanceError> {
     let place = Place::existing(options)?;
+    // Where it can only be read, that is told before anything begins.
+    place.folder.prepare_database()?;
     let lock = place.lock()?;
     let alone = Place::alone(&lock, options)?;
     let writer = Writer::open(&place, options)?;
@@ -120,6 +122,8 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(Progress)) -> Result<Re
 /// next, or meet a data key that they do not know: the next `rekey` makes one.
 pub fn change_master_key(options: &Options, new: &MasterKeyReference) -> Result<(), MaintenanceError> {
     let place = Place::existing(options)?;
+    // Where it can only be read, that is told before anything begins.
+    place.folder.prepare_database()?;
     let lock = place.lock()?;
     let alone = Place::alone(&lock, options)?;
     let writer = Writer::open(&place, options)?;
