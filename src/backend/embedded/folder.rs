@@ -49,6 +49,15 @@ impl MasterKeySource {
         }
     }
 
+    /// The master key, where another process may have changed it since it was read: in the folder. What lies elsewhere
+    /// may cost a person's consent each time.
+    pub(super) fn again(&self) -> Result<Option<MasterKey>, OpenError> {
+        match self {
+            Self::Folder(folder) => folder.master_key().map(Some),
+            Self::Reference(_) => Ok(None),
+        }
+    }
+
     /// The master key to come, where one is on its way.
     pub(super) fn next(&self) -> Result<Option<MasterKey>, OpenError> {
         match self {

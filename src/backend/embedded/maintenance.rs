@@ -124,7 +124,7 @@ pub fn restore(options: &Options, file: &Path) -> Result<(), MaintenanceError> {
     Backup::new(&source, &mut copy)?.run_to_completion(1_000, Duration::ZERO, None)?;
     schema::migrate(&copy, file, options.patience)?;
     place.folder.prepare_database()?;
-    let start = place.start(options);
+    let start = place.start(options, &master);
     if start.keyring_of(&copy, &master)?.is_none() {
         let mut former = place.source.former().into_iter();
         let keyring = former.find_map(|former| start.keyring_of(&copy, &former).transpose()).transpose()?;
@@ -154,7 +154,7 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
     // Where it can only be read, that is told before anything begins.
     place.folder.prepare_database()?;
     let connection = schema::connect(&place.database, options.patience)?;
-    let (keyring, _) = place.start(options).run(&connection)?;
+    let (keyring, _) = place.start(options, &place.source.present()?).run(&connection)?;
     let turn = Turn::open(&place.folder.turn_path())?;
     let now_ms = options.clock.now_ms();
     let writing = |work: &mut dyn FnMut(&Connection) -> Result<usize, MaintenanceError>| {
@@ -205,11 +205,12 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(usize)) -> Result<Rekey
 pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     let place = Place::existing(options)?;
     let connection = schema::connect(&place.database, options.patience)?;
-    let start = place.start(options);
+    let master = place.source.present()?;
+    let start = place.start(options, &master);
     // A damaged root key keeps everything from starting; it is a problem to be told like the others.
     let (keyring, refusal) = match start.run(&connection) {
         Ok((keyring, _)) => (keyring, None),
-        Err(error) => match start.keyring_of(&connection, &place.source.existing()?)? {
+        Err(error) => match start.keyring_of(&connection, &master)? {
             Some(keyring) => (keyring, Some(error)),
             None => return Err(error.into()),
         },
@@ -260,8 +261,8 @@ impl Place {
         Err(MaintenanceError::Missing(options.data_dir.clone()))
     }
 
-    fn start<'a>(&'a self, options: &Options) -> Start<'a> {
+    fn start<'a>(&'a self, options: &Options, master: &'a MasterKey) -> Start<'a> {
         let Self { folder, database, source } = self;
-        Start { folder, database, source, now_ms: options.clock.now_ms(), patience: options.patience }
+        Start { folder, database, source, master, now_ms: options.clock.now_ms(), patience: options.patience }
     }
 }

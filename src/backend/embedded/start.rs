@@ -32,6 +32,8 @@ pub(super) struct Start<'a> {
     pub(super) database: &'a Path,
     /// Where the master key comes from.
     pub(super) source: &'a MasterKeySource,
+    /// What came from there.
+    pub(super) master: &'a MasterKey,
     /// The time of the start, in Unix milliseconds.
     pub(super) now_ms: i64,
     /// How long to wait for other programs.
@@ -56,7 +58,8 @@ impl Start<'_> {
     fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
         let mismatch =
             || OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() };
-        if let Some(keyring) = self.keyring_of(connection, &self.source.present()?)? {
+        let again = self.source.again()?;
+        if let Some(keyring) = self.keyring_of(connection, again.as_ref().unwrap_or(self.master))? {
             self.folder.forget_next_master_key()?;
             return Ok(keyring);
         }
