@@ -250,7 +250,7 @@ impl Place {
     /// The same for another database that is to take the place of this one.
     fn start_on<'a>(&'a self, database: &'a Path, options: &Options) -> Start<'a> {
         let Self { folder, source, .. } = self;
-        Start { folder, database, source, now_ms: options.clock.now_ms(), patience: options.patience }
+        Start { folder, database, source, master: None, now_ms: options.clock.now_ms(), patience: options.patience }
     }
 
     fn mismatch(&self, database: &Path) -> OpenError {

@@ -181,12 +181,18 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
         None => MasterKeySource::Folder(folder.clone()),
     };
     // Before there is a database: who sees one must be able to see the key as well.
-    source.present()?;
+    let master = source.present()?;
     let database = folder.prepare_database()?;
     let connect = || schema::connect(&database, *patience);
     let writer = connect()?;
-    let start =
-        Start { folder: &folder, database: &database, source: &source, now_ms: clock.now_ms(), patience: *patience };
+    let start = Start {
+        folder: &folder,
+        database: &database,
+        source: &source,
+        master: Some(&master),
+        now_ms: clock.now_ms(),
+        patience: *patience,
+    };
     let (keyring, root_key) = start.run(&writer)?;
     let readers = std::iter::repeat_with(connect).take(READERS).collect::<Result<_, _>>()?;
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);

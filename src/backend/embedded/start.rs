@@ -32,6 +32,8 @@ pub(super) struct Start<'a> {
     pub(super) database: &'a Path,
     /// Where the master key comes from.
     pub(super) source: &'a MasterKeySource,
+    /// What came from there, where it was read already.
+    pub(super) master: Option<&'a MasterKey>,
     /// The time of the start, in Unix milliseconds.
     pub(super) now_ms: i64,
     /// How long to wait for other programs.
@@ -58,7 +60,16 @@ impl Start<'_> {
     pub(super) fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
         let mismatch =
             || OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() };
-        if let Some(keyring) = self.keyring_of(connection, &self.source.present()?)? {
+        let read;
+        let present = match (self.master, self.source) {
+            // What lies elsewhere may cost a person's consent each time; another process cannot change it.
+            (Some(master), MasterKeySource::Reference(_)) => master,
+            _ => {
+                read = self.source.present()?;
+                &read
+            }
+        };
+        if let Some(keyring) = self.keyring_of(connection, present)? {
             self.folder.forget_next_master_key()?;
             return Ok(keyring);
         }

@@ -274,3 +274,35 @@ async fn a_master_key_may_lie_elsewhere() {
     let error = embedded::open(&Options { master_key: Some(absent), ..options(folder.path()) }).unwrap_err();
     assert!(error.to_string().contains("the variable is not set"), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_says_the_master_key_is_run_once_at_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let command = format!("echo run >> '{}'; echo {FIRST_MASTER_KEY}", file("runs"));
+    let runs = |arguments: &[&str]| {
+        fs::write(file("runs"), "").unwrap();
+        let mut program = crate::support::keyglass(folder.path(), arguments);
+        program.env("KEYGLASS_MASTER_KEY", format!("cmd:{command}")).env("PATH", "/usr/bin:/bin");
+        let (code, _, err) = crate::support::finished(program.stdin(std::process::Stdio::null()).output().unwrap());
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        fs::read_to_string(file("runs")).unwrap().lines().count()
+    };
+    let copy = file("copy.db");
+    for (arguments, expected) in [
+        // Makes the database.
+        (&["keys", "list"][..], 1),
+        (&["serve"], 1),
+        (&["secrets", "list"], 1),
+        (&["call", "list_secrets"], 1),
+        (&["tools"], 0),
+        (&["backend", "verify"], 1),
+        (&["backend", "rekey"], 1),
+        (&["backend", "backup", &copy], 0),
+        // Once to look at the backup, once to start on what has come of it.
+        (&["backend", "restore", &copy], 2),
+    ] {
+        assert_eq!(runs(arguments), expected, "{arguments:?}");
+    }
+}
