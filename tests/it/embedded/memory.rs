@@ -390,13 +390,11 @@ async fn nothing_is_left_of_what_tools_were_given_over_stdio() {
     };
     assert!(ask(initialize().to_string()).await.contains("2025-11-25"));
     let mut planted = Planted::new("NAME_OVER_STDIO");
-    // Before all else: without optimization the JSON library leaves pieces of what it refused on the stack until the next
-    // message.
+    plant_through_tools(&mut planted, |tool, arguments| ask(tool_call(&tool, &arguments).to_string())).await;
     for what in ["{\"jsonrpc\": ", "no JSON "] {
         let answer = ask(format!("{what}\"{}", planted.value("in a broken line"))).await;
         assert!(answer.contains("-32700") && !answer.contains(MARK), "{answer}");
     }
-    plant_through_tools(&mut planted, |tool, arguments| ask(tool_call(&tool, &arguments).to_string())).await;
     planted.assert_gone(&process).await;
     planted.assert_not_told(folder.path(), &process.said().await);
 }
