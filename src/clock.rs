@@ -98,7 +98,9 @@ impl SteadyClock {
         let ahead_ms = now_ms.saturating_sub(passed_ms);
         let most_ms = self.ahead_ms.fetch_max(ahead_ms, Ordering::Relaxed).max(ahead_ms);
         let back_ms = most_ms.saturating_sub(ahead_ms);
-        if back_ms >= WORTH_TELLING_MS && !self.told.swap(true, Ordering::Relaxed) {
+        if back_ms < WORTH_TELLING_MS {
+            self.told.store(false, Ordering::Relaxed);
+        } else if !self.told.swap(true, Ordering::Relaxed) {
             let seconds = back_ms / 1000;
             tracing::warn!(
                 seconds,

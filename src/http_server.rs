@@ -78,6 +78,8 @@ pub async fn serve(
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
+            // A client that left before it was taken in.
+            Err(error) if has_left(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "could not take a connection");
                 crowd.tell_one_to_leave();
@@ -96,6 +98,12 @@ pub async fn serve(
     drop(leave);
     crowd.gone().await;
     Ok(())
+}
+
+fn has_left(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 #[cfg(test)]

@@ -31,14 +31,14 @@ pub(super) struct ReadToItsEnd {
     time: Option<Duration>,
     /// Begins when there is something to wait for: how long others took before that is not the client's matter.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// The request is open until then.
-    open: Arc<Open>,
+    /// The request is open as long as somebody reads it.
+    _open: Arc<Open>,
 }
 
 impl ReadToItsEnd {
     /// The body of a request that is open, with the time that it has.
     pub(super) fn new(body: Incoming, time: Option<Duration>, open: Arc<Open>) -> Self {
-        Self { body: Some(body), time, deadline: None, open }
+        Self { body: Some(body), time, deadline: None, _open: open }
     }
 }
 
@@ -47,7 +47,7 @@ impl hyper::body::Body for ReadToItsEnd {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self { body, time, deadline, open: _ } = &mut *self;
+        let Self { body, time, deadline, _open: _ } = &mut *self;
         let Some(incoming) = body else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
@@ -72,7 +72,8 @@ impl Drop for ReadToItsEnd {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take().filter(|body| !hyper::body::Body::is_end_stream(body)) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (time, open) = (self.time.unwrap_or(UNWANTED_TIME), Arc::clone(&self.open));
+        let time = self.time.unwrap_or(UNWANTED_TIME);
+        // Answered, the request is open no more: who never sends the body must not keep a place that others wait for.
         runtime.spawn(tokio::time::timeout(time, async move {
             let mut seen = 0_usize;
             while let Some(Ok(frame)) = body.frame().await {
@@ -81,7 +82,6 @@ impl Drop for ReadToItsEnd {
                     break;
                 }
             }
-            drop(open);
         }));
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
 use h2::client::{Connection, SendRequest};
-use http::Request;
+use http::{Request, StatusCode};
 use keyglass::http_server::{self, Options, Tls};
 use secrecy::SecretString;
 use tokio::{
@@ -143,6 +143,22 @@ async fn a_newcomer_waits_while_every_connection_has_a_request() {
             assert_ne!(within(stream.read_buf(&mut text)).await.unwrap(), 0, "closed after {text:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_was_refused_and_never_sends_the_body_leaves_for_a_newcomer() {
+    let router = Router::new().route("/", post(async || StatusCode::UNAUTHORIZED).get(async || ANSWER));
+    let address = port(Options { max_connections: 1, ..Options::default() }, router).await;
+    let mut refused = TcpStream::connect(address).await.unwrap();
+    refused.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        assert_ne!(within(refused.read_buf(&mut text)).await.unwrap(), 0, "closed after {text:?}");
+    }
+    assert!(text.starts_with(b"HTTP/1.1 401"), "{text:?}");
+    let mut newcomer = TcpStream::connect(address).await.unwrap();
+    ask(&mut newcomer).await;
+    closed(&mut refused).await;
 }
 
 #[tokio::test]

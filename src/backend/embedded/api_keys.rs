@@ -18,7 +18,7 @@ use super::{
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
     error::{ApiError, json_headers},
-    idempotency::{self, Made, repeatable},
+    idempotency::{self, Made, Thing, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, StoredKey},
     route::Route,
@@ -159,7 +159,8 @@ pub(super) async fn mint_with(
         let (stored, answer) = creator.write(&maker, make).await?;
         let (provider, kind) = (stored.key.provider.name(), stored.key.kind.name());
         tracing::info!(key_id = %stored.id, provider, kind, "API key made");
-        Ok(Made { id: stored.id, answer })
+        let digest = Some(*stored.digest());
+        Ok(Made { thing: Thing { id: stored.id, digest }, answer })
     };
     idempotency::once(backend, caller, name, work).await
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use rusqlite::Connection;
+use rusqlite::{Connection, named_params};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
@@ -44,14 +44,24 @@ pub(super) struct Repeatable {
     key: Key,
 }
 
-/// Whether something is still there: a secret, or a key that nobody has revoked.
-const STILL_THERE: &str = "SELECT EXISTS (SELECT 1 FROM secrets WHERE id = ?1)
-                               OR EXISTS (SELECT 1 FROM keys WHERE id = ?1 AND revoked_at_ms IS NULL)";
+/// Whether something is still there: a secret, or a key that works and that none took the place of.
+const STILL_THERE: &str = "SELECT EXISTS (SELECT 1 FROM secrets WHERE id = :id)
+                               OR EXISTS (SELECT 1 FROM keys WHERE id = :id AND digest = :digest
+                                              AND revoked_at_ms IS NULL AND coalesce(expires_at_ms > :now_ms, true))";
+
+/// A key or secret.
+#[derive(Clone, Debug)]
+pub(super) struct Thing {
+    /// Its id.
+    pub(super) id: String,
+    /// The digest of a key: a key may be replaced under its id.
+    pub(super) digest: Option<[u8; DIGEST_BYTES]>,
+}
 
 /// What a creating request made, and what it was answered.
 pub(super) struct Made {
-    /// The id of the key or secret.
-    pub(super) id: String,
+    /// What was made.
+    pub(super) thing: Thing,
     /// The answer, which may hold a key.
     pub(super) answer: SecretString,
 }
@@ -59,7 +69,7 @@ pub(super) struct Made {
 /// The same, the answer sealed.
 #[derive(Clone)]
 struct Sealed {
-    id: String,
+    thing: Thing,
     answer: Vec<u8>,
 }
 
@@ -84,7 +94,7 @@ impl Replays {
         &self,
         request: Option<Repeatable>,
         now_ms: i64,
-        is_there: impl FnOnce(String) -> G,
+        is_there: impl FnOnce(Thing) -> G,
         work: F,
     ) -> Result<SecretString, ApiError>
     where
@@ -94,23 +104,39 @@ impl Replays {
         let Some(Repeatable { name, key }) = request else { return Ok(work.await?.answer) };
         let mut cell = self.cell(name, now_ms);
         if let Some(kept) = cell.get()
-            && !is_there(kept.id.clone()).await?
+            && !is_there(kept.thing.clone()).await?
         {
             self.forget(name, &cell);
             cell = self.cell(name, now_ms);
         }
         let sealing = key.clone();
         let sealed = async move {
-            let Made { id, answer } = work.await?;
-            Ok::<_, ApiError>(Sealed { id, answer: sealing.seal(answer.expose_secret().as_bytes(), &[])? })
+            let Made { thing, answer } = work.await?;
+            Ok::<_, ApiError>(Sealed { thing, answer: sealing.seal(answer.expose_secret().as_bytes(), &[])? })
         };
         // On a task of its own: a client that hangs up takes its request's future along, and the key that was made
         // would be forgotten just when the client is about to ask again.
-        let sealed = tokio::spawn(async move { cell.get_or_try_init(|| sealed).await.cloned() })
+        let at_work = Arc::clone(&cell);
+        let sealed = tokio::spawn(async move { at_work.get_or_try_init(|| sealed).await.cloned() })
             .await
-            .map_err(|_| ApiError::internal("a creating request ended early"))??;
+            .map_err(|_| ApiError::internal("a creating request ended early"))?;
+        if sealed.is_err() {
+            self.forget_refused(name, &cell);
+        }
+        let sealed = sealed?;
         let answer = key.unseal(&sealed.answer, &[])?;
         Ok(SecretString::from(std::str::from_utf8(&answer).map_err(|_| CryptoError::Unseal)?))
+    }
+
+    /// Makes room again where there is no answer, and nobody else waits for one: refusals must not push answers out.
+    fn forget_refused(&self, name: RequestName, cell: &Cell) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The caller's and the kept one; more are only ever made under this lock.
+        let alone = Arc::strong_count(cell) <= 2 && cell.get().is_none();
+        if alone && kept.answers.get(&name).is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            kept.answers.remove(&name);
+            kept.oldest_first.retain(|(_, known)| *known != name);
+        }
     }
 
     /// Forgets this answer, unless another one has taken its place.
@@ -155,11 +181,13 @@ pub(super) async fn once(
     request: Option<Repeatable>,
     work: impl Future<Output = Result<Made, ApiError>> + Send + 'static,
 ) -> Result<SecretString, ApiError> {
-    let is_there = async |id: String| {
+    let is_there = async |Thing { id, digest }: Thing| {
         let (caller, at) = (caller.clone(), backend.clone());
         let find = move |connection: &Connection, _: &mut KnownKeys| {
             caller.again(connection, at.keyring(), at.clock().now_ms())?;
-            Ok(connection.prepare_cached(STILL_THERE)?.query_row([&id], |row| row.get::<_, bool>(0))?)
+            let now_ms = at.clock().now_ms();
+            let parameters = named_params! { ":id": id, ":digest": digest, ":now_ms": now_ms };
+            Ok(connection.prepare_cached(STILL_THERE)?.query_row(parameters, |row| row.get::<_, bool>(0))?)
         };
         backend.store().find(find).await
     };
@@ -195,7 +223,8 @@ mod tests {
         async fn next(self) -> Result<Made, ApiError> {
             tokio::task::yield_now().await;
             let number = (self.0.fetch_add(1, Ordering::SeqCst) + 1).to_string();
-            Ok(Made { id: number.clone(), answer: SecretString::from(number) })
+            let thing = Thing { id: number.clone(), digest: None };
+            Ok(Made { thing, answer: SecretString::from(number) })
         }
     }
 
@@ -253,6 +282,7 @@ mod tests {
         let (replays, counter) = (Replays::default(), Counter::default());
         let no = async { Err(ApiError::invalid("no")) };
         assert!(replays.answer(Some(request(1)), 0, async |_| Ok(true), no).await.is_err());
+        assert!(replays.0.lock().unwrap().oldest_first.is_empty(), "it takes no room");
         assert_eq!(ask(&replays, &counter, Some(request(1)), 0).await, "1");
     }
 }

@@ -28,7 +28,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller, Rights},
     body::Body,
     error::{ApiError, json_headers},
-    idempotency::{self, Made, repeatable},
+    idempotency::{self, Made, Thing, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
     query::Query,
@@ -289,13 +289,14 @@ async fn rotate_key(
             }
             let latest = if is_restricted { caller.key().expires_at_ms } else { None };
             let (new, old, secret) = rotate(connection, keyring, old, &Rotation { grace, expiry, latest, now_ms })?;
-            let (id, old_id) = (new.id.clone(), old.id.clone());
+            let thing = Thing { id: new.id.clone(), digest: Some(*new.digest()) };
+            let old_id = old.id.clone();
             let (key, replaced) = (view(connection, new, now_ms)?, view(connection, old, now_ms)?);
             let answer = to_json(&RotatedView { key: &key, key_secret: secret.expose_secret(), replaced: &replaced })?;
-            Ok((Made { id, answer }, old_id))
+            Ok((Made { thing, answer }, old_id))
         };
         let (made, old_id) = creator.write(&maker, rotate).await?;
-        tracing::info!(key_id = %made.id, replaces = %old_id, "API key rotated");
+        tracing::info!(key_id = %made.thing.id, replaces = %old_id, "API key rotated");
         Ok(made)
     };
     let answer = idempotency::once(&backend, &caller, name, work).await?;

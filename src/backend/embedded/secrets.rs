@@ -20,7 +20,7 @@ use super::{
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
     error::{ApiError, json_headers, json_response},
-    idempotency::{self, Made, repeatable},
+    idempotency::{self, Made, Thing, repeatable},
     ids,
     keyring::{Keyring, Row},
     keys,
@@ -366,7 +366,7 @@ async fn create(
         let make = move |connection: &Connection, keyring: &Keyring, caller: &Caller| {
             let new = NewSecret { name, value, now_ms };
             let view = SecretView::from(insert(connection, keyring, caller.account_id(), new)?);
-            Ok(Made { answer: to_json(&view)?, id: view.id })
+            Ok(Made { answer: to_json(&view)?, thing: Thing { id: view.id, digest: None } })
         };
         creator.write(&maker, make).await
     };

@@ -12,6 +12,9 @@ use super::store::StoreError;
 /// How exact it is: a use within this time of the last one that was written is not written.
 const EXACT_TO_MS: i64 = 60 * 1000;
 
+/// How many keys are kept before those are forgotten that were not used lately.
+const MANY_KEYS: usize = 4_096;
+
 /// The uses that this process has written, by key id.
 #[derive(Debug, Default)]
 pub(super) struct Uses(Mutex<HashMap<String, i64>>);
@@ -27,6 +30,10 @@ impl Uses {
                 true
             }
             None => {
+                if known.len() >= MANY_KEYS {
+                    // An older one tells nothing any more: the next use is written in any case.
+                    known.retain(|_, last| now_ms.saturating_sub(*last) < EXACT_TO_MS);
+                }
                 known.insert(key_id.to_owned(), now_ms);
                 true
             }
@@ -61,5 +68,10 @@ mod tests {
         let written = [0, 1, EXACT_TO_MS - 1, EXACT_TO_MS, EXACT_TO_MS + 1, -5].map(|now| uses.note("a", now));
         assert_eq!(written, [true, false, false, true, false, false]);
         assert!(uses.note("b", 1));
+        for number in 0..MANY_KEYS {
+            uses.note(&number.to_string(), 0);
+        }
+        assert!(uses.note("last", 10 * EXACT_TO_MS));
+        assert_eq!(uses.0.lock().unwrap().len(), 1);
     }
 }

@@ -418,4 +418,17 @@ async fn a_repeated_creation_runs_again_once_what_it_made_is_gone() {
         assert_eq!(call(&other, "POST", &revoke, "").await.status, 200);
         assert_ne!(ask(path, "{}").await.json()["key_secret"], first["key_secret"]);
     }
+    // A key that another one took the place of: under another id, or under its own.
+    let first = ask("/v1/apikeys", r#"{"name": "rotated"}"#).await.json();
+    let rotate = format!("/keyglass/v1/keys/{}/rotate", first["id"].as_str().unwrap());
+    assert_eq!(call(&other, "POST", &rotate, r#"{"grace_period_seconds": 0}"#).await.status, 200);
+    let again = ask("/v1/apikeys", r#"{"name": "rotated"}"#).await.json();
+    assert_ne!(again["key_secret"], first["key_secret"]);
+    let first = ask("/runtype/v1/api-keys", r#"{"name": "k"}"#).await.json();
+    let regenerate = format!("/runtype/v1/api-keys/{}/regenerate", first["apiKey"]["id"].as_str().unwrap());
+    assert_eq!(call(&other, "POST", &regenerate, "").await.status, 200);
+    let again = ask("/runtype/v1/api-keys", r#"{"name": "k"}"#).await.json();
+    assert_ne!(again["plainKey"], first["plainKey"]);
+    let key = again["plainKey"].as_str().unwrap();
+    assert_ne!(call_as(&backend, key, "GET", "/runtype/v1/api-keys/options", "").await.status, 401);
 }

@@ -270,17 +270,18 @@ async fn plant<F: Future<Output = (u16, String)>>(
     assert!(!answer.contains(MARK), "{answer}");
 }
 
-/// What is like [`plant`]'s requests and holds nothing that is looked for.
+/// What is like [`plant`]'s requests and holds nothing that is looked for; of several lengths, since digests are made in
+/// blocks.
 async fn send_others<F: Future<Output = (u16, String)>>(
+    planted: &Planted,
     key: &str,
     send: impl Fn(String, String, String, Option<&'static str>) -> F,
 ) {
-    let other = "another value ".repeat(5);
-    for value in [other.clone(), format!("\n\"{other}\"\n"), other.repeat(4_000)] {
-        let body = json!({ "name": "bad name", "value": value }).to_string();
-        let broken = body.replace("bad name", "B").replace('}', "");
-        for body in [body, broken] {
-            let (status, answer) = send("/v1/secrets".to_owned(), key.to_owned(), body, None).await;
+    for length in [70, 90, 110, 130, 50_000] {
+        let body = |name: &str| json!({ "name": name, "value": format!("\n\"{}", "y".repeat(length)) }).to_string();
+        let broken = body("B").replace('}', "");
+        for (body, id) in [(body("bad name"), None), (body(&planted.control), Some("three")), (broken, None)] {
+            let (status, answer) = send("/v1/secrets".to_owned(), key.to_owned(), body, id).await;
             assert_eq!(status, 400, "{answer}");
         }
     }
@@ -311,12 +312,16 @@ async fn plant_through_tools<F: Future<Output = String>>(planted: &mut Planted, 
 }
 
 /// What is like [`plant_through_tools`]'s calls and holds nothing that is looked for.
-async fn call_others<F: Future<Output = String>>(call: impl Fn(String, Value) -> F) {
-    let other = "another value ".repeat(5);
-    for value in [other.clone(), format!("\n\"{other}"), other.repeat(4_000)] {
-        for tool in ["create_secret", "no_such_tool"] {
-            let answer = call(tool.to_owned(), json!({ "name": "bad name", "value": value })).await;
-            assert!(answer.contains("invalid arguments") || answer.contains("unknown tool"), "{answer}");
+async fn call_others<F: Future<Output = String>>(planted: &Planted, call: impl Fn(String, Value) -> F) {
+    for length in [70, 90, 110, 130, 50_000] {
+        let value = format!("\n\"{}", "y".repeat(length));
+        for (tool, name, words) in [
+            ("create_secret", "bad name", "invalid arguments"),
+            ("create_secret", &*planted.control, "already exists"),
+            ("no_such_tool", "B", "unknown tool"),
+        ] {
+            let answer = call(tool.to_owned(), json!({ "name": name, "value": value })).await;
+            assert!(answer.contains(words), "{answer}");
         }
     }
 }
@@ -352,7 +357,7 @@ async fn nothing_is_left_of_values_and_keys_while_the_connection_stays_open() {
             async move { connection.lock().await.send(&head, &body, way).await }
         };
         plant(&mut planted, &key, send).await;
-        planted.assert_gone(&process, async || send_others(&key, send).await).await;
+        planted.assert_gone(&process, async || send_others(&planted, &key, send).await).await;
         let again = format!("GET /v1/accounts/me HTTP/1.1\r\nauthorization: Bearer {key}");
         assert_eq!(
             connection.lock().await.send(&again, "", Way::Whole).await.0,
@@ -401,7 +406,7 @@ async fn nothing_is_left_of_values_and_keys_once_connections_are_closed() {
             drop(planting);
             let others = async || {
                 let client = client();
-                send_others(&key, |path, key, body, id| send(&client, &path, key, body, id)).await;
+                send_others(&planted, &key, |path, key, body, id| send(&client, &path, key, body, id)).await;
             };
             planted.assert_gone(&process, others).await;
             if two {
@@ -434,7 +439,7 @@ async fn nothing_is_left_of_what_tools_were_given_over_stdio() {
         assert!(answer.contains("-32700") && !answer.contains(MARK), "{answer}");
     }
     let others = async || {
-        call_others(call).await;
+        call_others(&planted, call).await;
         assert!(ask(format!("no JSON \"{}", "another value ".repeat(5))).await.contains("-32700"));
     };
     planted.assert_gone(&process, others).await;
@@ -480,7 +485,7 @@ async fn nothing_is_left_of_what_tools_were_given_over_http() {
             }
         };
         plant_through_tools(&mut planted, call).await;
-        planted.assert_gone(&process, async || call_others(call).await).await;
+        planted.assert_gone(&process, async || call_others(&planted, call).await).await;
         assert_eq!(
             connection.lock().await.send("GET /healthz HTTP/1.1", "", Way::Whole).await.0,
             200,
