@@ -7,6 +7,7 @@
 mod backend_limits;
 mod backend_policy;
 mod master_key;
+mod shape;
 mod tls;
 
 use std::{
@@ -353,10 +354,7 @@ impl ConfigFile {
         let mut sources = SourceMap::default();
         let file = sources.add(path.display().to_string(), text);
         let root = yaml::parse(file, &sources).map_err(|problem| fault(problem.one_line(&sources)))?;
-        let value = match root.to_json() {
-            serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
-            value => value,
-        };
+        let value = shape::checked(&root, &config_file_schema(), &sources).map_err(fault)?;
         let mut config: Self = serde_json::from_value(value).map_err(|error| {
             // The library quotes values, and the file may be one of another kind, a key among them.
             let text = error.to_string();
@@ -519,5 +517,53 @@ mod tests {
         fs::write(&path, "bakend: remote\n").expect("written");
         let error = options.settings().expect_err("unknown member").to_string();
         assert!(error.contains("bakend") && error.contains("backend"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named_with_its_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keyglass.yaml");
+        let read = |text: &str| {
+            fs::write(&path, text).expect("written");
+            ConfigFile::read(&path)
+        };
+        for (text, words) in [
+            (
+                "timeout: 5\nbackend_limits:\n  body_timeout: 30s\n",
+                "line 3: `backend_limits.body_timeout` must be a whole number from 1 to 3600, got the text `30s`",
+            ),
+            (
+                "timeout: '5'\n",
+                "line 1: `timeout` must be a whole number from 1 to 3600, got the text `5`; write it without",
+            ),
+            ("backend_limits: { body_timeout: 1.5 }\n", "`backend_limits.body_timeout` must be a whole number from"),
+            ("backend_limits: { requests_per_second: -1 }\n", "from 1 to 1000000, got `-1`"),
+            ("backend_limits: { strict_secret_names: yes }\n", "must be `true` or `false`, got the text `yes`"),
+            (
+                "backend_limits: { body_timeuot: 1 }\n",
+                "`body_timeuot` in `backend_limits`; did you mean `body_timeout`?",
+            ),
+            ("backend_policy: { x: 1 }\n", "known: `restricted_keys_make_wider_keys`"),
+            ("\nbackend_limits: [5]\n", "line 2: `backend_limits` must be a map of `NAME: VALUE` lines, got a list"),
+            ("- a\n", "line 1: the file must be a map of `NAME: VALUE` lines, got a list"),
+            ("ak_canary\n", "the file must be a map of `NAME: VALUE` lines, got text"),
+            ("'ak canary': 1\n", "line 1: an unknown field; known: `capabilities`"),
+            ("groups: runtools\n", "`groups` must be a list, such as `[…]`, got text"),
+            ("groups: [runtools, 4711]\n", "`groups[1]` must be text, got a number"),
+            ("credential: 4711\n", "`credential` must be text, got a number"),
+            ("credentials:\n  pets: [canary]\n", "line 2: `credentials.pets` must be text, got a list"),
+            ("max_answer_bytes: canary-canary-canary\n", "must be a whole number of at least 1024, got text"),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(words), "{text}: {error}");
+            let hidden = ["canary", "4711", "usize", "u64", "u32", "struct", "Backend"];
+            assert!(hidden.iter().all(|hidden| !error.contains(hidden)), "{error}");
+        }
+        for empty in
+            ["", "backend_limits:\n  # body_timeout: 5\n", "backend_limits:\n  strict_secret_names:\ngroups:\n"]
+        {
+            let limits = read(empty).expect(empty).backend_limits.checked().expect("limits");
+            assert_eq!(limits, embedded::Limits::default(), "{empty}");
+        }
     }
 }

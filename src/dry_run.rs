@@ -24,6 +24,8 @@ use crate::{
 const BACKEND_EXAMPLE: &str = "http://127.0.0.1:8080";
 /// The shell variable for a credential that comes from none.
 const PLACEHOLDER: &str = "CREDENTIAL";
+/// The shell variable for a secret of the spec, and how those for arguments begin.
+const VARIABLE: &str = "SECRET";
 
 /// How a request is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,12 +41,23 @@ pub enum Format {
 pub struct DryRun {
     /// Without a credential, and with stand-ins where it would hold a secret argument or variable.
     request: Request<Bytes>,
-    /// What stands in for secret arguments and variables. Random, so that no other text looks like it.
-    stand_in: String,
+    /// What stands in for secret arguments and variables.
+    secrets: Vec<StandIn>,
     credential: Credential,
     route: Route,
     /// What would be done after it, a line each.
     further: Vec<String>,
+}
+
+/// What stands in for one secret.
+#[derive(Debug)]
+struct StandIn {
+    /// Its text in the request: letters and digits, which no encoding changes, and random, so that no other text looks like it.
+    text: String,
+    /// The variable of a shell that holds it.
+    variable: String,
+    /// What it is, for a person.
+    what: String,
 }
 
 /// Binds a call without carrying it out. Of several steps the first request is shown; what the others send depends on
@@ -74,17 +87,62 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
         Route::Remote => (endpoint.base.clone(), endpoint.credential.clone()),
     };
     let random = random_hex::<8>().map_err(|error| CallError::Internal(format!("no randomness: {error}")))?;
-    let stand_in = format!("secret{random}");
+    let masked_text = format!("secret{random}");
+    let of_spec = StandIn::new(&masked_text, 0, VARIABLE.to_owned(), "a variable of the spec".to_owned());
+    let stand_in = of_spec.text.clone();
     let scope = |arguments| Scope { stand_in: Some(&stand_in), ..Scope::new(arguments, &Value::Null) };
     // What is wrong with the real values has to be said of them.
     first.request.bind(&scope(arguments), &base)?;
-    let masked = tool.input.replace_secrets(arguments, &stand_in);
+    let mut secrets = vec![of_spec];
+    let mut masked = tool.input.replace_secrets(arguments, &masked_text);
+    for (name, value) in masked.iter_mut() {
+        tell_apart(value, name, &masked_text, &mut secrets);
+    }
     let mut request = first.request.bind(&scope(&masked), &base)?;
     if first.service.route == Route::Remote {
         request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));
     }
     let further = others.iter().map(|operation| operation.name.clone()).collect();
-    Ok(DryRun { request, stand_in, credential, route: first.service.route, further })
+    Ok(DryRun { request, secrets, credential, route: first.service.route, further })
+}
+
+impl StandIn {
+    fn new(masked_text: &str, index: usize, variable: String, what: String) -> Self {
+        Self { text: format!("{masked_text}i{index}e"), variable, what }
+    }
+
+    /// As a shell writes it between double quotes: a command that lacks it does not run.
+    fn shell(&self) -> String {
+        format!("${{{}:?}}", self.variable)
+    }
+}
+
+/// Gives each secret of an argument a stand-in of its own.
+fn tell_apart(value: &mut Value, path: &str, masked_text: &str, secrets: &mut Vec<StandIn>) {
+    match value {
+        Value::String(text) if text == masked_text => {
+            // With a beginning of its own, or an argument `path` would have the value of `PATH`.
+            let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
+            let mut variable = format!("{VARIABLE}_{}", path.chars().take(64).map(letter).collect::<String>());
+            if secrets.iter().any(|other| other.variable == variable) {
+                variable.push_str(&format!("_{}", secrets.len()));
+            }
+            let secret = StandIn::new(masked_text, secrets.len(), variable, format!("the argument `{path}`"));
+            text.clone_from(&secret.text);
+            secrets.push(secret);
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                tell_apart(item, &format!("{path}.{index}"), masked_text, secrets);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                tell_apart(member, &format!("{path}.{}", name.escape_debug()), masked_text, secrets);
+            }
+        }
+        _ => {}
+    }
 }
 
 impl DryRun {
@@ -99,7 +157,7 @@ impl DryRun {
     fn http(&self) -> String {
         let mut request = self.request.clone();
         self.credential.apply_masked(&mut request);
-        let masked = |text: &str| text.replace(&self.stand_in, MASKED);
+        let masked = |text: &str| self.replaced(text, |_| MASKED.to_owned());
         let mut text = self.notes();
         text.push_str(&format!("{} {}\n", request.method(), masked(&request.uri().to_string())));
         for (name, value) in headers(&request) {
@@ -123,7 +181,7 @@ impl DryRun {
             ref method => words.push(format!("--request {method}")),
         }
         let url = self.request.uri().to_string();
-        if url.contains(['[', ']', '{', '}']) || url.contains(&self.stand_in) {
+        if url.contains(['[', ']', '{', '}']) || self.secrets.iter().any(|secret| url.contains(&secret.text)) {
             words.push("--globoff".to_owned());
         }
         words.push(self.word(&url));
@@ -150,6 +208,22 @@ impl DryRun {
             };
             notes.push_str(&format!("# ${PLACEHOLDER} is {what}\n"));
         }
+        for secret in self.secrets.iter().filter(|secret| command.contains(&secret.shell())) {
+            let mut places = Vec::new();
+            if url.contains(&secret.text) {
+                places.push(", percent-encoded in the URL");
+            }
+            if self.body().contains(&secret.text) {
+                places.push(
+                    match self.request.headers().get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes) {
+                        Some(b"application/x-www-form-urlencoded") => ", percent-encoded in the body",
+                        _ if self.body().starts_with(['{', '[', '"']) => ", in the body as JSON has it between quotes",
+                        _ => "",
+                    },
+                );
+            }
+            notes.push_str(&format!("# ${} is {}{}\n", secret.variable, secret.what, places.concat()));
+        }
         format!("{notes}{command}\n")
     }
 
@@ -171,9 +245,15 @@ impl DryRun {
         notes
     }
 
-    /// One word of a POSIX shell (IEEE 1003.1, section 2.2), in single quotes.
+    /// One word of a POSIX shell (IEEE 1003.1, section 2.2), in single quotes but for its secrets.
     fn word(&self, text: &str) -> String {
-        format!("'{}'", text.replace(&self.stand_in, MASKED).replace('\'', r"'\''"))
+        let quoted = text.replace('\'', r"'\''");
+        format!("'{}'", self.replaced(&quoted, |secret| format!("'\"{}\"'", secret.shell())))
+    }
+
+    /// A text with something else in the place of each stand-in.
+    fn replaced(&self, text: &str, with: impl Fn(&StandIn) -> String) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&secret.text, &with(secret)))
     }
 
     fn body(&self) -> String {
@@ -191,6 +271,7 @@ mod tests {
     use std::process::Command;
 
     use proptest::prelude::*;
+    use serde_json::json;
     use url::Url;
 
     use super::*;
@@ -201,8 +282,10 @@ mod tests {
     fn dry_run_of(request: Request<Bytes>, slot: Slot) -> DryRun {
         let value = Secret::new("canary-value".into(), Some("$PETS_TOKEN".to_owned()));
         let credential = Credential::Keys(vec![Key { slot, value }]);
-        let stand_in = "argument0123456789abcdef".to_owned();
-        DryRun { request, stand_in, credential, route: Route::Remote, further: Vec::new() }
+        let mut secrets = Vec::new();
+        let mut arguments = json!({ "value": "hidden", "list": [{ "pin": "hidden" }, { "pin": "hidden" }] });
+        tell_apart(&mut arguments, "x", "hidden", &mut secrets);
+        DryRun { request, secrets, credential, route: Route::Remote, further: Vec::new() }
     }
 
     /// What a POSIX shell makes of the words behind `curl`.
@@ -255,6 +338,36 @@ mod tests {
             assert_eq!(words(&run.to_text(Format::Curl)), [url, "--url-query", &format!("key={CANARY}")]);
             let text = run.to_text(Format::Http);
             assert!(text.contains("key=[masked]\n") && !text.contains("canary-value"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shell_puts_each_secret_in_its_place_and_refuses_to_run_without_it() {
+        let body = r#"{"a":"it's hiddeni0e","b":"hiddeni2e"}"#;
+        let request = Request::post("https://host.test/hiddeni1e").body(Bytes::from(body)).expect("a request");
+        let line = dry_run_of(request, Slot::Query("key".to_owned())).to_text(Format::Curl);
+        let variables = ["SECRET_X_VALUE", "SECRET_X_LIST_0_PIN", "SECRET_X_LIST_1_PIN"];
+        assert!(line.contains("# $SECRET_X_VALUE is the argument `x.value`, in the body as JSON has it"), "{line}");
+        assert!(line.contains("# $SECRET_X_LIST_0_PIN is the argument `x.list.0.pin`, percent-encoded"), "{line}");
+        assert!(!line.contains(MASKED), "{line}");
+        let script = format!("curl() {{ printf '%s\\0' \"$@\"; }}\n{line}");
+        let run = |unset: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &script]).env("PETS_TOKEN", CANARY).env_clear();
+            for variable in variables.into_iter().filter(|variable| *variable != unset) {
+                shell.env(variable, format!("{CANARY}{variable}"));
+            }
+            shell.output().expect("a shell")
+        };
+        let text = String::from_utf8(run("").stdout).expect("text");
+        let [value, first, second] = variables.map(|variable| format!("{CANARY}{variable}"));
+        let body = format!("{{\"a\":\"it's {value}\",\"b\":\"{second}\"}}");
+        let words: Vec<&str> = text.split('\0').collect();
+        assert!(words.contains(&format!("https://host.test/{first}").as_str()), "{words:?}");
+        assert!(words.contains(&body.as_str()), "{words:?}");
+        for unset in variables {
+            let output = run(unset);
+            assert!(!output.status.success() && output.stdout.is_empty(), "{unset}: {output:?}");
         }
     }
 }

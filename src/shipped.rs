@@ -34,7 +34,8 @@ pub enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 4] = [Self::Runloop, Self::RunTools, Self::Runtype, Self::Management];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Runloop, Self::RunTools, Self::Runtype, Self::Management];
 
     /// As settings write it.
     pub fn name(self) -> &'static str {

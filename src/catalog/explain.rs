@@ -35,7 +35,7 @@ pub(super) fn explain(root: &Value, error: &jsonschema::ValidationError<'_>) -> 
         ValidationErrorKind::Type { kind } => {
             let meaning = schema.and_then(|schema| schema.get("description")?.as_str());
             let meaning = meaning.map(|text| format!(" ({})", text.trim_end_matches('.'))).unwrap_or_default();
-            wrong_type(kind, error.instance(), &given, &meaning)
+            wrong_type(kind, error.instance(), &given, &meaning, schema)
         }
         ValidationErrorKind::Enum { options } => wrong_option(options, error.instance(), &given),
         ValidationErrorKind::Constant { expected_value } => format!("must be {expected_value}, got {given}"),
@@ -80,7 +80,7 @@ fn unknown(here: &str, name: &str, known: &[&str]) -> ArgumentProblem {
     ArgumentProblem { argument: join(here, name), message }
 }
 
-fn wrong_type(kind: &TypeKind, instance: &Value, given: &str, meaning: &str) -> String {
+fn wrong_type(kind: &TypeKind, instance: &Value, given: &str, meaning: &str, schema: Option<&Value>) -> String {
     let types: Vec<String> = match kind {
         TypeKind::Single(single) => vec![single.to_string()],
         TypeKind::Multiple(set) => set.iter().map(|single| single.to_string()).collect(),
@@ -98,12 +98,60 @@ fn wrong_type(kind: &TypeKind, instance: &Value, given: &str, meaning: &str) -> 
         ("object" | "array", Value::String(text)) if text.trim_start().starts_with(['{', '[']) => {
             "; send the JSON itself, not inside a string"
         }
-        ("array", Value::String(_)) => "; send a list, such as [\"…\"]",
-        ("object", _) => "; send a JSON object, such as {\"name\": \"…\"}",
+        ("array", Value::String(_) | Value::Object(_)) => {
+            return format!(
+                "must be {expected}{meaning}, got {given}; send a list, such as `{}`",
+                example(schema, wanted)
+            );
+        }
+        ("object", _) => {
+            let example = example(schema, wanted);
+            return format!("must be {expected}{meaning}, got {given}; send a JSON object, such as `{example}`");
+        }
         ("string", Value::Number(_) | Value::Bool(_)) => "; send it in quotes",
         _ => "",
     };
     format!("must be {expected}{meaning}, got {given}{advice}")
+}
+
+/// A value of a schema as JSON that shows its form: a list with one item, an object with what it must have, or with its
+/// first member where it must have none.
+fn example(schema: Option<&Value>, kind: &str) -> String {
+    const DEEPEST: usize = 4;
+    fn of(schema: Option<&Value>, kind: Option<&str>, depth: usize) -> String {
+        let kind = kind.or_else(|| match schema?.get("type")? {
+            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
+            kind => kind.as_str(),
+        });
+        let options = schema.and_then(|schema| schema.get("enum")?.as_array());
+        if let Some(option) = options.into_iter().flatten().find(|option| !option.is_null()) {
+            return option.to_string();
+        }
+        match kind {
+            Some("array" | "object") if depth == DEEPEST => "…".to_owned(),
+            Some("array") => format!("[{}]", of(schema.and_then(|schema| schema.get("items")), None, depth + 1)),
+            Some("object") => {
+                let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
+                let required = schema.and_then(|schema| schema.get("required")?.as_array());
+                let mut names: Vec<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();
+                if names.is_empty() {
+                    names.extend(properties.and_then(|properties| properties.keys().next()).map(String::as_str));
+                }
+                if names.is_empty() {
+                    names.push("name");
+                }
+                let member = |name: &&str| {
+                    let value = of(properties.and_then(|properties| properties.get(*name)), None, depth + 1);
+                    format!("{}: {value}", Value::from(*name))
+                };
+                format!("{{{}}}", names.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
+            Some("integer" | "number") => "1".to_owned(),
+            Some("boolean") => "true".to_owned(),
+            _ => "\"…\"".to_owned(),
+        }
+    }
+    of(schema, Some(kind), 0)
 }
 
 fn wrong_option(options: &Value, instance: &Value, given: &str) -> String {
@@ -216,6 +264,8 @@ fn escape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -232,5 +282,23 @@ mod tests {
             assert_eq!(meant_option(given, &types), expected, "{given}");
         }
         assert_eq!(meant_option("read", &["ACCESS_LEVEL_NONE", "ACCESS_LEVEL_READ"]), Some("ACCESS_LEVEL_READ"));
+    }
+
+    #[test]
+    fn an_example_has_what_the_schema_asks_for() {
+        for (schema, expected) in [
+            (json!({ "type": "array", "items": { "type": "string" } }), r#"["…"]"#),
+            (
+                json!({ "type": ["array", "null"], "items": { "type": "object", "required": ["type", "level"], "properties": {
+                    "note": { "type": "string" }, "type": { "type": "string" }, "level": { "enum": [null, "READ"] }
+                } } }),
+                r#"[{"type": "…", "level": "READ"}]"#,
+            ),
+            (json!({ "type": "object", "properties": { "count": { "type": "integer" } } }), r#"{"count": 1}"#),
+            (json!({ "type": "object" }), r#"{"name": "…"}"#),
+        ] {
+            let kind = schema["type"].as_str().unwrap_or("array");
+            assert_eq!(example(Some(&schema), kind), expected, "{schema}");
+        }
     }
 }

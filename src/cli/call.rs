@@ -10,10 +10,11 @@ use crate::{
     call::{self, CallContext},
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
-    config::Options,
+    config::{Options, Settings},
     dry_run,
     nearest::nearest,
     setup::{Open, Purpose, setup, setup_again},
+    shipped::{self, Group},
 };
 
 /// The largest text of arguments that is read from standard input, in bytes.
@@ -47,6 +48,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         if let Some(left_out) = looked_at.gateway.catalog.left_out(&name) {
             let check = options.command("check");
             let message = format!("the tool `{name}` was left out: {} (`{check}` shows all errors)", left_out.reason);
+            return Err(Usage(message).into());
+        }
+        if let Some(group) = group_of(&name, &settings) {
+            let message = format!("unknown tool `{name}`; it is in the group `{group}`: add `--group {group}`");
             return Err(Usage(message).into());
         }
         let near = nearest(&name, looked_at.gateway.tools().map(|tool| tool.name.as_str()));
@@ -88,6 +93,18 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
     }
+}
+
+/// The group of shipped tools that has a tool of this name, where shipped tools are what is offered.
+fn group_of(name: &str, settings: &Settings) -> Option<&'static str> {
+    if settings.specs.iter().any(|source| source.shipped_name().is_none()) {
+        return None;
+    }
+    let has_it = |group: &Group| {
+        let settings = Settings { specs: shipped::specs(&[*group]), remarks: Vec::new(), ..settings.clone() };
+        setup(&settings, Purpose::Show, Clock::System).is_ok_and(|found| found.gateway.tool(name).is_some())
+    };
+    Group::ALL.into_iter().find(has_it).map(Group::name)
 }
 
 /// The text is not repeated in the error: it may hold a secret.

@@ -1,6 +1,12 @@
 //! `keyglass serve`: the tools over MCP, on stdio or HTTP.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{ErrorKind, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -171,10 +177,17 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}; stop the program that does, another keyglass perhaps, or choose another port"
-        )
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "stop the program that does, another keyglass perhaps, or choose another port",
+            ErrorKind::AddrNotAvailable => {
+                "this machine does not have this address; give one of its own, 127.0.0.1 for this machine alone or \
+                 0.0.0.0 for all of its addresses"
+            }
+            ErrorKind::PermissionDenied => "this user may not; choose a port of 1024 or above",
+            _ => "choose another address or port",
+        };
+        anyhow::Error::new(error).context(format!("cannot listen on {address}; {advice}"))
     })
 }
 

@@ -83,6 +83,10 @@ fn wrong_usage_is_told_apart_from_faults() {
         (&["serve", "--config", "missing.yaml"], 64, "missing.yaml"),
         (&["serve", "--timeout", "0"], 64, "--timeout"),
         (&["call", "get_secret", "name=a", "--backend", "remote", "--credential", "env:UNSET"], 2, "not set"),
+        (&["call", "runtools_create_api_key"], 64, "it is in the group `runtools`: add `--group runtools`"),
+        (&["call", "list_keys"], 64, "add `--group management`"),
+        (&["call", "create_secrett", "--group", "runtype"], 64, "unknown tool `create_secrett` ("),
+        (&["backend", "--listen", "192.0.2.1:0"], 2, "this machine does not have this address"),
         (&["check", "no-such-folder"], 1, "no such file or folder"),
     ] {
         let (actual, out, err) = run(data.path(), arguments);

@@ -19,7 +19,8 @@ fn a_dry_run_opens_creates_and_reads_nothing() {
         assert!(out.contains("'https://api.runloop.ai/v1/secrets'"), "{out}");
         let variable = if remote.len() > 2 { "UNSET_KEY" } else { "RUNLOOP_API_KEY" };
         assert!(out.contains(&format!("--header \"authorization: Bearer ${variable}\"")), "{out}");
-        assert!(!out.contains("canary"), "{out}");
+        assert!(out.contains(r#"--data-raw '{"name":"A","value":"'"${SECRET_VALUE:?}"'"}'"#), "{out}");
+        assert!(!out.contains("canary") && !out.contains("[masked]"), "{out}");
     }
     assert!(!data.exists(), "no data folder is made");
 }

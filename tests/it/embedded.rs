@@ -558,6 +558,43 @@ async fn unknown_routes_and_methods_are_refused_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_not_served_is_named_with_what_is() {
+    let (_folder, backend) = new_backend();
+    let key = backend.root_key().expose_secret().to_owned();
+    let long = "x".repeat(5_000);
+    let many = "/a".repeat(2_000);
+    let with_key = format!("/v1/devboxes/{key}");
+    let after_key = format!("/v1/devboxes/{key}.json");
+    let serves = "this backend serves API keys, restricted keys, secrets and accounts/me";
+    for (method, path, words) in [
+        ("GET", "/v1/devboxes", format!("there is no `GET /v1/devboxes`; {serves}")),
+        ("GET", "/v1/v1/secrets", "`GET /v1/v1/secrets`; leave `/v1` out of the base URL".to_owned()),
+        ("POST", "/secrets", "`POST /secrets`; put `/v1` before it".to_owned()),
+        ("GET", "/runtools/v1/x", "serves `/runtools/v1/api-keys`".to_owned()),
+        ("GET", "/runtype/v1/x", "serves `/runtype/v1/api-keys`".to_owned()),
+        ("GET", with_key.as_str(), "`GET /v1/devboxes/…`".to_owned()),
+        ("GET", after_key.as_str(), "`GET /v1/devboxes/…`".to_owned()),
+        ("GET", "/v1/x%0Ay/z", "`GET /v1/…/z`".to_owned()),
+        (long.as_str(), "/v1/x", "`… /v1/x`".to_owned()),
+        ("GET", many.as_str(), "`GET /a/a/a/a/a/a/a/a/…`".to_owned()),
+        ("PUT", "/v1/secrets", "`/v1/secrets` does not take `PUT`; it takes `".to_owned()),
+        ("DELETE", "/v1/secrets/CANARY", "` does not take `DELETE`; it takes `".to_owned()),
+        ("POST", "/v1/secrets/id/sec_1", "`/v1/secrets/id/{id}` does not take `POST`; it takes `GET`".to_owned()),
+    ] {
+        let answer = call(&backend, method, path, "").await;
+        assert!(matches!(answer.status, 404 | 405), "{path}: {}", answer.text);
+        let json = answer.json();
+        let message = match &json["error"] {
+            Value::String(message) => message.as_str(),
+            Value::Object(error) => error["message"].as_str().expect("a message"),
+            _ => json["message"].as_str().expect("a message"),
+        };
+        assert!(message.contains(&words), "{path}: {message}");
+        assert!(message.len() < 250 && !message.contains(&key) && !message.contains("CANARY"), "{path}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn the_account_is_the_same_at_every_call() {
     let (_folder, backend) = new_backend();
     let account = call(&backend, "GET", "/v1/accounts/me", "").await;

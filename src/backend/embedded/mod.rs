@@ -8,7 +8,8 @@
 //! - `schema`, `store`, `turn`: the database's schema, the threads that own its connections, which process is next
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
 //! - [`maintenance`]: backup, restore, new keys, a look at everything
-//! - `route`, `surface`: what a route is; the APIs side by side, each with its keys and its form of errors
+//! - `route`, `surface`, `unserved`: what a route is; the APIs side by side, each with its keys and its form of errors;
+//!   what is said where there is no route
 //! - `limits`, `rates`: what is taken, and how often
 //! - `auth`, `uses`, `body`, `once`, `query`, `idempotency`, `error`: what all routes share
 //! - `keys`, `known_keys`: the rows of API keys, whoever they are for, and those that were read already
@@ -47,6 +48,7 @@ mod store;
 mod surface;
 mod times;
 mod turn;
+mod unserved;
 mod upgrade;
 mod uses;
 
@@ -65,8 +67,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::folder::private_options;
+pub use self::{
+    error::OpenError,
+    folder::MasterKeyReference,
+    limits::{Limits, Rate},
+};
 use self::{
-    error::ApiError,
     folder::{Folder, MasterKeySource},
     idempotency::Replays,
     keyring::Keyring,
@@ -76,11 +82,6 @@ use self::{
     store::{Connections, Store},
     turn::Turn,
     uses::Uses,
-};
-pub use self::{
-    error::OpenError,
-    folder::MasterKeyReference,
-    limits::{Limits, Rate},
 };
 use crate::{
     clock::{Clock, SteadyClock},
@@ -219,8 +220,10 @@ impl Embedded {
     pub fn router(&self) -> Router {
         routes()
             .fold(Router::new(), |router, route| router.route(route.template, (route.handler)()))
-            .fallback(async |uri: Uri| surface::unknown_route(&uri))
-            .method_not_allowed_fallback(async || ApiError::method_not_allowed("this route has other methods only"))
+            .fallback(async |method: Method, uri: Uri| unserved::path(&method, &uri, routes()))
+            .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+                unserved::method(&method, uri.path(), routes())
+            })
             .layer(middleware::from_fn_with_state(self.clone(), surface::layer))
             .with_state(self.clone())
     }
@@ -321,7 +324,7 @@ pub async fn serve(
 }
 
 /// All operations of all APIs.
-fn routes() -> impl Iterator<Item = &'static Route> {
+fn routes() -> impl Iterator<Item = &'static Route> + Clone {
     let runloop = [api_keys::ROUTES, restricted_keys::ROUTES, secrets::ROUTES, accounts::ROUTES];
     runloop.into_iter().chain([runtools::ROUTES, runtype::ROUTES, management::ROUTES]).flatten()
 }

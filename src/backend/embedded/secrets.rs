@@ -301,7 +301,9 @@ async fn delete_called_id(
             delete_by_name(backend, writer, PathName(Which::Name("id".to_owned())), body).await
         }
         _ => {
-            let mut refusal = ApiError::method_not_allowed("this route has other methods only").into_response();
+            let mut refusal =
+                ApiError::method_not_allowed("`/v1/secrets/id/{id}` does not take `POST`; it takes `GET`")
+                    .into_response();
             // The router adds it where there is no handler at all.
             refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
             Ok(refusal)

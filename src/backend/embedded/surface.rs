@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde_json::json;
 
 use super::{
@@ -148,14 +148,4 @@ fn request_id(headers: &HeaderMap) -> String {
         Some(id) => id.to_owned(),
         None => random_hex::<8>().unwrap_or_default(),
     }
-}
-
-/// An error before any handler of the Runloop API is reached.
-pub(super) fn unknown_route(uri: &Uri) -> ApiError {
-    if Surface::of(uri.path()) == Surface::Runtype && uri.path().ends_with("/reveal") {
-        return ApiError::not_found(
-            "no key is shown again here, since only digests are kept; regenerate the key to have a new one",
-        );
-    }
-    ApiError::not_found("this backend has no such route")
 }
