@@ -353,6 +353,10 @@ impl From<StoreError> for ApiError {
                     ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, DAMAGED, text)
                 }
             }
+            StoreError::Closed => {
+                let text = error.to_string();
+                Self { external: text.clone(), ..Self::internal(text) }
+            }
             other => Self::internal(other),
         }
     }

@@ -573,3 +573,26 @@ async fn a_master_key_outside_the_folder_is_changed_while_others_go_on() {
     assert_eq!(maintenance::verify(&with("5")).unwrap(), [""; 0]);
     assert_eq!(call(&embedded::open(&with("5")).unwrap(), "GET", "/v1/secrets/S1", "").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_new_master_key_takes_no_good_row_for_a_damaged_one() {
+    let reference = |digit: &'static str| {
+        MasterKeyReference::new(format!("env:{digit}"), move || Ok(SecretString::from(digit.repeat(64))))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let with = |digit| Options { master_key: Some(reference(digit)), ..options(folder.path()) };
+    let backend = embedded::open(&with("4")).unwrap();
+    create_secret(&backend, "A").await;
+    let made = call(&backend, "POST", "/v1/apikeys", "{}").await.json();
+    let revoke = format!("/keyglass/v1/keys/{}/revoke", made["id"].as_str().unwrap());
+    maintenance::change_master_key(&with("4"), &reference("5")).unwrap();
+    maintenance::rekey(&with("5"), |_| {}).unwrap();
+    for (method, path) in [("GET", "/v1/secrets/A"), ("GET", "/keyglass/v1/keys"), ("POST", revoke.as_str())] {
+        let answer = call(&backend, method, path, "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("internal")), "{path}");
+        assert!(answer.text.contains("`--master-key`") && !answer.text.contains("restore"), "{}", answer.text);
+    }
+    let reopened = embedded::open(&with("5")).unwrap();
+    assert_eq!(call(&reopened, "GET", "/v1/secrets/A", "").await.status, 200);
+    assert_eq!(call(&reopened, "GET", "/keyglass/v1/keys", "").await.json()["total_count"], 2, "none was removed");
+}
