@@ -248,20 +248,20 @@ impl Folder {
         }
     }
 
-    /// Makes another name for the present master key, under which it stays when another takes its place.
+    /// Makes a whole copy of the present master key, which stays when another takes its place. The caller holds the
+    /// database's write lock.
     fn keep_master_key(&self) -> Result<(), OpenError> {
         let path = self.master_key_path();
         let Some(text) = read_private(&path)? else { return Ok(()) };
-        let former = self.path.join(format!("{FORMER}{}", parse_master_key(&path, &text)?.name()));
-        let kept = match fs::hard_link(&path, &former) {
-            // A file system without hard links.
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => self.write_new(&former, &text),
-            kept => kept,
-        };
-        match kept {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(file_error(&former, "made", error)),
-            _ => Ok(()),
+        let name = format!("{FORMER}{}", parse_master_key(&path, &text)?.name());
+        let former = self.path.join(&name);
+        // What a process left there that was killed may be a part of it.
+        if matches!(read_private(&former), Ok(Some(kept)) if kept.expose_secret() == text.expose_secret()) {
+            return Ok(());
         }
+        let draft = self.draft(&name, &text)?;
+        fs::rename(&draft, &former).map_err(|source| file_error(&former, "made", source))?;
+        self.sync()
     }
 
     /// Removes a master key to come that came to nothing. The caller holds the database's write lock.
@@ -328,6 +328,7 @@ impl Folder {
             let is_dead = match of {
                 Some((_, chance)) if !is_chance(chance) => false,
                 Some((NEXT_MASTER_KEY | ROOT_KEY, _)) => true,
+                Some((name, _)) if name.starts_with(FORMER) => true,
                 Some((MASTER_KEY, _)) => has_master_key,
                 _ => false,
             };

@@ -11,7 +11,7 @@
 //!    one does, and takes its place. It cannot be overwritten before: whoever writes one has settled in the same
 //!    transaction.
 //! 4. One transaction: settle again, by which the next master key takes the place of the present one, which stays as
-//!    `master.key.old-…`: a second name first, then one rename. Killed in between, the next one still opens the database.
+//!    `master.key.old-…`: a copy first, then one rename. Killed in between, the next one still opens the database.
 //! 5. One transaction: a new data key, sealed with whatever master key the others are sealed with at that moment.
 //! 6. Transactions of some rows each. Killed in between, rows of both data keys lie side by side, each naming its own.
 //! 7. One transaction: no row names an older data key, so those go.
