@@ -117,7 +117,11 @@ fn restore(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode
     let restored = maintenance::restore(&options, file)?;
     let kept = restored.replaced.map(|kept| format!("; what it held before is in `{}`", kept.display()));
     let kept = kept.unwrap_or_default();
-    print(&format!("{}: holds what `{}` held{kept}\n", options.data_dir.display(), file.display()))?;
+    let needed = restored.master_key.map(|reference| {
+        format!("; it needs the master key at `{reference}`: give it by `--master-key` from now on, `master.key` does not open it")
+    });
+    let needed = needed.unwrap_or_default();
+    print(&format!("{}: holds what `{}` held{kept}{needed}\n", options.data_dir.display(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

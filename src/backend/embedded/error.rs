@@ -44,8 +44,8 @@ pub enum OpenError {
     },
     /// There is a database, but the key it was made with is gone. No other key is made: it could not open anything.
     #[error(
-        "`{}` is missing, but `{}` cannot be read without it; restore it from a backup, or move the database away to \
-         start empty",
+        "`{}` is missing, but `{}` cannot be read without it; put it back, or give the reference it was sealed with by \
+         `--master-key`, or move the database away to start empty",
         path.display(), database.display()
     )]
     MasterKeyMissing {
@@ -74,8 +74,8 @@ pub enum OpenError {
     },
     /// The database was made with another master key.
     #[error(
-        "`{source_name}` is not the key that `{}` was made with; restore the right one, or move the database away to \
-         start empty",
+        "`{source_name}` is not the key that `{}` was made with; put the right one back, or give the reference it was \
+         sealed with by `--master-key`, or move the database away to start empty",
         database.display()
     )]
     MasterKeyMismatch {
