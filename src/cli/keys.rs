@@ -148,13 +148,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.work {
         Work::List { state, provider, shown } => list(state, provider.as_deref(), shown).await,
         Work::Get { id, shown } => {
-            let key = Operator::open(shown.data)?.get(&format!("/keyglass/v1/keys/{}", segment(&id))).await?;
+            let key = Operator::open_existing(shown.data)?.get(&format!("/keyglass/v1/keys/{}", segment(&id))).await?;
             show(&key, shown.json)
         }
         Work::Create(create) => make(create).await,
         Work::Revoke { id, shown } => {
             let path = format!("/keyglass/v1/keys/{}/revoke", segment(&id));
-            let key = Operator::open(shown.data)?.post(&path, &json!({})).await?;
+            let key = Operator::open_existing(shown.data)?.post(&path, &json!({})).await?;
             show(&key, shown.json)
         }
         Work::Rotate { id, grace, expires, new } => {
@@ -163,7 +163,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             body.extend(expiry(expires.as_deref())?.map(|ms| ("expires_at_ms".to_owned(), ms.into())));
             let New { output, shown: Shown { json, data } } = new;
             let path = format!("/keyglass/v1/keys/{}/rotate", segment(&id));
-            mint(&Operator::open(data)?, &path, body, Target { output, json }).await
+            mint(&Operator::open_existing(data)?, &path, body, Target { output, json }).await
         }
     }?;
     Ok(ExitCode::SUCCESS)
@@ -171,7 +171,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Result<()> {
     let Shown { json, data } = shown;
-    let operator = Operator::open(data)?;
+    let operator = Operator::open_existing(data)?;
     let provider = provider.map(|provider| format!("&provider={}", segment(provider))).unwrap_or_default();
     let mut keys: Vec<Value> = Vec::new();
     loop {
