@@ -17,7 +17,7 @@ use super::{
     data::DataOptions,
     operator::{Operator, cell, print_json, segment},
     print,
-    table::table,
+    table::{lines, table},
     time,
 };
 use crate::{backend::embedded::private_options, clock::Clock, nearest::nearest};
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Work {
-    /// List keys, the newest first
+    /// List keys, the newest first; when each was used last is exact to a minute
     List {
         /// Which of them
         #[arg(long, value_enum, default_value = "active")]
@@ -199,16 +199,30 @@ async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Res
     print(&table(head, rows))
 }
 
+/// What is shown of a key, always all of it: the name of the line and the member.
+const SHOWN_MEMBERS: [(&str, &str); 11] = [
+    ("id", "id"),
+    ("name", "name"),
+    ("api", "provider"),
+    ("kind", "kind"),
+    ("state", "state"),
+    ("scopes", "scopes"),
+    ("created", "create_time_ms"),
+    ("expires", "expires_at_ms"),
+    ("revoked", "revoked_at_ms"),
+    ("last used", "last_used_at_ms"),
+    ("replaced by", "replaced_by"),
+];
+
 fn show(key: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(key);
     }
-    let members = key.as_object().into_iter().flatten().map(|(member, value)| match member.as_str() {
-        "scopes" => [member.clone(), scopes_of(key)],
-        _ if value.is_null() => [member.clone(), "-".to_owned()],
-        _ => [member.trim_end_matches("_ms").to_owned(), cell(key, member)],
+    let rows = SHOWN_MEMBERS.map(|(name, member)| {
+        let shown = if member == "scopes" { scopes_of(key) } else { cell(key, member) };
+        [name.to_owned(), if shown.is_empty() { "-".to_owned() } else { shown }]
     });
-    print(&table(["KEY", ""], members))
+    print(&lines(rows.into_iter()))
 }
 
 /// Scopes as they are given to `keys create`.

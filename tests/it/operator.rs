@@ -259,6 +259,16 @@ fn keys_are_made_listed_rotated_and_revoked() {
     assert_eq!(rotated["replaced"]["id"], id);
     let new = rotated["key"]["id"].as_str().unwrap();
     assert_eq!(json(data.path(), &["keys", "get", id])["state"], "expired");
+    let names = |arguments: &[&str]| {
+        let (_, out, _) = run(data.path(), arguments);
+        out.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shown = names(&["keys", "get", id]);
+    assert_eq!(
+        shown.join(", "),
+        "id, name, api, kind, state, scopes, created, expires, revoked, last used, replaced by"
+    );
+    assert_eq!(names(&["keys", "revoke", new]), shown);
     let (code, out, _) = run(data.path(), &["keys", "revoke", new]);
     assert!(code == 0 && out.contains("revoked"), "{out}");
     assert_eq!(json(data.path(), &["keys", "list", "--state", "revoked"])["keys"][0]["id"], new);
