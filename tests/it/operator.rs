@@ -45,9 +45,9 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     assert!(out.contains("copy.db"), "{out}");
     assert_eq!(count_of_secrets(data.path()), 1);
 
-    let (code, out, err) = run(data.path(), &["backend", "rekey"]);
+    let (code, rekeyed, err) = run(data.path(), &["backend", "rekey"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("1 secret and 1 API key") && out.contains("new master key"), "{out}");
+    assert!(rekeyed.contains("1 secret and 1 API key") && rekeyed.contains("new master key"), "{rekeyed}");
     let (code, out, _) = run(data.path(), &["backend", "verify"]);
     assert_eq!((code, out.as_str()), (0, "no problems\n"));
     let (code, _, err) = run(data.path(), &["backend", "restore", &file]);
@@ -55,6 +55,7 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     let names = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let former: Vec<String> = names.filter(|name| name.starts_with("master.key.old-")).collect();
     assert_eq!(former.len(), 1, "{former:?}");
+    assert!(rekeyed.contains(&format!("{}`", former[0])), "{rekeyed}");
     let (code, _, _) = run(data.path(), &["backend", "rekey"]);
     assert_eq!(code, 0);
     fs::remove_file(data.path().join(&former[0])).unwrap();

@@ -253,7 +253,7 @@ impl Folder {
     fn keep_master_key(&self) -> Result<(), OpenError> {
         let path = self.master_key_path();
         let Some(text) = read_private(&path)? else { return Ok(()) };
-        let name = format!("{FORMER}{}", parse_master_key(&path, &text)?.name());
+        let name = former_name(&parse_master_key(&path, &text)?);
         let former = self.path.join(&name);
         // What a process left there that was killed may be a part of it.
         if matches!(read_private(&former), Ok(Some(kept)) if kept.expose_secret() == text.expose_secret()) {
@@ -262,6 +262,13 @@ impl Folder {
         let draft = self.draft(&name, &text)?;
         fs::rename(&draft, &former).map_err(|source| file_error(&former, "made", source))?;
         self.sync()
+    }
+
+    /// The file that the present master key is kept in when another takes its place; nothing where there is none.
+    pub(super) fn former_master_key_path(&self) -> Result<Option<PathBuf>, OpenError> {
+        let path = self.master_key_path();
+        let Some(text) = read_private(&path)? else { return Ok(None) };
+        Ok(Some(self.path.join(former_name(&parse_master_key(&path, &text)?))))
     }
 
     /// Removes a master key to come that came to nothing. The caller holds the database's write lock.
@@ -370,6 +377,10 @@ impl Folder {
 /// Whether it is what names of drafts end with.
 fn is_chance(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+fn former_name(key: &MasterKey) -> String {
+    format!("{FORMER}{}", key.name())
 }
 
 fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey, OpenError> {
