@@ -117,7 +117,11 @@ fn restore(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode
     let restored = maintenance::restore(&options, file)?;
     let kept = restored.replaced.map(|kept| format!("; what it held before is in `{}`", kept.display()));
     let kept = kept.unwrap_or_default();
-    print(&format!("{}: holds what `{}` held{kept}\n", options.data_dir.display(), file.display()))?;
+    let needed = restored.master_key.map(|reference| {
+        format!("; it needs the master key at `{reference}`: give it by `--master-key` from now on, `master.key` does not open it")
+    });
+    let needed = needed.unwrap_or_default();
+    print(&format!("{}: holds what `{}` held{kept}{needed}\n", options.data_dir.display(), file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -128,12 +132,16 @@ fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
             tracing::info!(rows, "sealed anew");
         }
     };
-    let Rekeyed { secrets, keys, master_key } = maintenance::rekey(&options, progress)?;
+    let Rekeyed { secrets, keys, former_master_key } = maintenance::rekey(&options, progress)?;
     let (secrets, keys) = (count(secrets, "secret"), count(keys, "API key"));
-    let kept = if master_key {
-        "there is a new master key in the data folder; the one before is kept beside it as `master.key.old-…` for older backups, delete it when those are gone"
-    } else {
-        "the master key is the same, since it lies outside the data folder; `--new-master-key` changes it"
+    let kept = match former_master_key {
+        Some(former) => format!(
+            "there is a new master key in the data folder; the one before is kept as `{}` for older backups, delete it when \
+             those are gone",
+            former.display()
+        ),
+        None => "the master key is the same, since it lies outside the data folder; `--new-master-key` changes it"
+            .to_owned(),
     };
     print(&format!("{secrets} and {keys} sealed with a new key; {kept}\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -17,7 +17,7 @@ use super::{
     data::DataOptions,
     operator::{Operator, cell, print_json, segment},
     print,
-    table::table,
+    table::{lines, table},
     time,
 };
 use crate::{backend::embedded::private_options, clock::Clock, nearest::nearest};
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Work {
-    /// List keys, the newest first
+    /// List keys, the newest first; when each was used last is exact to a minute
     List {
         /// Which of them
         #[arg(long, value_enum, default_value = "active")]
@@ -148,13 +148,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.work {
         Work::List { state, provider, shown } => list(state, provider.as_deref(), shown).await,
         Work::Get { id, shown } => {
-            let key = Operator::open(shown.data)?.get(&format!("/keyglass/v1/keys/{}", segment(&id))).await?;
+            let key = Operator::open_existing(shown.data)?.get(&format!("/keyglass/v1/keys/{}", segment(&id))).await?;
             show(&key, shown.json)
         }
         Work::Create(create) => make(create).await,
         Work::Revoke { id, shown } => {
             let path = format!("/keyglass/v1/keys/{}/revoke", segment(&id));
-            let key = Operator::open(shown.data)?.post(&path, &json!({})).await?;
+            let key = Operator::open_existing(shown.data)?.post(&path, &json!({})).await?;
             show(&key, shown.json)
         }
         Work::Rotate { id, grace, expires, new } => {
@@ -163,7 +163,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             body.extend(expiry(expires.as_deref())?.map(|ms| ("expires_at_ms".to_owned(), ms.into())));
             let New { output, shown: Shown { json, data } } = new;
             let path = format!("/keyglass/v1/keys/{}/rotate", segment(&id));
-            mint(&Operator::open(data)?, &path, body, Target { output, json }).await
+            mint(&Operator::open_existing(data)?, &path, body, Target { output, json }).await
         }
     }?;
     Ok(ExitCode::SUCCESS)
@@ -171,7 +171,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Result<()> {
     let Shown { json, data } = shown;
-    let operator = Operator::open(data)?;
+    let operator = Operator::open_existing(data)?;
     let provider = provider.map(|provider| format!("&provider={}", segment(provider))).unwrap_or_default();
     let mut keys: Vec<Value> = Vec::new();
     loop {
@@ -199,16 +199,30 @@ async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Res
     print(&table(head, rows))
 }
 
+/// What is shown of a key, always all of it: the name of the line and the member.
+const SHOWN_MEMBERS: [(&str, &str); 11] = [
+    ("id", "id"),
+    ("name", "name"),
+    ("api", "provider"),
+    ("kind", "kind"),
+    ("state", "state"),
+    ("scopes", "scopes"),
+    ("created", "create_time_ms"),
+    ("expires", "expires_at_ms"),
+    ("revoked", "revoked_at_ms"),
+    ("last used", "last_used_at_ms"),
+    ("replaced by", "replaced_by"),
+];
+
 fn show(key: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(key);
     }
-    let members = key.as_object().into_iter().flatten().map(|(member, value)| match member.as_str() {
-        "scopes" => [member.clone(), scopes_of(key)],
-        _ if value.is_null() => [member.clone(), "-".to_owned()],
-        _ => [member.trim_end_matches("_ms").to_owned(), cell(key, member)],
+    let rows = SHOWN_MEMBERS.map(|(name, member)| {
+        let shown = if member == "scopes" { scopes_of(key) } else { cell(key, member) };
+        [name.to_owned(), if shown.is_empty() { "-".to_owned() } else { shown }]
     });
-    print(&table(["KEY", ""], members))
+    print(&lines(rows.into_iter()))
 }
 
 /// Scopes as they are given to `keys create`.

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::{data::DataOptions, print, table::is_order};
 use crate::{
-    backend::{Backend, Limits},
+    backend::{Backend, Limits, embedded::maintenance},
     clock::Clock,
+    config::Settings,
     setup,
 };
 
@@ -30,10 +31,20 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// Opens the backend.
+    /// Opens the backend; makes one where there is none. For what begins something.
     pub(super) fn open(data: DataOptions) -> anyhow::Result<Self> {
+        Self::of(&data.settings()?)
+    }
+
+    /// Opens a backend that is there. A folder that was mistyped is told, and not taken for a new one.
+    pub(super) fn open_existing(data: DataOptions) -> anyhow::Result<Self> {
         let settings = data.settings()?;
-        let embedded = setup::open(&settings, Clock::System)?;
+        maintenance::insist_on_database(&setup::embedded_options(&settings, Clock::System)?)?;
+        Self::of(&settings)
+    }
+
+    fn of(settings: &Settings) -> anyhow::Result<Self> {
+        let embedded = setup::open(settings, Clock::System)?;
         let limits = Limits { max_answer_bytes: MAX_ANSWER_BYTES, ..settings.limits };
         Ok(Self { backend: Backend::Embedded(embedded.router_in_process()), key: embedded.root_key().clone(), limits })
     }

@@ -123,7 +123,16 @@ impl std::fmt::Debug for Given {
 }
 
 impl Given {
+    /// The value. Error: there is nothing in it, as where a command before a pipe failed.
     fn read(self, name: &str) -> anyhow::Result<SecretString> {
+        let value = self.read_any(name)?;
+        if value.expose_secret().is_empty() {
+            return Err(Usage("the value is empty; nothing was changed, give one".to_owned()).into());
+        }
+        Ok(value)
+    }
+
+    fn read_any(self, name: &str) -> anyhow::Result<SecretString> {
         let Self { value, file, surplus } = self;
         if name.contains('=') || !surplus.is_empty() || value.as_deref().is_some_and(|value| value != "-") {
             let problem = "a value is not taken from the command line, where other users and the shell's history see it; \
@@ -161,11 +170,11 @@ fn text(source: impl Read) -> anyhow::Result<SecretString> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.work {
         Work::List { shown: Shown { json, data } } => {
-            let secrets = secrets(&Operator::open(data)?).await?;
+            let secrets = secrets(&Operator::open_existing(data)?).await?;
             if json { print_json(&json!({ "secrets": secrets })) } else { show(&secrets) }
         }
         Work::Get { name, shown: Shown { json, data } } => {
-            let operator = Operator::open(data)?;
+            let operator = Operator::open_existing(data)?;
             let mut secret = operator.get(&format!("/v1/secrets/{}", segment(&name))).await?;
             let expiries = expiries(&operator).await?;
             expire(&mut secret, &expiries);
@@ -174,7 +183,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Work::Create { name, given, shown } => {
             let value = given.read(&name)?;
             let body = json!({ "name": name, "value": value.expose_secret() });
-            change("/v1/secrets", &body, shown, "made").await
+            report(&Operator::open(shown.data)?.post("/v1/secrets", &body).await?, shown.json, "made")
         }
         Work::Update { name, given, shown } => {
             let value = given.read(&name)?;
@@ -205,8 +214,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn change(path: &str, body: &Value, shown: Shown, done: &str) -> anyhow::Result<()> {
-    let secret = Operator::open(shown.data)?.post(path, body).await?;
-    if shown.json { print_json(&secret) } else { print(&format!("{}: {done}\n", plain(&cell(&secret, "name")))) }
+    report(&Operator::open_existing(shown.data)?.post(path, body).await?, shown.json, done)
+}
+
+fn report(secret: &Value, json: bool, done: &str) -> anyhow::Result<()> {
+    if json { print_json(secret) } else { print(&format!("{}: {done}\n", plain(&cell(secret, "name")))) }
 }
 
 /// All secrets with their expiries.

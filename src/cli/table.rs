@@ -27,8 +27,12 @@ pub(super) fn plain(text: &str) -> String {
 
 /// A head and rows as columns, all of it [`plain`].
 pub(super) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows = rows.map(|row| row.map(|cell| plain(&cell)));
-    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    lines(std::iter::once(head.map(str::to_owned)).chain(rows))
+}
+
+/// Rows as columns, all of it [`plain`].
+pub(super) fn lines<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| plain(&cell))).collect();
     let widths = rows.iter().fold([0; N], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {
             // One row with much in it must not push the others' columns off the screen.

@@ -45,9 +45,9 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     assert!(out.contains("copy.db"), "{out}");
     assert_eq!(count_of_secrets(data.path()), 1);
 
-    let (code, out, err) = run(data.path(), &["backend", "rekey"]);
+    let (code, rekeyed, err) = run(data.path(), &["backend", "rekey"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("1 secret and 1 API key") && out.contains("new master key"), "{out}");
+    assert!(rekeyed.contains("1 secret and 1 API key") && rekeyed.contains("new master key"), "{rekeyed}");
     let (code, out, _) = run(data.path(), &["backend", "verify"]);
     assert_eq!((code, out.as_str()), (0, "no problems\n"));
     let (code, _, err) = run(data.path(), &["backend", "restore", &file]);
@@ -55,6 +55,7 @@ fn a_database_is_backed_up_restored_sealed_anew_and_verified() {
     let names = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let former: Vec<String> = names.filter(|name| name.starts_with("master.key.old-")).collect();
     assert_eq!(former.len(), 1, "{former:?}");
+    assert!(rekeyed.contains(&format!("{}`", former[0])), "{rekeyed}");
     let (code, _, _) = run(data.path(), &["backend", "rekey"]);
     assert_eq!(code, 0);
     fs::remove_file(data.path().join(&former[0])).unwrap();
@@ -84,6 +85,15 @@ fn work_on_a_whole_database_takes_no_options_of_serving_and_makes_nothing() {
         (&["backend", "backup"], 64, "<FILE>"),
         (&["backend", "--listen", "127.0.0.1:0", "verify"], 64, "cannot be used with"),
         (&["backend", "restore", "nothing.db"], 2, "nothing.db"),
+        (&["keys", "list"], 2, "there is no database"),
+        (&["keys", "get", "key_1"], 2, "there is no database"),
+        (&["keys", "revoke", "key_1"], 2, "there is no database"),
+        (&["keys", "rotate", "key_1"], 2, "there is no database"),
+        (&["secrets", "list"], 2, "there is no database"),
+        (&["secrets", "get", "A"], 2, "there is no database"),
+        (&["secrets", "update", "A", "--value-file", "Cargo.toml"], 2, "there is no database"),
+        (&["secrets", "delete", "A"], 2, "there is no database"),
+        (&["secrets", "expire", "A", "never"], 2, "there is no database"),
         (&["backend"], 64, "--listen"),
     ] {
         let (actual, _, err) = run(&inner, arguments);
@@ -250,6 +260,16 @@ fn keys_are_made_listed_rotated_and_revoked() {
     assert_eq!(rotated["replaced"]["id"], id);
     let new = rotated["key"]["id"].as_str().unwrap();
     assert_eq!(json(data.path(), &["keys", "get", id])["state"], "expired");
+    let names = |arguments: &[&str]| {
+        let (_, out, _) = run(data.path(), arguments);
+        out.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shown = names(&["keys", "get", id]);
+    assert_eq!(
+        shown.join(", "),
+        "id, name, api, kind, state, scopes, created, expires, revoked, last used, replaced by"
+    );
+    assert_eq!(names(&["keys", "revoke", new]), shown);
     let (code, out, _) = run(data.path(), &["keys", "revoke", new]);
     assert!(code == 0 && out.contains("revoked"), "{out}");
     assert_eq!(json(data.path(), &["keys", "list", "--state", "revoked"])["keys"][0]["id"], new);
@@ -443,11 +463,11 @@ fn the_policy_of_the_configuration_file_reaches_the_backend() {
     }
 }
 
-/// No API gives a value back; a sealed one is longer than a sealed empty one by its own length.
+/// No API gives a value back; a sealed one is longer than another by as much as it is itself.
 #[test]
 fn one_line_end_of_standard_input_is_no_part_of_the_value() {
     let data = folder();
-    for (name, input) in [("LINE", "v\n"), ("CRLF", "v\r\n"), ("TWO", "v\n\n"), ("NONE", "v"), ("EMPTY", "")] {
+    for (name, input) in [("LINE", "v\n"), ("CRLF", "v\r\n"), ("TWO", "v\n\n"), ("NONE", "v"), ("OTHER", "vvvvv")] {
         let (code, _, err) = with_input(data.path(), &["secrets", "create", name, "--value", "-"], input);
         assert_eq!(code, 0, "{err}");
     }
@@ -455,10 +475,10 @@ fn one_line_end_of_standard_input_is_no_part_of_the_value() {
         let database = Connection::open(data.path().join("keyglass.db")).unwrap();
         let length = "SELECT length(sealed) FROM secrets WHERE name = ?1";
         database.query_row(length, [name], |row| row.get::<_, i64>(0)).unwrap() - {
-            database.query_row(length, ["EMPTY"], |row| row.get::<_, i64>(0)).unwrap()
+            database.query_row(length, ["OTHER"], |row| row.get::<_, i64>(0)).unwrap()
         }
     };
-    assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [1, 1, 2, 1]);
+    assert_eq!(["LINE", "CRLF", "TWO", "NONE"].map(length), [-4, -4, -3, -4]);
 }
 
 #[test]
@@ -476,4 +496,65 @@ fn limits_of_the_configuration_file_hold() {
         let (code, _, err) = with_input(data.path(), &create, "abc");
         assert!(code == 64 && err.contains("max_con"), "{err}");
     }
+}
+
+#[test]
+fn an_empty_value_is_refused() {
+    let data = folder();
+    let empty = data.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    make_secret(data.path(), "A");
+    for work in ["create", "update"] {
+        let name = if work == "create" { "B" } else { "A" };
+        for input in ["", "\n", "\r\n"] {
+            let (code, _, err) = with_input(data.path(), &["secrets", work, name, "--value", "-"], input);
+            assert!(code == 64 && err.contains("the value is empty"), "{work} {input:?}: {err}");
+        }
+        let (code, _, err) = run(data.path(), &["secrets", work, name, "--value-file", &empty.display().to_string()]);
+        assert!(code == 64 && err.contains("the value is empty"), "{work}: {err}");
+    }
+    assert_eq!(count_of_secrets(data.path()), 1);
+}
+
+#[test]
+fn a_restore_says_which_master_key_it_lacks_or_needs_from_now_on() {
+    let (data, other) = (folder(), folder());
+    let key = data.path().join("kept.hex");
+    fs::write(&key, MASTER).unwrap();
+    let reference = format!("file:{}", key.display());
+    let (code, _, err) = run(data.path(), &["keys", "create", "--full", "--master-key", &reference]);
+    assert_eq!(code, 0, "{err}");
+    let file = data.path().join("copy.db").display().to_string();
+    assert_eq!(run(data.path(), &["backend", "backup", &file]).0, 0);
+
+    let restore = ["backend", "restore", &file];
+    let refused = |file: &str, what: &str| {
+        let (code, _, err) = run(other.path(), &["backend", "restore", file]);
+        assert_eq!(code, 2, "{err}");
+        for words in [what, "nothing was restored", file] {
+            assert!(err.contains(words), "{words}: {err}");
+        }
+        err
+    };
+    let err = refused(&file, "is missing");
+    assert!(err.contains("--master-key") && !err.contains("keyglass.db"), "{err}");
+    let (code, _, err) = run(other.path(), &["keys", "create", "--full"]);
+    assert_eq!(code, 0, "{err}");
+    let err = refused(&file, "is not the key");
+    assert!(err.contains("--master-key") && !err.contains("start empty"), "{err}");
+    refused(&key.display().to_string(), "is not a backup");
+
+    let (code, out, err) = run(other.path(), &[&restore[..], &["--master-key", &reference]].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("kept.hex") && out.contains("from now on"), "{out}");
+    let (code, _, err) = run(other.path(), &["keys", "list"]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("is not the key") && err.contains("or give the reference it was sealed with by `--master-key`"),
+        "{err}"
+    );
+    fs::remove_file(other.path().join("master.key")).unwrap();
+    let (code, _, err) = run(other.path(), &["keys", "list"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is missing") && err.contains("`--master-key`"), "{err}");
 }

@@ -44,8 +44,8 @@ pub enum OpenError {
     },
     /// There is a database, but the key it was made with is gone. No other key is made: it could not open anything.
     #[error(
-        "`{}` is missing, but `{}` cannot be read without it; restore it from a backup, or move the database away to \
-         start empty",
+        "`{}` is missing, but `{}` cannot be read without it; put it back, or give the reference it was sealed with by \
+         `--master-key`, or move the database away to start empty",
         path.display(), database.display()
     )]
     MasterKeyMissing {
@@ -74,8 +74,8 @@ pub enum OpenError {
     },
     /// The database was made with another master key.
     #[error(
-        "`{source_name}` is not the key that `{}` was made with; restore the right one, or move the database away to \
-         start empty",
+        "`{source_name}` is not the key that `{}` was made with; put the right one back, or give the reference it was \
+         sealed with by `--master-key`, or move the database away to start empty",
         database.display()
     )]
     MasterKeyMismatch {
@@ -352,6 +352,10 @@ impl From<StoreError> for ApiError {
                     internal: Some(error.to_string()),
                     ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, DAMAGED, text)
                 }
+            }
+            StoreError::Closed => {
+                let text = error.to_string();
+                Self { external: text.clone(), ..Self::internal(text) }
             }
             other => Self::internal(other),
         }

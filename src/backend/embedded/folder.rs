@@ -248,20 +248,27 @@ impl Folder {
         }
     }
 
-    /// Makes another name for the present master key, under which it stays when another takes its place.
+    /// Makes a whole copy of the present master key, which stays when another takes its place. The caller holds the
+    /// database's write lock.
     fn keep_master_key(&self) -> Result<(), OpenError> {
         let path = self.master_key_path();
         let Some(text) = read_private(&path)? else { return Ok(()) };
-        let former = self.path.join(format!("{FORMER}{}", parse_master_key(&path, &text)?.name()));
-        let kept = match fs::hard_link(&path, &former) {
-            // A file system without hard links.
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => self.write_new(&former, &text),
-            kept => kept,
-        };
-        match kept {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(file_error(&former, "made", error)),
-            _ => Ok(()),
+        let name = former_name(&parse_master_key(&path, &text)?);
+        let former = self.path.join(&name);
+        // What a process left there that was killed may be a part of it.
+        if matches!(read_private(&former), Ok(Some(kept)) if kept.expose_secret() == text.expose_secret()) {
+            return Ok(());
         }
+        let draft = self.draft(&name, &text)?;
+        fs::rename(&draft, &former).map_err(|source| file_error(&former, "made", source))?;
+        self.sync()
+    }
+
+    /// The file that the present master key is kept in when another takes its place; nothing where there is none.
+    pub(super) fn former_master_key_path(&self) -> Result<Option<PathBuf>, OpenError> {
+        let path = self.master_key_path();
+        let Some(text) = read_private(&path)? else { return Ok(None) };
+        Ok(Some(self.path.join(former_name(&parse_master_key(&path, &text)?))))
     }
 
     /// Removes a master key to come that came to nothing. The caller holds the database's write lock.
@@ -328,6 +335,7 @@ impl Folder {
             let is_dead = match of {
                 Some((_, chance)) if !is_chance(chance) => false,
                 Some((NEXT_MASTER_KEY | ROOT_KEY, _)) => true,
+                Some((name, _)) if name.starts_with(FORMER) => true,
                 Some((MASTER_KEY, _)) => has_master_key,
                 _ => false,
             };
@@ -369,6 +377,10 @@ impl Folder {
 /// Whether it is what names of drafts end with.
 fn is_chance(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+fn former_name(key: &MasterKey) -> String {
+    format!("{FORMER}{}", key.name())
 }
 
 fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey, OpenError> {

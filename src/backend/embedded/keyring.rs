@@ -130,7 +130,7 @@ impl Keyring {
         if known.0.id() == id {
             return Ok(known);
         }
-        let found = Digests(Arc::new(self.open_wrapped(id, &wrapped, Purpose::Digests)?.0));
+        let found = Digests(Arc::new(self.open_stored(connection, id, &wrapped, Purpose::Digests)?.0));
         *self.digests.write().unwrap_or_else(PoisonError::into_inner) = found.clone();
         Ok(found)
     }
@@ -164,7 +164,7 @@ impl Keyring {
         Ok([key.rows.id().as_slice(), row.digest(&key.rows).as_slice()].concat())
     }
 
-    /// Checks a row's mark. Error: [`StoreError::Damaged`].
+    /// Checks a row's mark. Errors: [`StoreError::Damaged`]; [`StoreError::Closed`], which says nothing of the row.
     pub(super) fn check(&self, connection: &Connection, row: &Row, mark: &[u8]) -> Result<(), StoreError> {
         let damaged = || StoreError::Damaged(row.table);
         let (id, digest) = mark.split_first_chunk::<4>().ok_or_else(damaged)?;
@@ -193,10 +193,34 @@ impl Keyring {
         let find = "SELECT wrapped FROM data_keys WHERE id = ?1 AND purpose = 'data'";
         let wrapped: Option<Vec<u8>> = connection.query_row(find, [id], |row| row.get(0)).optional()?;
         let wrapped = wrapped.ok_or(CryptoError::Unseal)?;
-        let (key, _) = self.open_wrapped(id, &wrapped, Purpose::Data)?;
+        let (key, _) = self.open_stored(connection, id, &wrapped, Purpose::Data)?;
         let key = Arc::new(DataKey::new(&key));
         self.data_keys.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&key));
         Ok(key)
+    }
+
+    /// The same as [`open_wrapped`](Self::open_wrapped). All keys of a database are sealed with one master key, so where it
+    /// opens none of them it is another one, and otherwise this one is damaged.
+    ///
+    /// Errors: [`StoreError::Closed`], [`CryptoError::Unseal`].
+    fn open_stored(
+        &self,
+        connection: &Connection,
+        id: KeyId,
+        wrapped: &[u8],
+        purpose: Purpose,
+    ) -> Result<(Key, Key), StoreError> {
+        if let Ok(opened) = self.open_wrapped(id, wrapped, purpose) {
+            return Ok(opened);
+        }
+        let wrapping = self.wrapping.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for purpose in [Purpose::Data, Purpose::Digests] {
+            if all_of(connection, purpose)?.iter().any(|(id, wrapped)| unwrap(&wrapping, *id, wrapped, purpose).is_ok())
+            {
+                return Err(CryptoError::Unseal.into());
+            }
+        }
+        Err(StoreError::Closed)
     }
 
     /// Opens a key of the database; gives it with the one that it was sealed with. Where the master key known here does not
@@ -219,7 +243,7 @@ impl Keyring {
     /// What the database's keys are sealed with now, whatever this process has seen so far. The caller holds the write lock.
     fn wrapping_now(&self, connection: &Connection) -> Result<Key, StoreError> {
         let (id, wrapped) = stored_of(connection, Purpose::Data)?.ok_or(StoreError::Damaged(TABLE))?;
-        Ok(self.open_wrapped(id, &wrapped, Purpose::Data)?.1)
+        Ok(self.open_stored(connection, id, &wrapped, Purpose::Data)?.1)
     }
 
     /// Forgets data keys that the database no longer has: what was sealed with them is accepted no more, wherever it comes

@@ -59,6 +59,50 @@ pub enum MaintenanceError {
     /// The backup is the database itself.
     #[error("`{}` is the database itself; name a backup of it", .0.display())]
     Itself(PathBuf),
+    /// There is no master key to open a backup with. Nothing was changed.
+    #[error(
+        "`{}` is missing, but the backup `{}` cannot be read without the master key it was made with; nothing was restored, \
+         put that key there, or give its reference by `--master-key`",
+        path.display(), backup.display()
+    )]
+    BackupWithoutKey {
+        /// Where the key should be.
+        path: PathBuf,
+        /// The backup.
+        backup: PathBuf,
+    },
+    /// A backup that was made with another master key. Nothing was changed.
+    #[error(
+        "`{source_name}` is not the key that the backup `{}` was made with; nothing was restored, put the right one there, \
+         or give its reference by `--master-key`",
+        backup.display()
+    )]
+    BackupMismatch {
+        /// The key file, or the reference.
+        source_name: String,
+        /// The backup.
+        backup: PathBuf,
+    },
+    /// A file that is no backup. Nothing was changed.
+    #[error(
+        "`{}` is not a backup of a keyglass database; nothing was restored, name one that `keyglass backend backup` made",
+        .0.display()
+    )]
+    NotBackup(PathBuf),
+    /// A backup by a later keyglass. Nothing was changed.
+    #[error(
+        "the backup `{}` has schema version {found}, this keyglass knows up to {known}; nothing was restored, use a newer \
+         keyglass",
+        path.display()
+    )]
+    NewerBackup {
+        /// The backup.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        known: usize,
+    },
     /// A copy that was just made is not whole. It was removed.
     #[error("the copy in `{}` was not whole ({reason}) and was removed; see to the disk and try again", path.display())]
     Copy {
@@ -180,11 +224,17 @@ pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
         looked = look()?;
     }
     if looked.is_closed() {
-        return Err(place.mismatch(&place.database).into());
+        let (source_name, database) = (place.source.name(), place.database.clone());
+        return Err(OpenError::MasterKeyMismatch { source_name, database }.into());
     }
     let copy::Looked { connection, keyring, mut problems } = looked;
     problems.extend(keyring.and_then(|keyring| start.root_key_problem(&connection, &keyring)));
     Ok(problems)
+}
+
+/// Makes sure that a data folder holds a database. Makes nothing.
+pub fn insist_on_database(options: &Options) -> Result<(), MaintenanceError> {
+    Place::existing(options).map(drop)
 }
 
 /// Opens a database to read it alone.
@@ -208,7 +258,7 @@ impl Place {
         Self { database: folder.database(), folder, source }
     }
 
-    /// One that holds a database already.
+    /// One that holds a database already. Makes nothing.
     fn existing(options: &Options) -> Result<Self, MaintenanceError> {
         // What cannot be looked at may be there all the same.
         let there = |path: &Path| {
@@ -251,9 +301,5 @@ impl Place {
     fn start_on<'a>(&'a self, database: &'a Path, options: &Options) -> Start<'a> {
         let Self { folder, source, .. } = self;
         Start { folder, database, source, master: None, now_ms: options.clock.now_ms(), patience: options.patience }
-    }
-
-    fn mismatch(&self, database: &Path) -> OpenError {
-        OpenError::MasterKeyMismatch { source_name: self.source.name(), database: database.to_owned() }
     }
 }

@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, Uri, request::Parts};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
@@ -172,8 +172,8 @@ async fn list_keys(
             None => None,
             Some(id) => {
                 let find = format!("SELECT rowid FROM keys WHERE account_id = ?1 AND {seen} AND id = ?2");
-                let found = connection.query_row(&find, [caller.account_id(), id], |row| row.get(0));
-                Some(found.map_err(|_| ApiError::invalid("`starting_after` must be the id of a key"))?)
+                let found = connection.query_row(&find, [caller.account_id(), id], |row| row.get(0)).optional()?;
+                Some(found.ok_or_else(|| ApiError::invalid("`starting_after` must be the id of a key"))?)
             }
         };
         // One more than asked for tells whether there are more.

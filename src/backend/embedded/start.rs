@@ -58,8 +58,6 @@ impl Start<'_> {
     /// last step; then that step is made up for. The caller holds the write lock, so no other process is between two
     /// steps of a change that is not in the database yet.
     pub(super) fn keyring(&self, connection: &Connection) -> Result<Keyring, OpenError> {
-        let mismatch =
-            || OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() };
         let read;
         let present = match (self.master, self.source) {
             // What lies elsewhere may cost a person's consent each time; another process cannot change it.
@@ -73,8 +71,8 @@ impl Start<'_> {
             self.folder.forget_next_master_key()?;
             return Ok(keyring);
         }
-        let next = self.source.next()?.ok_or_else(mismatch)?;
-        let keyring = self.keyring_of(connection, &next)?.ok_or_else(mismatch)?;
+        let next = self.source.next()?.ok_or_else(|| self.mismatch())?;
+        let keyring = self.keyring_of(connection, &next)?.ok_or_else(|| self.mismatch())?;
         self.folder.promote_master_key()?;
         tracing::info!(file = %self.source.name(), "the change of the master key was finished");
         Ok(keyring)
@@ -112,7 +110,7 @@ impl Start<'_> {
         };
         match open() {
             Ok(keyring) => Ok(Some(keyring)),
-            Err(StoreError::Crypto(CryptoError::Unseal)) => Ok(None),
+            Err(StoreError::Crypto(CryptoError::Unseal) | StoreError::Closed) => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -224,12 +222,17 @@ impl Start<'_> {
         keys::insert(connection, keyring, key, row, self.now_ms).map(drop).map_err(|error| self.failed(error))
     }
 
+    fn mismatch(&self) -> OpenError {
+        OpenError::MasterKeyMismatch { source_name: self.source.name(), database: self.database.to_owned() }
+    }
+
     pub(super) fn failed(&self, error: StoreError) -> OpenError {
         match error {
             StoreError::Sqlite(error) => schema::database_error(self.database, self.patience, error),
             StoreError::Damaged(_) | StoreError::DamagedRow { .. } | StoreError::Unchanged(_) | StoreError::Json(_) => {
                 OpenError::Damaged { database: self.database.to_owned(), reason: error.to_string() }
             }
+            StoreError::Closed => self.mismatch(),
             StoreError::Crypto(_) => OpenError::System(error.to_string()),
         }
     }

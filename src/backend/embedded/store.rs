@@ -62,6 +62,12 @@ pub(super) enum StoreError {
     /// A statement changed another number of rows than the one it is about, or its change did not stay.
     #[error("the table `{0}` did not take a change, so someone else has changed the database; restore a backup")]
     Unchanged(&'static str),
+    /// The keys of the database are sealed with a master key that cannot be had here. Nothing is damaged.
+    #[error(
+        "the database is sealed with a master key that this process does not know; start it anew with the right \
+         `--master-key`"
+    )]
+    Closed,
 }
 
 impl StoreError {

@@ -182,7 +182,7 @@ async fn a_backup_that_is_not_whole_is_refused_before_anything_is_changed() {
         ("PRAGMA user_version = 1", "schema"),
         ("PRAGMA user_version = 2", "schema"),
         ("PRAGMA user_version = 900", "newer keyglass"),
-        ("PRAGMA application_id = 7", "not a keyglass database"),
+        ("PRAGMA application_id = 7", "not a backup of a keyglass database"),
     ]
     .into_iter()
     .enumerate()
@@ -395,7 +395,13 @@ async fn drafts_that_a_killed_start_left_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     with_secrets(folder.path(), 1).await;
     fs::hard_link(folder.path().join("master.key"), folder.path().join(".master.key.0123456789abcdef")).unwrap();
-    for name in [".master.key.next.0123456789abcdef", ".root.key.0123456789abcdef", ".root.key.mine", ".other"] {
+    for name in [
+        ".master.key.next.0123456789abcdef",
+        ".root.key.0123456789abcdef",
+        ".master.key.old-1.0123456789abcdef",
+        ".root.key.mine",
+        ".other",
+    ] {
         fs::write(folder.path().join(name), "x").unwrap();
     }
     embedded::open(&options(folder.path())).unwrap();
@@ -572,4 +578,42 @@ async fn a_master_key_outside_the_folder_is_changed_while_others_go_on() {
     maintenance::restore(&with("5"), &file).unwrap();
     assert_eq!(maintenance::verify(&with("5")).unwrap(), [""; 0]);
     assert_eq!(call(&embedded::open(&with("5")).unwrap(), "GET", "/v1/secrets/S1", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_new_master_key_takes_no_good_row_for_a_damaged_one() {
+    let reference = |digit: &'static str| {
+        MasterKeyReference::new(format!("env:{digit}"), move || Ok(SecretString::from(digit.repeat(64))))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let with = |digit| Options { master_key: Some(reference(digit)), ..options(folder.path()) };
+    let backend = embedded::open(&with("4")).unwrap();
+    create_secret(&backend, "A").await;
+    let made = call(&backend, "POST", "/v1/apikeys", "{}").await.json();
+    let revoke = format!("/keyglass/v1/keys/{}/revoke", made["id"].as_str().unwrap());
+    maintenance::change_master_key(&with("4"), &reference("5")).unwrap();
+    maintenance::rekey(&with("5"), |_| {}).unwrap();
+    for (method, path) in [("GET", "/v1/secrets/A"), ("GET", "/keyglass/v1/keys"), ("POST", revoke.as_str())] {
+        let answer = call(&backend, method, path, "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("internal")), "{path}");
+        assert!(answer.text.contains("`--master-key`") && !answer.text.contains("restore"), "{}", answer.text);
+    }
+    let reopened = embedded::open(&with("5")).unwrap();
+    assert_eq!(call(&reopened, "GET", "/v1/secrets/A", "").await.status, 200);
+    assert_eq!(call(&reopened, "GET", "/keyglass/v1/keys", "").await.json()["total_count"], 2, "none was removed");
+}
+
+#[tokio::test]
+async fn a_former_master_key_that_was_cut_short_is_written_anew_before_the_whole_one_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    with_secrets(folder.path(), 1).await;
+    let key = fs::read_to_string(folder.path().join("master.key")).unwrap();
+    let like = like(folder.path());
+    maintenance::rekey(&options(like.path()), |_| {}).unwrap();
+    let kept = files(like.path(), "master.key.old-").remove(0);
+    let former = folder.path().join(kept.file_name().unwrap());
+    fs::write(&former, &key[..20]).unwrap();
+    maintenance::rekey(&options(folder.path()), |_| {}).unwrap();
+    assert_eq!(fs::read_to_string(&former).unwrap(), key);
+    sound(folder.path());
 }

@@ -11,10 +11,12 @@
 //!    one does, and takes its place. It cannot be overwritten before: whoever writes one has settled in the same
 //!    transaction.
 //! 4. One transaction: settle again, by which the next master key takes the place of the present one, which stays as
-//!    `master.key.old-…`: a second name first, then one rename. Killed in between, the next one still opens the database.
+//!    `master.key.old-…`: a copy first, then one rename. Killed in between, the next one still opens the database.
 //! 5. One transaction: a new data key, sealed with whatever master key the others are sealed with at that moment.
 //! 6. Transactions of some rows each. Killed in between, rows of both data keys lie side by side, each naming its own.
 //! 7. One transaction: no row names an older data key, so those go.
+
+use std::path::PathBuf;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -35,15 +37,15 @@ const ROWS_AT_A_TIME: u32 = 100;
 const NAMED: usize = 3;
 
 /// What `rekey` did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rekeyed {
     /// How many secrets were sealed anew.
     pub secrets: usize,
     /// How many API keys were marked anew.
     pub keys: usize,
-    /// Whether there is a new master key. There is none where it lies outside the data folder: see
-    /// [`change_master_key`].
-    pub master_key: bool,
+    /// The file that the master key from before is kept in, where there is a new one. There is none where it lies outside
+    /// the data folder: see [`change_master_key`].
+    pub former_master_key: Option<PathBuf>,
 }
 
 /// How far `rekey` is.
@@ -84,16 +86,17 @@ pub fn rekey(options: &Options, mut progress: impl FnMut(Progress)) -> Result<Re
     let mut rekeyed = Rekeyed::default();
     if let MasterKeySource::Folder(folder) = &place.source {
         let master = MasterKey::generate().map_err(StoreError::from)?;
-        writer.write(|connection| {
+        rekeyed.former_master_key = writer.write(|connection| {
             let keyring = start.keyring(connection)?;
+            let former = folder.former_master_key_path()?;
             // Before the commit: whoever finds the database sealed with the new key finds the key as well.
             folder.announce_master_key(&master)?;
             progress(Progress::Announced);
-            Ok(keyring.change_master_key(connection, &master)?)
+            keyring.change_master_key(connection, &master)?;
+            Ok(former)
         })?;
         progress(Progress::MasterKeyChanged);
         keyring = writer.write(|connection| Ok(start.keyring(connection)?))?;
-        rekeyed.master_key = true;
         progress(Progress::MasterKeyPromoted);
     }
     writer.write(|connection| Ok(keyring.renew(connection, start.now_ms)?))?;

@@ -15,7 +15,7 @@ use super::{
 use crate::backend::embedded::{
     OpenError, Options,
     crypto::MasterKey,
-    folder::{Folder, private_options},
+    folder::{Folder, MasterKeySource, private_options},
     keyring::{self, Keyring},
     schema,
     start::Start,
@@ -29,6 +29,9 @@ use crate::backend::embedded::{
 pub struct Restored {
     /// A copy of what the database held before, if there was one: `restore` takes it as any other.
     pub replaced: Option<PathBuf>,
+    /// The reference of the master key that opens the database from now on, where the folder has a `master.key` as well,
+    /// which does not.
+    pub master_key: Option<String>,
 }
 
 /// Puts a backup in the place of everything that the database holds; makes a database where there is none. Others that
@@ -52,13 +55,24 @@ pub fn restore(options: &Options, file: &Path) -> Result<Restored, MaintenanceEr
     }
     let damaged = |reason: String| MaintenanceError::Damaged { path: file.to_owned(), reason };
     let source = open_to_read(&whole).map_err(|error| damaged(error.to_string()))?;
-    schema::check(&source, file)?;
+    schema::check(&source, file).map_err(|error| match error {
+        OpenError::Foreign { .. } => MaintenanceError::NotBackup(file.to_owned()),
+        OpenError::Newer { found, known, .. } => MaintenanceError::NewerBackup { path: file.to_owned(), found, known },
+        OpenError::Damaged { reason, .. } => damaged(reason),
+        other => other.into(),
+    })?;
 
     let place = Place::of(Folder::prepare(&options.data_dir)?, options);
     let lock = place.lock()?;
     let alone = Place::alone(&lock, options)?;
     // A new one would be of no use: the backup was made with another.
-    let mut masters = vec![place.source.existing()?];
+    let present = place.source.existing().map_err(|error| match error {
+        OpenError::MasterKeyMissing { path, .. } => {
+            MaintenanceError::BackupWithoutKey { path, backup: file.to_owned() }
+        }
+        other => other.into(),
+    });
+    let mut masters = vec![present?];
     masters.extend(place.source.next()?);
     masters.extend(place.folder.former_master_keys());
     let on_backup = place.start_on(file, options);
@@ -72,7 +86,10 @@ pub fn restore(options: &Options, file: &Path) -> Result<Restored, MaintenanceEr
         let more = problems.len() - 1;
         return Err(damaged(if more == 0 { first.clone() } else { format!("{first}; {more} more") }));
     }
-    let keyring = keyring.ok_or_else(|| place.mismatch(file))?;
+    let keyring = keyring.ok_or_else(|| MaintenanceError::BackupMismatch {
+        source_name: place.source.name(),
+        backup: file.to_owned(),
+    })?;
     on_backup.adopt_root_key(&copy, &keyring)?;
 
     let master = masters.swap_remove(0);
@@ -82,7 +99,13 @@ pub fn restore(options: &Options, file: &Path) -> Result<Restored, MaintenanceEr
     let connection = schema::connect(&place.database, options.patience)?;
     start.run(&connection).map_err(MaintenanceError::Restored)?;
     drop(alone);
-    Ok(Restored { replaced })
+    let master_key = match &place.source {
+        MasterKeySource::Reference(reference) if place.folder.master_key_path().is_file() => {
+            Some(reference.name().to_owned())
+        }
+        _ => None,
+    };
+    Ok(Restored { replaced, master_key })
 }
 
 /// Puts a copy in the place of the database, in one transaction of it; gives the file that what was there is kept in.
