@@ -232,9 +232,13 @@ pub fn verify(options: &Options) -> Result<Vec<String>, MaintenanceError> {
     Ok(problems)
 }
 
-/// Makes sure that a data folder holds a database. Makes nothing.
+/// Refuses a data folder without a database, as [`MaintenanceError::Missing`]. Makes nothing. What cannot be looked at is
+/// told by whoever opens it.
 pub fn insist_on_database(options: &Options) -> Result<(), MaintenanceError> {
-    Place::existing(options).map(drop)
+    match options.data_dir.join("keyglass.db").try_exists() {
+        Ok(false) => Err(MaintenanceError::Missing(options.data_dir.clone())),
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// Opens a database to read it alone.

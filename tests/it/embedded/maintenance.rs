@@ -612,7 +612,7 @@ async fn a_former_master_key_that_was_cut_short_is_written_anew_before_the_whole
     maintenance::rekey(&options(like.path()), |_| {}).unwrap();
     let kept = files(like.path(), "master.key.old-").remove(0);
     let former = folder.path().join(kept.file_name().unwrap());
-    fs::write(&former, &key[..20]).unwrap();
+    fs::write(&former, "4444").unwrap();
     maintenance::rekey(&options(folder.path()), |_| {}).unwrap();
     assert_eq!(fs::read_to_string(&former).unwrap(), key);
     sound(folder.path());

@@ -114,7 +114,9 @@ async fn what_may_not_be_written_is_named_and_nothing_is_lost() {
 async fn an_empty_folder_that_may_not_be_written_is_named() {
     let user = Commoner::new();
     allow(&user.data(), 0o555);
-    for arguments in AT_WORK {
+    // The others make no database.
+    let making = AT_WORK.into_iter().filter(|arguments| !["keys", "secrets"].contains(&arguments[0]));
+    for arguments in making.chain([&["keys", "create", "--full"][..]]) {
         assert_refused(&user, arguments, "master.key", "cannot be written").await;
     }
     assert_eq!(fs::read_dir(user.data()).unwrap().count(), 0);
