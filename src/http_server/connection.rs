@@ -29,6 +29,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How many requests may be open at a time on a connection that speaks HTTP/2.
 const MAX_STREAMS: u32 = 256;
 
+/// How long a connection that is to end is still listened to.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+
 /// How long a connection is not looked at, at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
@@ -87,6 +90,13 @@ async fn speak(
             },
             () = place.leave.cancelled(), if told_at.is_none() => {
                 told_at = Some(Instant::now());
+                // A request may be here that the runtime has not noticed yet; closed now, its client would get no answer. The
+                // answer to it says that the connection ends.
+                if let Ok(ended) = tokio::time::timeout(LAST_LOOK, &mut connection).await {
+                    return if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended early");
+                    };
+                }
                 connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep_until(next) => {}

@@ -79,7 +79,8 @@ impl Crowd {
             }
             let changed = async {
                 match self.tell_one_to_leave() {
-                    Leaving::One => tokio::time::sleep(LEAVE_TIME).await,
+                    // It is cut off after that time; nobody else is to leave for the moment that this takes.
+                    Leaving::One => tokio::time::sleep(2 * LEAVE_TIME).await,
                     Leaving::NoneBefore(then) => tokio::select! {
                         () = self.rests.notified() => {}
                         () = tokio::time::sleep_until(then) => {}

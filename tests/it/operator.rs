@@ -450,7 +450,7 @@ fn the_policy_of_the_configuration_file_reaches_the_backend() {
     let path = data.path().join("keyglass.yaml");
     fs::write(&path, "backend_policy: { restricted_keys_make_wider_keys: yes please }\n").expect("written");
     let (code, _, err) = run(data.path(), &["keys", "list", "--config", &path.display().to_string()]);
-    assert!(code == 64 && err.contains("boolean"), "{err}");
+    assert!(code == 64 && err.contains("must be `true` or `false`"), "{err}");
     for (text, expected) in [("{}", true), ("backend_policy: { restricted_keys_make_wider_keys: false }", false)] {
         fs::write(&path, text).expect("written");
         let given = config::Options {
