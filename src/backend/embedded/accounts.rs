@@ -2,20 +2,16 @@
 //!
 //! Source: the published clients' `AccountView`; calling it is their way to ask whether a key works.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
+use axum::{extract::State, response::Response, routing::get};
+use http::StatusCode;
 use rusqlite::{Connection, params};
-use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{
     Embedded,
-    api_keys::to_json,
+    answer::{secret_answer, to_json},
     auth::AccountReader,
-    error::{ApiError, json_headers},
+    error::ApiError,
     ids,
     route::Route,
     store::StoreError,
@@ -60,7 +56,7 @@ async fn me(State(backend): State<Embedded>, AccountReader(caller): AccountReade
             })?)
         })
         .await?;
-    Ok((json_headers(), to_json(&view)?.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(StatusCode::OK, &to_json(&view)?))
 }
 
 /// The id of the account, which is made where there is none. Error: [`StoreError::Damaged`] where there are several, or

@@ -3,21 +3,18 @@
 //! Source: the published document of the API keys API. There is no list, get, revoke or delete in it, so there is none
 //! here: [`super::management`] has them.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse as _, Response},
-    routing::post,
-};
-use http::HeaderMap;
+use axum::{extract::State, response::Response, routing::post};
+use http::{HeaderMap, StatusCode};
 use rusqlite::Connection;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{
     Embedded,
+    answer::{secret_answer, to_json},
     auth::{AccountWriter, Caller, Rights},
     body::{Body, Members},
-    error::{ApiError, json_headers},
+    error::ApiError,
     idempotency::{self, Made, Thing, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, StoredKey},
@@ -115,7 +112,7 @@ pub(super) async fn mint(
         let answer = view(&stored.id, &stored.key, &secret)?;
         Ok((stored, answer))
     });
-    Ok((json_headers(), answer.await?.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(StatusCode::OK, &answer.await?))
 }
 
 /// Refuses to let a restricted key make one that may do more or lives longer, unless that is allowed. The published API
@@ -163,9 +160,4 @@ pub(super) async fn mint_with(
         Ok(Made { thing: Thing { id: stored.id, digest }, answer })
     };
     idempotency::once(backend, caller, name, work).await
-}
-
-/// An answer as JSON; a secret, since it may hold a key.
-pub(super) fn to_json(view: &impl Serialize) -> Result<SecretString, ApiError> {
-    serde_json::to_string(view).map(SecretString::from).map_err(ApiError::internal)
 }

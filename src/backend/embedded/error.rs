@@ -4,13 +4,10 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 
-use super::{crypto::CryptoError, store::StoreError};
+use super::{answer::json_answer, crypto::CryptoError, store::StoreError};
 use crate::http_server::SlowBody;
 
 /// The code of what another program is in the way of.
@@ -375,7 +372,7 @@ impl IntoResponse for ApiError {
             tracing::error!(%cause, status = status.as_u16(), "embedded backend failed");
         }
         let body = serde_json::json!({ "message": external, "code": code }).to_string();
-        let mut response = (status, json_headers(), body).into_response();
+        let mut response = json_answer(status, body);
         response.extensions_mut().insert(Refusal { code, message: external });
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -388,21 +385,6 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// An answer of this JSON.
-pub(super) fn json_response(json: String) -> Response {
-    let mut response = Response::new(Body::from(json));
-    response.headers_mut().extend(json_headers());
-    response
-}
-
-/// The headers of every answer. Answers can hold a new key, and none of the others gains by being kept.
-pub(super) fn json_headers() -> [(HeaderName, HeaderValue); 2] {
-    [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ]
 }
 
 /// Whether another connection held the database.

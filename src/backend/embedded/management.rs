@@ -13,10 +13,10 @@
 
 use axum::{
     extract::{FromRequestParts, State},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{get, post},
 };
-use http::{HeaderMap, Uri, request::Parts};
+use http::{HeaderMap, StatusCode, Uri, request::Parts};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -24,10 +24,11 @@ use serde_json::Value;
 
 use super::{
     Embedded,
-    api_keys::{expiry, outlives, to_json},
+    answer::{secret_answer, to_json},
+    api_keys::{expiry, outlives},
     auth::{AccountReader, AccountWriter, Caller, Rights},
     body::Body,
-    error::{ApiError, json_headers},
+    error::ApiError,
     idempotency::{self, Made, Thing, repeatable},
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
@@ -300,7 +301,7 @@ async fn rotate_key(
         Ok(made)
     };
     let answer = idempotency::once(&backend, &caller, name, work).await?;
-    Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(StatusCode::OK, &answer))
 }
 
 /// How a key is to be replaced.
@@ -435,5 +436,5 @@ fn secret_view(stored: secrets::Stored) -> SecretView {
 }
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {
-    Ok((json_headers(), to_json(view)?.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(StatusCode::OK, &to_json(view)?))
 }

@@ -11,7 +11,7 @@
 //! - `route`, `surface`, `unserved`: what a route is; the APIs side by side, each with its keys and its form of errors;
 //!   what is said where there is no route
 //! - `limits`, `rates`: what is taken, and how often
-//! - `auth`, `uses`, `body`, `once`, `query`, `idempotency`, `error`: what all routes share
+//! - `auth`, `uses`, `body`, `once`, `query`, `idempotency`, `answer`, `error`: what all routes share
 //! - `keys`, `known_keys`: the rows of API keys, whoever they are for, and those that were read already
 //! - `grants`, `times`: what the APIs with `rt_` keys share: scopes as texts, and times as texts
 //! - `runtools`, `runtype`: the key APIs of these two, under paths of their own
@@ -19,6 +19,7 @@
 //! - `api_keys`, `restricted_keys`, `secrets`, `accounts`: a resource of Runloop's each, its handlers, views and SQL
 
 mod accounts;
+mod answer;
 mod api_keys;
 mod auth;
 mod body;

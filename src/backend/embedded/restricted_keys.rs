@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::{
     Embedded,
-    api_keys::{self, Minting, to_json},
+    answer::to_json,
+    api_keys::{self, Minting},
     auth::AccountWriter,
     body::Body,
     error::ApiError,

@@ -12,7 +12,7 @@
 
 use axum::{
     extract::{FromRequestParts, State},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{delete, get, patch, post},
 };
 use http::{HeaderMap, StatusCode, Uri, request::Parts};
@@ -22,10 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Embedded,
-    api_keys::{Minting, mint_with, to_json},
+    answer::{secret_answer, to_json},
+    api_keys::{Minting, mint_with},
     auth::{Caller, Rights},
     body::{Body, Members},
-    error::{ApiError, json_headers},
+    error::ApiError,
     grants, ids,
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
@@ -480,5 +481,5 @@ fn view(connection: &Connection, keyring: &Keyring, stored: StoredKey, now_ms: i
 }
 
 fn answer(status: StatusCode, json: &SecretString) -> Result<Response, ApiError> {
-    Ok((status, json_headers(), json.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(status, json))
 }

@@ -12,7 +12,7 @@
 
 use axum::{
     extract::{FromRequestParts, State},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{delete, get, post, put},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
@@ -22,10 +22,11 @@ use serde::Serialize;
 
 use super::{
     Embedded,
-    api_keys::{Minting, mint_with, to_json},
+    answer::{secret_answer, to_json},
+    api_keys::{Minting, mint_with},
     auth::{Caller, Rights},
     body::{Body, Members},
-    error::{ApiError, json_headers},
+    error::ApiError,
     grants,
     keyring::Keyring,
     keys::{self, Kind, NewKey, Provider, State as KeyState, StoredKey},
@@ -415,5 +416,5 @@ fn shown(stored: &StoredKey, secret: &SecretString, now_ms: i64) -> Result<Secre
 }
 
 fn answer(status: StatusCode, json: &SecretString) -> Result<Response, ApiError> {
-    Ok((status, json_headers(), json.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(status, json))
 }

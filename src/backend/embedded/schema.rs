@@ -11,9 +11,11 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::error::{OpenError, is_busy};
+use super::{
+    error::{OpenError, is_busy},
+    store::LONGEST_PATIENCE,
+};
 
-const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long to wait between two attempts to get the write lock. SQLite's own waits grow to 100 ms, and a process that
 /// waits so long at a time hardly ever meets the moment when busier ones let go.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(2);

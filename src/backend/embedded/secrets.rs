@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Embedded,
-    api_keys::to_json,
+    answer::{json_answer, secret_answer, to_json},
     auth::{AccountReader, AccountWriter, Caller},
     body::Body,
-    error::{ApiError, json_headers, json_response},
+    error::ApiError,
     idempotency::{self, Made, Thing, repeatable},
     ids,
     keyring::{Keyring, Row},
@@ -373,7 +373,7 @@ async fn create(
         creator.write(&maker, make).await
     };
     let answer = idempotency::once(&backend, &caller, request, work).await?;
-    Ok((json_headers(), answer.expose_secret().to_owned()).into_response())
+    Ok(secret_answer(StatusCode::OK, &answer))
 }
 
 /// `GET /v1/secrets?limit=`: the newest first. No source gives an order; clients look for a secret they have just made
@@ -559,7 +559,7 @@ fn checked_value(backend: &Embedded, value: SecretString) -> Result<SecretString
 }
 
 fn answer(view: &impl Serialize) -> Result<Response, ApiError> {
-    Ok(json_response(serde_json::to_string(view).map_err(ApiError::internal)?))
+    Ok(json_answer(StatusCode::OK, serde_json::to_string(view).map_err(ApiError::internal)?))
 }
 
 #[cfg(test)]

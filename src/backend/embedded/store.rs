@@ -32,7 +32,7 @@ const WAITING_JOBS: usize = 256;
 /// How many writing jobs share one commit at most.
 const JOBS_IN_A_COMMIT: usize = 64;
 /// The longest patience: what is longer counts as this.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest id of ours.
 const LONGEST_ID: usize = 64;
 
@@ -350,7 +350,7 @@ fn run(job: WriteJob, transaction: Result<&mut Transaction<'_>, &rusqlite::Error
 }
 
 /// What SQLite says where somebody else holds the database.
-fn busy() -> rusqlite::Error {
+pub(super) fn busy() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
 }
 

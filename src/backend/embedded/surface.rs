@@ -11,8 +11,10 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde_json::json;
 
 use super::{
-    Embedded, auth,
-    error::{ApiError, Refusal, json_headers},
+    Embedded,
+    answer::json_answer,
+    auth,
+    error::{ApiError, Refusal},
     keys::{Kind, Provider},
 };
 use crate::random::random_hex;
@@ -120,7 +122,7 @@ pub(super) async fn layer(State(backend): State<Embedded>, mut request: Request,
     let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
     let body = surface.body(refusal, request_id.as_deref().unwrap_or_default());
     let (parts, _) = response.into_parts();
-    let mut answer = (parts.status, json_headers(), body).into_response();
+    let mut answer = json_answer(parts.status, body);
     for name in [header::WWW_AUTHENTICATE, header::ALLOW, header::RETRY_AFTER, header::CONNECTION] {
         if let Some(value) = parts.headers.get(&name) {
             answer.headers_mut().insert(name, value.clone());

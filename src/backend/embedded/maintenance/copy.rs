@@ -7,8 +7,14 @@ use rusqlite::{
 };
 
 use super::super::{
-    accounts, crypto::MasterKey, error::OpenError, ids, keyring::Keyring, keys, schema, secrets, start::Start,
-    store::StoreError,
+    accounts,
+    crypto::MasterKey,
+    error::OpenError,
+    ids,
+    keyring::Keyring,
+    keys, schema, secrets,
+    start::Start,
+    store::{self, StoreError},
 };
 
 /// How many of SQLite's own complaints are kept.
@@ -64,13 +70,8 @@ pub(super) fn of(source: &Connection, start: &Start<'_>) -> Result<Copied, OpenE
 pub(super) fn all(backup: &Backup<'_, '_>) -> rusqlite::Result<()> {
     match backup.step(-1)? {
         StepResult::Done => Ok(()),
-        _ => Err(busy()),
+        _ => Err(store::busy()),
     }
-}
-
-/// What a step of a backup means that could not be made.
-pub(super) fn busy() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
 }
 
 impl Copied {

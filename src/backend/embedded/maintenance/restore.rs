@@ -19,7 +19,7 @@ use crate::backend::embedded::{
     keyring::{self, Keyring},
     schema,
     start::Start,
-    times,
+    store, times,
     turn::Turn,
 };
 
@@ -123,7 +123,7 @@ fn replace(
     let backup = Backup::new(copy, &mut target)?;
     // "The write lock on the destination is held from the first step to the end": sqlite.org, c3ref/backup_finish.html.
     schema::insist(patience, || match backup.step(1)? {
-        rusqlite::backup::StepResult::Busy | rusqlite::backup::StepResult::Locked => Err(copy::busy()),
+        rusqlite::backup::StepResult::Busy | rusqlite::backup::StepResult::Locked => Err(store::busy()),
         _ => Ok(()),
     })?;
     drop(next);
