@@ -72,8 +72,7 @@ impl KnownKeys {
 
 /// A number that is another one after somebody wrote.
 fn version(connection: &Connection) -> Result<i64, StoreError> {
-    // "The integer values returned by two invocations of "PRAGMA data_version" from the same connection will be different
-    // if changes were committed to the database by any other connection in the interim": sqlite.org, pragma.html. The
+    // It tells commits of all connections but the asking one (sqlite.org, pragma.html#pragma_data_version), and the
     // connection of known keys never writes.
     Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }

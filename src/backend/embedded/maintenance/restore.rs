@@ -121,7 +121,8 @@ fn replace(
     let turn = Turn::open(&place.folder.turn_path())?;
     let next = turn.take(patience);
     let backup = Backup::new(copy, &mut target)?;
-    // "The write lock on the destination is held from the first step to the end": sqlite.org, c3ref/backup_finish.html.
+    // SQLite keeps others from writing to the destination from the first step until the backup ends (sqlite.org,
+    // c3ref/backup_finish.html).
     schema::insist(patience, || match backup.step(1)? {
         rusqlite::backup::StepResult::Busy | rusqlite::backup::StepResult::Locked => Err(store::busy()),
         _ => Ok(()),
