@@ -32,7 +32,7 @@ pub(super) fn path<'a>(method: &Method, uri: &Uri, mut routes: impl Iterator<Ite
             Surface::Runloop => "this backend serves API keys, restricted keys, secrets and accounts/me",
             Surface::RunTools => "of RunTools this backend serves `/runtools/v1/api-keys`",
             Surface::Runtype => "of Runtype this backend serves `/runtype/v1/api-keys`",
-            Surface::Keyglass => "under `/keyglass/v1` are the keys and the secrets by id, as the README lists them",
+            Surface::Keyglass => "under `/keyglass/v1` are `keys`, and `secrets` by expiry",
         }
     };
     ApiError::not_found(format!("there is no `{} {}`; {advice}", shown_method(method), shown_path(path)))
