@@ -37,7 +37,13 @@ pub struct Doors(Arc<RwLock<(Arc<Gates>, Gated)>>);
 
 /// What the gates of all servers ask for. A gate that is not among them lets nobody in.
 #[derive(Debug, Default)]
-pub struct Gates(BTreeMap<GateId, Credential>);
+pub struct Gates(BTreeMap<GateId, Gate>);
+
+#[derive(Debug)]
+struct Gate {
+    server: String,
+    credential: Credential,
+}
 
 /// What a caller may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,12 +108,14 @@ impl Access {
 }
 
 impl Gates {
-    /// Gates with what each asks for: a bearer token, keys, or a user with a password. Any other stays closed.
-    pub fn new(gates: impl IntoIterator<Item = (GateId, Credential)>) -> Self {
+    /// Gates with the name of the server behind each and what it asks for: a bearer token, keys, or a user with a
+    /// password. Any other stays closed.
+    pub fn new(gates: impl IntoIterator<Item = (GateId, String, Credential)>) -> Self {
         let opens = |credential: &Credential| {
             matches!(credential, Credential::Bearer(_) | Credential::Keys(_) | Credential::Basic(_))
         };
-        Self(gates.into_iter().filter(|(_, credential)| opens(credential)).collect())
+        let gates = gates.into_iter().filter(|(_, _, credential)| opens(credential));
+        Self(gates.map(|(gate, server, credential)| (gate, Gate { server, credential })).collect())
     }
 
     /// Whether no gate can be opened.
@@ -118,8 +126,8 @@ impl Gates {
     /// The headers and query parameters that keys are asked for in.
     pub fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> = Vec::new();
-        for credential in self.0.values() {
-            if let Credential::Keys(keys) = credential {
+        for gate in self.0.values() {
+            if let Credential::Keys(keys) = &gate.credential {
                 slots.extend(
                     keys.iter().map(|key| key.slot.clone()).filter(|slot| !slots.contains(slot)).collect::<Vec<_>>(),
                 );
@@ -130,7 +138,7 @@ impl Gates {
 
     /// The schemes of `Authorization` that gates ask for.
     pub fn schemes(&self) -> Vec<&'static str> {
-        let asks = |wanted: fn(&Credential) -> bool| self.0.values().any(wanted);
+        let asks = |wanted: fn(&Credential) -> bool| self.0.values().any(|gate| wanted(&gate.credential));
         let bearer = asks(|credential| matches!(credential, Credential::Bearer(_))).then_some("Bearer");
         let basic = asks(|credential| matches!(credential, Credential::Basic(_))).then_some("Basic");
         bearer.into_iter().chain(basic).collect()
@@ -138,8 +146,14 @@ impl Gates {
 
     /// The gates that what was shown opens. Takes as long whatever is shown.
     pub fn opened_by(&self, shown: &Shown) -> BTreeSet<GateId> {
-        let opened = self.0.iter().filter(|(_, credential)| bool::from(matches(credential, shown)));
+        let opened = self.0.iter().filter(|(_, gate)| bool::from(matches(&gate.credential, shown)));
         opened.map(|(gate, _)| *gate).collect()
+    }
+
+    /// The servers behind these gates, for a person.
+    pub fn servers(&self, gates: &BTreeSet<GateId>) -> String {
+        let servers = gates.iter().filter_map(|gate| self.0.get(gate)).map(|gate| gate.server.as_str());
+        servers.collect::<BTreeSet<&str>>().into_iter().collect::<Vec<_>>().join("+")
     }
 }
 
@@ -202,14 +216,14 @@ mod tests {
             secret_name: false,
         };
         Gates::new([
-            (gate(0), Credential::Bearer(Secret::unnamed("canary-a"))),
-            (gate(1), Credential::Keys(vec![key("x-a", "canary-1"), key("x-b", "canary-2")])),
-            (gate(2), Credential::Keys(vec![query])),
-            (gate(3), Credential::Basic(user("alice", "canary-pw"))),
-            (gate(4), Credential::Basic(user("canary-key", ""))),
-            (gate(5), Credential::Bearer(Secret::unnamed(""))),
-            (gate(6), Credential::None),
-            (gate(7), Credential::Bearer(Secret::unnamed("canary-a"))),
+            (gate(0), "a-mcp".to_owned(), Credential::Bearer(Secret::unnamed("canary-a"))),
+            (gate(1), "a-mcp".to_owned(), Credential::Keys(vec![key("x-a", "canary-1"), key("x-b", "canary-2")])),
+            (gate(2), "a-mcp".to_owned(), Credential::Keys(vec![query])),
+            (gate(3), "a-mcp".to_owned(), Credential::Basic(user("alice", "canary-pw"))),
+            (gate(4), "a-mcp".to_owned(), Credential::Basic(user("canary-key", ""))),
+            (gate(5), "a-mcp".to_owned(), Credential::Bearer(Secret::unnamed(""))),
+            (gate(6), "a-mcp".to_owned(), Credential::None),
+            (gate(7), "a-mcp".to_owned(), Credential::Bearer(Secret::unnamed("canary-a"))),
         ])
     }
 

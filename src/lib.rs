@@ -26,6 +26,7 @@
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools, resources and prompts | MCP, specs |
+//! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
@@ -60,6 +61,7 @@ pub mod access;
 pub mod backend;
 pub mod base_url;
 pub mod call;
+pub mod caller;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

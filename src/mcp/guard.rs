@@ -23,7 +23,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{credentials, http::HttpOptions};
-use crate::access::{self, Access, Doors, Gated, Gates, Shown};
+use crate::{
+    access::{self, Doors, Gated, Gates, Shown},
+    caller::Caller,
+};
 
 /// The largest request body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -168,41 +171,42 @@ impl Guard {
         loopback.chain(own).collect()
     }
 
-    /// Lets the request pass or not, notes what its caller may use, and takes the caller's credentials out of it, so that
+    /// Lets the request pass or not, notes who its caller is and what they may use, and takes the caller's credentials out of it, so that
     /// no call can reach them.
     pub(super) fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         self.check_origin(&request.headers)?;
         let (gates, gated) = self.doors.now();
         let slots = gates.slots();
-        let access = self.access(&credentials::shown(request, &slots), &gates, gated);
+        let caller = self.caller(&credentials::shown(request, &slots), &gates, gated);
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             request.headers.remove(name);
         }
         credentials::take_out(request, &slots)?;
-        request.extensions.insert(access?);
+        request.extensions.insert(caller?);
         Ok(())
     }
 
-    /// What a caller may use who shows this.
-    fn access(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Access, Refusal> {
+    /// Who shows this, and what they may use.
+    fn caller(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Caller, Refusal> {
         let operator = self
             .token
             .as_ref()
             .is_some_and(|token| bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())));
         let opened = gates.opened_by(shown);
         if operator {
-            return Ok(Access::Everything);
+            return Ok(Caller::operator());
         }
         if !opened.is_empty() {
-            return Ok(Access::Through(Arc::new(opened)));
+            let servers = gates.servers(&opened);
+            return Ok(Caller::through(opened, &servers));
         }
         let shows_nothing = shown.bearer.is_none() && shown.basic.is_none() && shown.keys.is_empty();
         let refuse = |refusal| Err(self.refusal(refusal, shown, gates));
         match (&self.token, gated) {
             // Not everything: a gate may come up before the call is made.
-            (None, Gated::Nothing) => Ok(Access::nothing()),
-            (None, Gated::Some) if shows_nothing => Ok(Access::nothing()),
+            (None, Gated::Nothing) => Ok(Caller::anonymous()),
+            (None, Gated::Some) if shows_nothing => Ok(Caller::anonymous()),
             (Some(_), _) if gates.is_empty() && shown.bearer.is_none() => refuse(Refusal::NO_TOKEN),
             (Some(_), _) if gates.is_empty() => refuse(Refusal::WRONG_TOKEN),
             _ if shows_nothing => refuse(Refusal::NO_CREDENTIAL),

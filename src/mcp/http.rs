@@ -45,7 +45,7 @@ use super::{
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
 };
-use crate::{access::Access, http_server};
+use crate::{caller::Caller, http_server};
 
 /// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -188,8 +188,8 @@ struct Front {
     opening: AtomicUsize,
     /// The session and the id of every request of a session that waits for its answer.
     waiting: Mutex<HashSet<(String, RequestId)>>,
-    /// What the caller may use who opened each session: nobody else may speak in it.
-    owners: Mutex<HashMap<String, Access>>,
+    /// Who opened each session, and what they may use: nobody else may speak in it.
+    owners: Mutex<HashMap<String, Caller>>,
     in_flight: InFlight,
     stop: CancellationToken,
 }
@@ -259,12 +259,12 @@ impl Front {
             parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         }
         let is_json = media_type_is(&parts.headers, JSON);
-        let access = parts.extensions.get::<Access>().cloned();
+        let caller = parts.extensions.get::<Caller>().cloned();
         let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
         if opening.is_some()
-            && let (Some(session), Some(access)) = (session_of(response.headers()), access)
+            && let (Some(session), Some(caller)) = (session_of(response.headers()), caller)
         {
-            self.remember(session, access).await;
+            self.remember(session, caller).await;
         }
         drop(opening);
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && is_json {
@@ -339,20 +339,20 @@ impl Front {
 }
 
 impl Front {
-    /// Whether the session that a request names, if any, was opened by a caller of the same access.
+    /// Whether the session that a request names, if any, was opened by the same caller, of the same access.
     fn is_owner(&self, request: &Request) -> bool {
         let Some(session) = session_of(request.headers()) else { return true };
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is not known is not known to the library either.
-        owners.get(&session).is_none_or(|owner| request.extensions().get::<Access>() == Some(owner))
+        owners.get(&session).is_none_or(|owner| request.extensions().get::<Caller>() == Some(owner))
     }
 
     /// Notes who opened a session, and forgets those that have ended.
-    async fn remember(&self, session: String, access: Access) {
+    async fn remember(&self, session: String, caller: Caller) {
         let open: HashSet<String> = self.manager.sessions.read().await.keys().map(|id| id.to_string()).collect();
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|session, _| open.contains(session));
-        owners.insert(session, access);
+        owners.insert(session, caller);
     }
 }
 

@@ -44,6 +44,7 @@ use self::{audience::Audience, lists::Kinds, paging::page};
 use crate::{
     access::{Access, Doors, Gated},
     call::{self, CallContext},
+    caller::Caller,
     error::CallError,
     gateway::Gateway,
     nearest::nearest,
@@ -139,16 +140,21 @@ impl McpServer {
         Self { joined: Arc::default(), announced: Arc::default(), ..self.clone() }
     }
 
+    /// Who makes a request, and what they may use.
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        let of_message = context.extensions.get::<Caller>();
+        let of_request =
+            || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Caller>());
+        match (of_message.or_else(of_request), self.door) {
+            (Some(caller), _) => caller.clone(),
+            (None, Door::Own) => Caller::local(),
+            (None, Door::Guarded) => Caller::anonymous(),
+        }
+    }
+
     /// What the caller of a request may use.
     fn access(&self, context: &RequestContext<RoleServer>) -> Access {
-        let of_message = context.extensions.get::<Access>();
-        let of_request =
-            || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Access>());
-        match (of_message.or_else(of_request), self.door) {
-            (Some(access), _) => access.clone(),
-            (None, Door::Own) => Access::Everything,
-            (None, Door::Guarded) => Access::nothing(),
-        }
+        self.caller(context).access
     }
 
     /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.

@@ -41,7 +41,7 @@ use super::{
     guard::problem,
     http::{MAX_SESSIONS, unreadable},
 };
-use crate::{access::Access, random::random_hex};
+use crate::{caller::Caller, random::random_hex};
 
 /// Messages that may wait in a session, in each direction.
 const BACKLOG: usize = 16;
@@ -69,8 +69,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct Session {
-    /// What the caller may use who opened it: nobody else may speak in it.
-    access: Access,
+    /// Who opened it, and what they may use: nobody else may speak in it.
+    caller: Caller,
     inbound: mpsc::Sender<ClientJsonRpcMessage>,
     last_message: Instant,
 }
@@ -88,7 +88,7 @@ pub(super) fn router(server: McpServer, in_flight: InFlight, stop: CancellationT
 }
 
 /// Opens a session and keeps its stream until the client leaves, falls silent, or the server stops.
-async fn open(State(sessions): State<Sessions>, Extension(access): Extension<Access>) -> Response {
+async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Caller>) -> Response {
     if sessions.0.stop.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the server is leaving");
     }
@@ -105,7 +105,7 @@ async fn open(State(sessions): State<Sessions>, Extension(access): Extension<Acc
             tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open; close one, or retry later");
         }
-        open.insert(id.clone(), Session { access, inbound, last_message: Instant::now() });
+        open.insert(id.clone(), Session { caller, inbound, last_message: Instant::now() });
     }
     let ended = sessions.0.stop.child_token();
     let leave = Leave { sessions: sessions.clone(), id: id.clone(), _ended: ended.clone().drop_guard() };
@@ -137,11 +137,11 @@ async fn open(State(sessions): State<Sessions>, Extension(access): Extension<Acc
 /// Takes one message into a session. The answer goes to the session's stream.
 async fn message(
     State(sessions): State<Sessions>,
-    Extension(access): Extension<Access>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<MessageQuery>,
     body: Bytes,
 ) -> Response {
-    let Some(inbound) = query.session_id.and_then(|id| sessions.touch(&id, &access)) else {
+    let Some(inbound) = query.session_id.and_then(|id| sessions.touch(&id, &caller)) else {
         return problem(StatusCode::NOT_FOUND, "no such session; open one with `GET /sse`");
     };
     let mut message = match serde_json::from_slice::<ClientJsonRpcMessage>(&body) {
@@ -149,7 +149,7 @@ async fn message(
         Err(error) => return unreadable(&error),
     };
     if let ClientJsonRpcMessage::Request(request) = &mut message {
-        request.request.extensions_mut().insert(access);
+        request.request.extensions_mut().insert(caller);
     }
     match inbound.try_send(message) {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
@@ -190,10 +190,10 @@ async fn serve(sessions: Sessions, id: String, channels: Channels, ended: Cancel
 }
 
 impl Sessions {
-    /// The way into a session of a caller of this access, and a note that its client is there.
-    fn touch(&self, id: &str, access: &Access) -> Option<mpsc::Sender<ClientJsonRpcMessage>> {
+    /// The way into a session of this caller, and a note that its client is there.
+    fn touch(&self, id: &str, caller: &Caller) -> Option<mpsc::Sender<ClientJsonRpcMessage>> {
         let mut open = self.lock();
-        let session = open.get_mut(id).filter(|session| session.access == *access)?;
+        let session = open.get_mut(id).filter(|session| session.caller == *caller)?;
         session.last_message = Instant::now();
         Some(session.inbound.clone())
     }

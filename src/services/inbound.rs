@@ -38,7 +38,8 @@ pub fn gates(
             // What is missing has been reported; the gate stays closed.
             let Ok(credential) = resolver.credential(authentication, None) else { continue };
             if secrets == Secrets::Read && !matches!(credential, Credential::None) {
-                gates.extend(gate_of(spec, server, sources).map(|gate| (gate, credential)));
+                let namespace = exposed.namespace.as_ref().map_or(String::new(), |namespace| namespace.value.clone());
+                gates.extend(gate_of(spec, server, sources).map(|gate| (gate, namespace, credential)));
             }
         }
     }
