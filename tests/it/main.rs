@@ -22,6 +22,8 @@ mod embedded;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod language;
 #[cfg(test)]
 mod mcp;
