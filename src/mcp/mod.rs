@@ -422,7 +422,7 @@ impl ServerHandler for McpServer {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
@@ -431,7 +431,8 @@ impl ServerHandler for McpServer {
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"
             }
-            "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
+            // The stateless protocol has no such method.
+            "initialize" if !is_modern(&context) => "`protocolVersion`, `capabilities` and `clientInfo`",
             method => {
                 // Some clients put far more than a name there.
                 let shown: String = method.chars().filter(|character| !character.is_control()).take(64).collect();

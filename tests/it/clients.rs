@@ -130,22 +130,33 @@ fn schema(schema: &Value, place: &str, side: Side, found: &mut Vec<String>) {
             found.push(format!("{place}: a description of more than {MAX_DESCRIPTION} characters"));
         }
     }
-    for (name, inner) in keywords.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for name in keywords.get("properties").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
         if side == Side::Input && !is_plain(name, "_.-") {
             found.push(format!("{place}: the property `{name}`"));
         }
-        self::schema(inner, &format!("{place}/{name}"), side, found);
+    }
+    for (place, inner) in inner_schemas(schema, place) {
+        self::schema(inner, &place, side, found);
+    }
+}
+
+/// The schemas directly inside one, each with its place.
+pub(crate) fn inner_schemas<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)> {
+    let mut inner = Vec::new();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        inner.push((format!("{place}/{name}"), property));
     }
     for keyword in ["items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"] {
-        if let Some(inner @ Value::Object(_)) = keywords.get(keyword) {
-            self::schema(inner, &format!("{place}/{keyword}"), side, found);
+        if let Some(one @ Value::Object(_)) = schema.get(keyword) {
+            inner.push((format!("{place}/{keyword}"), one));
         }
     }
     for keyword in ["anyOf", "oneOf", "allOf", "prefixItems"] {
-        for inner in keywords.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-            self::schema(inner, &format!("{place}/{keyword}"), side, found);
+        for one in schema[keyword].as_array().into_iter().flatten() {
+            inner.push((format!("{place}/{keyword}"), one));
         }
     }
+    inner
 }
 
 fn is_plain(name: &str, more: &str) -> bool {

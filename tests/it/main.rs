@@ -10,6 +10,8 @@ mod check;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod client_profiles;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod connections;

@@ -433,6 +433,20 @@ async fn http_refuses_what_it_should() {
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
 }
 
+/// Of a request of the 2026-07-28 era. The handshake and what only sessions had are no methods of that era.
+#[tokio::test]
+async fn modern_requests_of_former_methods_are_unknown() {
+    let backend = Backend::start().await;
+    let (_keyglass, client) = Keyglass::over_http(&backend, &[]).await;
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+        let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        let response = client.post("/mcp", modern(1, method, &json!({})), &headers).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method}");
+        let answer = answer_of(response).await;
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32601), &json!(1)), "{method}");
+    }
+}
+
 #[tokio::test]
 async fn the_token_opens_the_door_and_stays_there() {
     let mut backend = Backend::start().await;
