@@ -65,6 +65,15 @@ impl Principal {
         Self(Arc::new(Known { identity, name }))
     }
 
+    /// What tells it apart from every other one, the same in all processes of one configuration. Holds no secret.
+    pub fn id(&self) -> String {
+        let Known { identity, name } = &*self.0;
+        match identity {
+            Identity::Local | Identity::Anonymous | Identity::Operator => name.clone(),
+            Identity::Gates(gates) => format!("{gates:?}"),
+        }
+    }
+
     /// A name for logs and metrics: the same for the same caller, at most 64 characters, never a secret. Others may have
     /// the same.
     pub fn name(&self) -> &str {

@@ -31,6 +31,7 @@ use crate::{
     },
     credential::CredentialHeader,
     diagnostic::SourceMap,
+    gateway,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
     spec::{self, Source, yaml},
@@ -119,6 +120,9 @@ pub struct ConfigFile {
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
+    /// Seconds after which a call goes on as a task, for clients that can follow one; 50 where nothing is said.
+    #[schemars(range(min = 1, max = 3600))]
+    pub soft_deadline: Option<u64>,
     /// Largest answer that is read from a backend, in bytes.
     #[schemars(range(min = 1024))]
     pub max_answer_bytes: Option<usize>,
@@ -147,6 +151,8 @@ pub struct Settings {
     pub restricted_keys_make_wider_keys: bool,
     /// The limits of a call.
     pub limits: Limits,
+    /// How long a call may take before it goes on as a task, for clients that can follow one.
+    pub soft_deadline: Duration,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -302,6 +308,11 @@ impl Options {
             let problem = format!("{timeout} is outside 1 to 3600 seconds");
             return Err(ConfigError::Invalid { setting: "--timeout", problem });
         }
+        let soft_deadline = file.soft_deadline.map_or(gateway::SOFT_DEADLINE, Duration::from_secs);
+        if !(1..=3600).contains(&soft_deadline.as_secs()) {
+            let problem = format!("{} is outside 1 to 3600 seconds", soft_deadline.as_secs());
+            return Err(ConfigError::Invalid { setting: "soft_deadline", problem });
+        }
         let max_answer_bytes = self.max_answer_bytes.or(file.max_answer_bytes);
         let max_answer_bytes = max_answer_bytes.unwrap_or(Limits::default().max_answer_bytes);
         if max_answer_bytes < 1024 {
@@ -322,6 +333,7 @@ impl Options {
             // Clients that work at Runloop are to work here; whoever wants it stricter says so.
             restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
+            soft_deadline,
             remarks,
         })
     }

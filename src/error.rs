@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::spec::Capability;
+
 /// Why a call did not give a result.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -119,6 +121,41 @@ pub enum CallError {
         "the backend's answer is {0}; tell the operator that the spec and the service do not fit, a retry will not help"
     )]
     Unusable(&'static str),
+    /// What was begun is not done in time.
+    #[error(
+        "the operation was begun and is not done after {} s; it goes on at the backend: look how it is later, do not begin \
+         it again",
+        .0.as_secs()
+    )]
+    Unfinished(Duration),
+    /// The client cannot do what the tool needs of it. Nothing was carried out.
+    #[error(
+        "this needs the capability `{0}`, which the client does not have here, so nothing was carried out; use a client \
+         or a connection that has it, a retry will not help"
+    )]
+    Lacks(Capability),
+    /// A person said no.
+    #[error(
+        "the person {} the question `{question}`, so the call was given up; do not repeat it unless they ask for it",
+        if *.dismissed { "dismissed" } else { "declined" }
+    )]
+    Declined {
+        /// The question.
+        question: String,
+        /// Whether it was put away without an answer.
+        dismissed: bool,
+    },
+    /// The client gave no answer that could be used.
+    #[error("the client was asked, and {0}; the call was given up")]
+    Unanswered(String),
+    /// The spec ends the call with an error of the protocol.
+    #[error("{message}")]
+    Refused {
+        /// The JSON-RPC code.
+        code: i32,
+        /// What the spec says of it.
+        message: String,
+    },
     /// The file of a resource went away.
     #[error("the file of this resource is not there any more; list the resources again")]
     NoFile,
@@ -147,7 +184,12 @@ impl CallError {
     pub fn in_step(step: &str, done: &[String], error: Self) -> Self {
         match error {
             // Nothing of the kind depends on the step, and arguments are the tool's.
-            Self::Cancelled | Self::Internal(_) => error,
+            Self::Cancelled
+            | Self::Internal(_)
+            | Self::Lacks(_)
+            | Self::Declined { .. }
+            | Self::Unanswered(_)
+            | Self::Refused { .. } => error,
             error => Self::Step { step: step.to_owned(), done: done.to_vec(), error: Box::new(error) },
         }
     }
@@ -168,6 +210,11 @@ impl CallError {
             Self::Shape { .. } => "shape",
             Self::Step { error, .. } => error.kind(),
             Self::Unusable(_) => "unusable",
+            Self::Unfinished(_) => "unfinished",
+            Self::Lacks(_) => "capability",
+            Self::Declined { .. } => "declined",
+            Self::Unanswered(_) => "unanswered",
+            Self::Refused { .. } => "refused",
             Self::NoFile => "no-file",
             Self::UnreadableFile(_) => "unreadable-file",
             Self::Cancelled => "cancelled",

@@ -1,11 +1,11 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::{Access, GateId, Gated, Gates},
     backend::{Backends, Limits},
-    call::{self, CallContext, CallOutput, Content, Environment},
+    call::{self, CallContext, CallOutput, Environment, Read},
     catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
     clock::Clock,
     error::CallError,
@@ -14,6 +14,9 @@ use crate::{
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
 pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments are checked before anything is sent; an \
                                    error says what to correct.";
+
+/// How long a call may take before it goes on as a task: hosts give up after a minute.
+pub const SOFT_DEADLINE: Duration = Duration::from_secs(50);
 
 /// A catalog together with the backends that carry its calls out. Shared by all transports and sessions.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Gateway {
     pub backends: Backends,
     /// The limits of each call.
     pub limits: Limits,
+    /// How long a call may take before it goes on as a task, for clients that can follow one.
+    pub soft_deadline: Duration,
     /// The time.
     pub clock: Clock,
     /// What a client is told about this server.
@@ -87,7 +92,7 @@ impl Gateway {
         resource: &CompiledResource,
         target: Target<'_>,
         context: &CallContext,
-    ) -> Result<Content, CallError> {
+    ) -> Result<Read, CallError> {
         let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
         call::read(resource, target, environment, context).await
     }

@@ -184,7 +184,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
-    let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
+    let soft_deadline = settings.soft_deadline;
+    let gateway = Gateway { catalog, backends, limits, soft_deadline, clock, instructions, descriptions, gates };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
 }

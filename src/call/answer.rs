@@ -37,7 +37,7 @@ fn backend_message(response: &Response<Bytes>) -> String {
 
 /// The wait a backend asks for: `retry-after-ms` (as Runloop's clients read it), else `Retry-After` in seconds or as a
 /// date (RFC 9110, section 10.2.3). Only where a wait makes sense.
-fn retry_after(headers: &HeaderMap, status: StatusCode, clock: Clock) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, status: StatusCode, clock: Clock) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     if !matches!(status.as_u16(), 408 | 429 | 500..) {
         return None;

@@ -2,21 +2,29 @@
 //! Reading a resource is one without the last check.
 
 mod answer;
+pub mod client;
 mod file;
+mod interaction;
+mod poll;
 mod resource;
 mod steps;
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
+    sync::Arc,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use serde_json::Value;
 
-use self::answer::{printable, refused, shorten};
-pub use self::resource::{Content, read};
+pub use self::resource::{Content, Read, read};
+use self::{
+    answer::{printable, refused, shorten},
+    client::{Client, Continuation, Paused},
+    steps::Outcome,
+};
 use crate::{
     backend::{Backends, Limits},
     catalog::{
@@ -46,10 +54,21 @@ const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 pub const REQUEST_ID: &str = "x-request-id";
 
 /// What goes with a call besides its arguments.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CallContext {
     /// Names this call in logs, in errors and towards the backend (`x-request-id`).
     pub request_id: String,
+    /// Who asked for it.
+    pub client: Arc<dyn Client>,
+    /// How it begins, or goes on.
+    pub continuation: Continuation,
+}
+
+impl CallContext {
+    /// A call for nobody who could be spoken with.
+    pub fn new(request_id: String) -> Self {
+        Self { request_id, client: Arc::new(client::NoClient), continuation: Continuation::default() }
+    }
 }
 
 /// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
@@ -57,14 +76,58 @@ pub fn request_id() -> Result<String, getrandom::Error> {
     random_hex::<8>()
 }
 
-/// The result of a call that succeeded.
-#[derive(Clone, Debug)]
-pub struct CallOutput {
-    /// The answer as a JSON object that the tool's output schema accepts; empty for an answer without a body. Of bytes,
-    /// what they are: `media_type` and `size`.
-    pub structured: JsonObject,
-    /// An answer that is no JSON.
-    pub binary: Option<Binary>,
+/// The result of a call that did not fail.
+#[derive(Debug)]
+pub enum CallOutput {
+    /// An answer.
+    Answer {
+        /// The answer as a JSON object that the tool's output schema accepts; empty for an answer without a body. Of
+        /// bytes, what they are: `media_type` and `size`.
+        structured: JsonObject,
+        /// An answer that is no JSON.
+        binary: Option<Binary>,
+    },
+    /// What a step of the tool says.
+    Returned(Returned),
+    /// The call waits for its client, or goes on as a task.
+    Paused(Box<Paused>),
+}
+
+impl CallOutput {
+    /// The bytes of an answer that is no JSON.
+    pub fn into_binary(self) -> Option<Binary> {
+        match self {
+            Self::Answer { binary, .. } => binary,
+            Self::Returned(_) | Self::Paused(_) => None,
+        }
+    }
+
+    /// The structured part of a result, where it has one.
+    pub fn structured(&self) -> Option<Value> {
+        match self {
+            Self::Answer { structured, .. } => Some(Value::Object(structured.clone())),
+            Self::Returned(Returned::Result { structured, .. }) => structured.clone(),
+            Self::Returned(_) | Self::Paused(_) => None,
+        }
+    }
+}
+
+/// What a step says is given back. Its parts are as MCP has them: content blocks, messages, contents.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Returned {
+    /// Of a tool.
+    Result {
+        /// Content blocks.
+        content: Vec<Value>,
+        /// The structured content.
+        structured: Option<Value>,
+        /// Whether it tells of a failure.
+        is_error: bool,
+    },
+    /// The messages of a prompt.
+    Messages(Vec<Value>),
+    /// The contents of a resource.
+    Contents(Vec<Value>),
 }
 
 /// Bytes and what they are.
@@ -117,29 +180,48 @@ async fn attempt(
     context: &CallContext,
 ) -> Result<CallOutput, CallError> {
     let answer = match answer_of(tool, &Value::Object(arguments), environment, context).await? {
-        Decoded::Json(answer) => answer,
-        Decoded::Binary { media_type, bytes } => {
+        Answered::Paused(paused) => return Ok(CallOutput::Paused(paused)),
+        Answered::Returned(returned) => {
+            if let Returned::Result { structured: Some(structured), is_error: false, .. } = &returned
+                && let Some(problem) = tool.output.deviation(structured)
+            {
+                return Err(CallError::Shape { problem, answer: shorten(&structured.to_string(), MAX_ANSWER_SHOWN) });
+            }
+            return Ok(CallOutput::Returned(returned));
+        }
+        Answered::Decoded(Decoded::Json(answer)) => answer,
+        Answered::Decoded(Decoded::Binary { media_type, bytes }) => {
             let mut structured = JsonObject::new();
             structured.insert("media_type".to_owned(), Value::from(media_type.as_str()));
             structured.insert("size".to_owned(), Value::from(bytes.len()));
-            return Ok(CallOutput { structured, binary: Some(Binary { media_type, bytes }) });
+            return Ok(CallOutput::Answer { structured, binary: Some(Binary { media_type, bytes }) });
         }
     };
     let structured = if answer.is_null() { JsonObject::new() } else { output::as_object(answer) };
+    let structured = Value::Object(structured);
     if let Some(problem) = tool.output.deviation(&structured) {
-        let answer = Value::Object(structured).to_string();
-        return Err(CallError::Shape { problem, answer: shorten(&answer, MAX_ANSWER_SHOWN) });
+        return Err(CallError::Shape { problem, answer: shorten(&structured.to_string(), MAX_ANSWER_SHOWN) });
     }
-    Ok(CallOutput { structured, binary: None })
+    let Value::Object(structured) = structured else { return Err(CallError::Internal("no object".to_owned())) };
+    Ok(CallOutput::Answer { structured, binary: None })
 }
 
-/// The answer, masked and in the tool's shape.
+/// What a tool gave.
+enum Answered {
+    /// An answer, masked and in the tool's shape.
+    Decoded(Decoded),
+    /// What a step says.
+    Returned(Returned),
+    /// Nothing yet.
+    Paused(Box<Paused>),
+}
+
 async fn answer_of(
     tool: &CompiledTool,
     arguments: &Value,
     environment: Environment<'_>,
     context: &CallContext,
-) -> Result<Decoded, CallError> {
+) -> Result<Answered, CallError> {
     tool.input.check(arguments)?;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
@@ -149,22 +231,37 @@ async fn answer_of(
         let message = format!("hold more than {MAX_SECRETS} secret values; give fewer at a time");
         return Err(CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }]));
     }
-    let received = AtomicUsize::new(0);
-    let request_id = &context.request_id;
-    let run = Run { environment, secrets: &secrets, request_id, started: Instant::now(), received: &received };
+    let (received, waited_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let run = Run {
+        environment,
+        secrets: &secrets,
+        request_id: &context.request_id,
+        client: &*context.client,
+        started: Instant::now(),
+        received: &received,
+        waited_ms: &waited_ms,
+    };
     let answer = match &tool.plan {
         Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,
-        Plan::Steps(steps) => Decoded::Json(run.steps(steps, arguments).await?),
+        Plan::Steps(steps) => {
+            // Before anything is carried out for a client that could not follow it.
+            steps.required().try_for_each(|capability| run.require(capability))?;
+            match Box::pin(run.steps(steps, arguments, context.continuation.clone())).await? {
+                Outcome::Answer(answer) => Decoded::Json(answer),
+                Outcome::Returned(returned) => return Ok(Answered::Returned(returned)),
+                Outcome::Paused(paused) => return Ok(Answered::Paused(paused)),
+            }
+        }
         Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
     };
     let shapes = &tool.shaping.shapes;
-    Ok(match answer {
+    Ok(Answered::Decoded(match answer {
         Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
         Decoded::Json(answer) if !shapes.is_empty() => {
             Decoded::Json(run.work(|| shape::apply(shapes, &answer))?.unwrap_or_default())
         }
         answer => answer,
-    })
+    }))
 }
 
 /// One call under way.
@@ -174,21 +271,50 @@ struct Run<'a> {
     /// Secret arguments.
     secrets: &'a [secrecy::SecretString],
     request_id: &'a str,
+    client: &'a dyn Client,
     started: Instant,
     /// How much was received in answers so far, in bytes.
     received: &'a AtomicUsize,
+    /// How long it waited for other things than backends, in milliseconds.
+    waited_ms: &'a AtomicU64,
 }
 
 impl Run<'_> {
-    /// Sends the request of one operation and reads its answer. Known secrets are masked in it.
+    /// Carries one operation out, and waits for its end where it answers before. Known secrets are masked in its answer.
     async fn operation(
         &self,
         operation: &CompiledOperation,
         scope: &Scope<'_>,
         request_id: &str,
     ) -> Result<Decoded, CallError> {
+        let sent = self.sent(operation, scope, request_id).await?;
+        match &operation.poll {
+            None => self.judged(operation, &sent),
+            // Few do; all calls would carry the room for it.
+            Some(poll) => Box::pin(self.polled(operation, poll, scope, sent, request_id)).await,
+        }
+    }
+
+    /// Sends the request of an operation.
+    async fn sent(
+        &self,
+        operation: &CompiledOperation,
+        scope: &Scope<'_>,
+        request_id: &str,
+    ) -> Result<Sent, CallError> {
         let endpoint = operation.service.endpoint()?;
-        let mut request = operation.request.bind(scope, &endpoint.base)?;
+        let request = operation.request.bind(scope, &endpoint.base)?;
+        self.sent_request(operation, request, request_id).await
+    }
+
+    /// Sends a request to the service of an operation.
+    async fn sent_request(
+        &self,
+        operation: &CompiledOperation,
+        mut request: Request<Bytes>,
+        request_id: &str,
+    ) -> Result<Sent, CallError> {
+        let endpoint = operation.service.endpoint()?;
         if let Ok(id) = http::HeaderValue::from_str(request_id) {
             request.headers_mut().insert(REQUEST_ID, id);
         }
@@ -196,6 +322,8 @@ impl Run<'_> {
             self.environment.backends.of(operation.service.route).ok_or_else(|| {
                 CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
             })?;
+        // Needed by nobody else.
+        let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
         let limits = self.limits(operation)?;
         let response = credential::send(request, &endpoint.credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
@@ -210,17 +338,23 @@ impl Run<'_> {
         let of_service = endpoint.secrets();
         let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
         let mask = Mask::new(of_service.iter().chain(self.secrets).chain(of_variables));
+        tracing::Span::current().record("status", response.status().as_u16());
+        Ok(Sent { response, mask, uri })
+    }
+
+    /// The answer of an operation, masked, where it is a success.
+    fn judged(&self, operation: &CompiledOperation, sent: &Sent) -> Result<Decoded, CallError> {
+        let Sent { response, mask, uri: _ } = sent;
         let status = response.status();
-        tracing::Span::current().record("status", status.as_u16());
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Err(CallError::Redirect { status });
         }
         if !status.is_success() {
-            return Err(refused(&response, &mask, self.environment.clock));
+            return Err(refused(response, mask, self.environment.clock));
         }
         self.received.fetch_add(response.body().len(), Ordering::Relaxed);
         self.work(|| {
-            let mut answer = decoded(&response, operation, &mask)?;
+            let mut answer = decoded(response, operation, mask)?;
             match &mut answer {
                 Decoded::Json(answer) => mask.value(answer),
                 Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
@@ -237,7 +371,9 @@ impl Run<'_> {
     /// The limits of what is left of the call.
     fn limits(&self, operation: &CompiledOperation) -> Result<Limits, CallError> {
         let limits = self.environment.limits;
-        let timeout = limits.timeout.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero());
+        let waited = Duration::from_millis(self.waited_ms.load(Ordering::Relaxed));
+        let worked = self.started.elapsed().saturating_sub(waited);
+        let timeout = limits.timeout.checked_sub(worked).filter(|left| !left.is_zero());
         let timeout = timeout.ok_or(CallError::Timeout(limits.timeout))?;
         let max_answer_bytes = match operation.format {
             Format::Binary => operation.max_binary_size.unwrap_or(MAX_BINARY_BYTES),
@@ -245,6 +381,15 @@ impl Run<'_> {
         };
         Ok(Limits { timeout, max_answer_bytes })
     }
+}
+
+/// What a service answered.
+struct Sent {
+    response: Response<Bytes>,
+    /// Over what must not be seen of it.
+    mask: Mask,
+    /// What was asked, where that may be needed again.
+    uri: String,
 }
 
 /// Does something with so many bytes. Where they are many, other calls do not wait for this thread meanwhile.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Binary, CallContext, Environment, answer_of, file, log};
+use super::{Answered, Binary, CallContext, Environment, Paused, Returned, answer_of, file, log};
 use crate::{
     catalog::resource::{CompiledResource, Target},
     decode::Decoded,
@@ -28,6 +28,17 @@ pub enum Content {
     Binary(Binary),
 }
 
+/// What came of reading a resource.
+#[derive(Debug)]
+pub enum Read {
+    /// What it holds.
+    Content(Content),
+    /// What a step says it holds, as MCP has the contents of a resource.
+    Returned(Vec<Value>),
+    /// Nothing yet: the client is asked something.
+    Paused(Box<Paused>),
+}
+
 /// Reads a resource: carries out what its answer takes, or reads the file. Dropping the future gives it up.
 #[tracing::instrument(skip_all, fields(resource = %resource.name, request_id = %context.request_id, status))]
 pub async fn read(
@@ -35,17 +46,23 @@ pub async fn read(
     target: Target<'_>,
     environment: Environment<'_>,
     context: &CallContext,
-) -> Result<Content, CallError> {
+) -> Result<Read, CallError> {
     let started = Instant::now();
     let stated = resource.media_type.as_deref();
     let (summary, result) = match target {
         Target::Answer { tool, arguments } => {
             let answer = answer_of(tool, &Value::Object(arguments), environment, context).await;
-            (tool.plan.summary(), answer.map(|answer| content(answer, stated)))
+            let read = answer.map(|answer| match answer {
+                Answered::Decoded(answer) => Read::Content(content(answer, stated)),
+                Answered::Returned(Returned::Contents(contents)) => Read::Returned(contents),
+                Answered::Returned(_) => Read::Returned(Vec::new()),
+                Answered::Paused(paused) => Read::Paused(paused),
+            });
+            (tool.plan.summary(), read)
         }
         Target::File { folder, path, media_type } => {
             let place = file::Place::new(folder, path, media_type);
-            (format!("file {path}"), place.read(environment.limits).await)
+            (format!("file {path}"), place.read(environment.limits).await.map(Read::Content))
         }
     };
     log(&summary, started, &result);

@@ -1,14 +1,19 @@
 //! Carrying out several steps: each sees the answers of those before, the first failure ends all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::Run;
+use super::{
+    Returned, Run,
+    client::{Continuation, Paused, Resume},
+    interaction::{Flow, Given, Position},
+};
 use crate::{
     catalog::{
         JsonObject,
         fill::Scope,
+        interaction::Interaction,
         plan::{Lookup, Step, Steps},
         shape,
     },
@@ -20,14 +25,32 @@ use crate::{
 /// read.
 const MAX_FOUND_BYTES: usize = 64 * 1024 * 1024;
 
+/// What steps end with.
+pub(super) enum Outcome {
+    /// The answer that they make together.
+    Answer(Value),
+    /// What a step says is given back.
+    Returned(Returned),
+    /// Nothing yet.
+    Paused(Box<Paused>),
+}
+
 impl Run<'_> {
-    /// The answer that the steps make together. Error: [`CallError::Step`] with the step that failed and those that were
-    /// carried out before it.
-    pub(super) async fn steps(&self, steps: &Steps, arguments: &JsonObject) -> Result<Value, CallError> {
-        let mut answers = Value::Object(Map::new());
-        let mut last = Value::Null;
-        let mut done: Vec<String> = Vec::new();
-        for (number, (name, step)) in steps.steps.iter().enumerate() {
+    /// Carries steps out, from the first or from where a call stopped. Error: [`CallError::Step`] with the step that failed
+    /// and those that were carried out before it.
+    pub(super) async fn steps(
+        &self,
+        steps: &Steps,
+        arguments: &JsonObject,
+        continuation: Continuation,
+    ) -> Result<Outcome, CallError> {
+        let Continuation { resume, answers: mut new } = continuation;
+        let is_resumed = resume.is_some();
+        let Resume { step: start, answers, mut last, mut done, given } = resume.unwrap_or_default();
+        // Only the step that a call stopped at may know them; where it did not stop, the first that asks.
+        let mut given = Some(given);
+        let mut answers = Value::Object(answers);
+        for (number, (name, step)) in steps.steps.iter().enumerate().skip(start) {
             let failed = |error: CallError| CallError::in_step(name, &done, error);
             let scope = Scope::new(arguments, &answers);
             let answer = match step {
@@ -44,6 +67,26 @@ impl Run<'_> {
                     }
                 }
                 Step::Lookup(lookup) => self.work(|| lookup.find(&scope)).map_err(failed)?,
+                Step::Interaction(interaction) => {
+                    let has_state = answers.as_object().is_some_and(|answers| !answers.is_empty());
+                    let kept = |given: JsonObject, step: usize| {
+                        let answers = answers.as_object().cloned().unwrap_or_default();
+                        Resume { step, answers, last: last.clone(), done: done.clone(), given }
+                    };
+                    // A task goes on behind its step, an answer at its question.
+                    let behind = usize::from(matches!(&**interaction, Interaction::Task(_)));
+                    let resume = |given: JsonObject| kept(given, number + behind);
+                    let asks = matches!(&**interaction, Interaction::Input(_));
+                    let accepted = given.take_if(|_| asks).unwrap_or_default();
+                    let is_resumed = is_resumed && number == start;
+                    let new = if asks { std::mem::take(&mut new) } else { BTreeMap::default() };
+                    let position = Position { resume: &resume, given: Given { accepted, new, is_resumed }, has_state };
+                    match Box::pin(self.interaction(interaction, &scope, position)).await.map_err(failed)? {
+                        Flow::On(answer) => answer,
+                        Flow::Returned(returned) => return Ok(Outcome::Returned(returned)),
+                        Flow::Paused(paused) => return Ok(Outcome::Paused(paused)),
+                    }
+                }
             };
             if matches!(step, Step::Call(_)) {
                 done.push(name.clone());
@@ -66,7 +109,7 @@ impl Run<'_> {
             Ok::<_, CallError>(mapped)
         })?;
         let nothing = mapped.as_object().is_some_and(Map::is_empty);
-        Ok(if nothing { last } else { mapped })
+        Ok(Outcome::Answer(if nothing { last } else { mapped }))
     }
 }
 

@@ -167,6 +167,8 @@ pub(super) enum Use {
     Tool,
     /// A resource, whose arguments are in its URI: there are no others.
     Resource,
+    /// A prompt, whose arguments are texts that a person gives.
+    Prompt,
 }
 
 impl Use {
@@ -174,6 +176,7 @@ impl Use {
         match self {
             Self::Tool => "tool",
             Self::Resource => "resource",
+            Self::Prompt => "prompt",
         }
     }
 }
@@ -376,6 +379,8 @@ fn generated_tool(consumes: &Consumes, operation: &Operation) -> Tool {
         description: None,
         hints: spec::Hints::default(),
         input_parameters: Vec::new(),
+        input_schema: None,
+        output_schema: None,
         action: Action {
             mode: Mode::Call(Spanned::new(call, operation.name.span)),
             with: Vec::new(),

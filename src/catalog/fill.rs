@@ -22,6 +22,8 @@ pub enum Fill {
     Answer(JsonPath),
     /// A text made of parts; nothing where all that could fill it is absent.
     Text(Vec<Fill>),
+    /// A text for a person, made of parts: what is absent leaves a gap.
+    Sentence(Vec<Fill>),
     /// A text that goes into XML, escaped.
     Xml(Box<Fill>),
     /// A list.
@@ -64,6 +66,11 @@ impl Fill {
             },
             Self::Answer(path) => path.select(scope.answers)?.map(Cow::Owned),
             Self::Text(parts) => Self::text(parts, scope)?.map(|text| Cow::Owned(Value::from(text))),
+            Self::Sentence(parts) => {
+                let text = Self::text(parts, scope)?;
+                let gaps = || parts.iter().filter_map(Self::literal).filter_map(text_of).collect();
+                Some(Cow::Owned(Value::from(text.unwrap_or_else(gaps))))
+            }
             Self::Xml(inner) => {
                 let text = inner.value(scope)?.as_deref().and_then(text_of);
                 text.map(|text| Cow::Owned(Value::from(escape_xml(&text))))
@@ -99,11 +106,33 @@ impl Fill {
         Ok((filled || !open).then_some(text))
     }
 
+    /// The value, where it is fixed.
+    fn literal(&self) -> Option<&Value> {
+        match self {
+            Self::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The same for a person to read: texts are there even where what fills them is not.
+    pub(super) fn for_a_person(self) -> Self {
+        match self {
+            Self::Text(parts) => Self::Sentence(parts),
+            Self::List(items) => Self::List(items.into_iter().map(Self::for_a_person).collect()),
+            Self::Object(members) => {
+                Self::Object(members.into_iter().map(|(name, member)| (name, member.for_a_person())).collect())
+            }
+            other => other,
+        }
+    }
+
     /// Calls a function for every fill inside, this one included.
     pub fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&'a Self)) {
         visitor(self);
         match self {
-            Self::Text(parts) | Self::List(parts) => parts.iter().for_each(|part| part.visit(visitor)),
+            Self::Text(parts) | Self::Sentence(parts) | Self::List(parts) => {
+                parts.iter().for_each(|part| part.visit(visitor))
+            }
             Self::Object(members) => members.iter().for_each(|(_, member)| member.visit(visitor)),
             Self::Xml(inner) => inner.visit(visitor),
             Self::Argument(_) | Self::Literal(_) | Self::Variable(_) | Self::Answer(_) => {}

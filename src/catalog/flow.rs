@@ -1,14 +1,10 @@
 //! Lowering steps, look-ups and mappings: every reference to an earlier answer resolved. A continuation of `compile.rs`.
 
-use indexmap::IndexMap;
-use serde_json::json;
-
 use super::{
     arguments::Arguments,
     compile::{Compiler, Scene, Target, list},
     fill::Fill,
     hints::{self, Hints},
-    input::Argument,
     plan::{Lookup, Step, Steps},
     resolve::Names,
 };
@@ -17,6 +13,7 @@ use crate::{
     jsonpath::JsonPath,
     spec::{self, Mapping, OutputParameter, Spanned, StepKind},
 };
+use indexmap::IndexMap;
 
 /// Steps as they are written.
 #[derive(Clone, Copy)]
@@ -46,6 +43,7 @@ impl Compiler<'_> {
                     let fills = match &lowered {
                         Step::Call(operation) => operation.request.fills(),
                         Step::Lookup(lookup) => vec![&lookup.index, &lookup.value],
+                        Step::Interaction(interaction) => interaction.fills(),
                     };
                     self.check_cut(&fills, step.name.span, &compiled, steps);
                     let of_step = target.map(|target| self.hints(stated, target, None));
@@ -132,6 +130,10 @@ impl Compiler<'_> {
                 let lookup = Lookup { index: Fill::Answer(index), matched, value, outputs: outputs.collect() };
                 Some((None, Step::Lookup(Box::new(lookup))))
             }
+            StepKind::Interaction(written) => {
+                let lowered = self.interaction(written, step.span, names, arguments, scene.used_as)?;
+                Some((None, Step::Interaction(Box::new(lowered))))
+            }
         }
     }
 
@@ -152,18 +154,7 @@ impl Compiler<'_> {
         if !written.starts_with('$') {
             let fill = names.value(written);
             for name in fill.arguments() {
-                if arguments.has(name) {
-                    continue;
-                }
-                if arguments.declared {
-                    let message = format!("`{written}` is fed from `{name}`, which the tool does not declare");
-                    let known = arguments.names();
-                    let problem = Diagnostic::warning(Code::UnusedArgument, text.span, message);
-                    self.problems.push(problem.with_nearest(name, known));
-                } else {
-                    let schema = json!({"type": "string"});
-                    arguments.add(Argument { name: name.to_owned(), schema, required: true });
-                }
+                self.fed(name, text.span, arguments);
             }
             return Some(fill);
         }
@@ -210,6 +201,7 @@ fn cut_member<'a>(path: &'a JsonPath, before: &'a IndexMap<String, Step>) -> Opt
     let kept: Vec<&str> = match found {
         Step::Call(operation) => operation.projection.iter().map(|(name, _)| name.as_str()).collect(),
         Step::Lookup(lookup) => lookup.outputs.iter().map(String::as_str).collect(),
+        Step::Interaction(_) => Vec::new(),
     };
     (!kept.is_empty() && !kept.contains(&member)).then_some((step.as_str(), member, kept))
 }

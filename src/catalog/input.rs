@@ -41,6 +41,8 @@ pub struct InputSchema {
     text: Box<str>,
     len: usize,
     has_secrets: bool,
+    /// Whether it is offered as its author wrote it.
+    is_stated: bool,
     /// What a check needs, made for the first one.
     ready: OnceLock<Box<Ready>>,
 }
@@ -72,7 +74,21 @@ impl InputSchema {
             .check(&full)
             .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
         let has_secrets = marks_any_secret(&full);
-        Ok(Self { text: full.to_string().into(), len, has_secrets, ready: OnceLock::new() })
+        Ok(Self { text: full.to_string().into(), len, has_secrets, is_stated: false, ready: OnceLock::new() })
+    }
+
+    /// A schema that is offered as it is written, whatever clients make of it: its author named the dialect. Error: why it
+    /// is none.
+    pub fn stated(schema: &Value, checker: &mut Checker) -> Result<Self, String> {
+        if schema.get("type") != Some(&json!("object")) {
+            return Err("its `type` must be `object`".to_owned());
+        }
+        checker
+            .check(schema)
+            .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
+        let len = schema.get("properties").and_then(Value::as_object).map_or(0, JsonObject::len);
+        let has_secrets = marks_any_secret(schema);
+        Ok(Self { text: schema.to_string().into(), len, has_secrets, is_stated: true, ready: OnceLock::new() })
     }
 
     /// How many arguments there are.
@@ -88,7 +104,9 @@ impl InputSchema {
     /// The schema as clients see it: an object schema without references. Made anew each time.
     pub fn listed(&self) -> JsonObject {
         let mut root: JsonObject = serde_json::from_str(&self.text).unwrap_or_default();
-        if let Some(Value::Object(arguments)) = root.get_mut("properties") {
+        if !self.is_stated
+            && let Some(Value::Object(arguments)) = root.get_mut("properties")
+        {
             arguments.values_mut().for_each(|argument| parts::visit(argument, &mut simplify));
         }
         root

@@ -8,6 +8,7 @@ pub mod body;
 mod body_wiring;
 mod collected;
 pub mod compile;
+mod content;
 mod explain;
 pub mod fill;
 mod flow;
@@ -16,6 +17,7 @@ pub mod gate;
 mod group;
 pub mod hints;
 pub mod input;
+pub mod interaction;
 pub mod join;
 mod listed;
 mod lookup;
@@ -23,6 +25,7 @@ pub mod names;
 pub mod output;
 pub mod path;
 pub mod plan;
+pub mod poll;
 pub mod prompt;
 pub mod request;
 mod resolve;
@@ -164,6 +167,13 @@ impl Catalog {
     /// All prompts, in the order of the specs.
     pub fn prompts(&self) -> impl ExactSizeIterator<Item = &CompiledPrompt> {
         self.prompts.values()
+    }
+
+    /// Whether any step sends log messages.
+    pub fn logs(&self) -> bool {
+        let of_resources = self.resources.iter().filter_map(CompiledResource::plan);
+        let of_prompts = self.prompts.values().filter_map(|prompt| Some(&prompt.action.as_ref()?.0.plan));
+        self.tools().map(|tool| &tool.plan).chain(of_resources).chain(of_prompts).any(Plan::logs)
     }
 
     /// The gate before each tool, resource and prompt; none where it has none.

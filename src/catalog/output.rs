@@ -19,6 +19,8 @@ use crate::schema::{Checker, parts};
 pub struct OutputSchema {
     /// The schema as clients see it, as JSON: as a tree it takes ten times the memory. `None` for any object.
     text: Option<Box<str>>,
+    /// Whether results have structured content at all.
+    promised: bool,
     /// Made for the first result.
     validator: OnceLock<Option<Box<Validator>>>,
 }
@@ -50,12 +52,28 @@ impl OutputSchema {
         let mut listed = Value::Object(listed);
         tidy_descriptions(&mut listed);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(listed.to_string().into()), validator: OnceLock::new() })
+        Ok(Self { text: Some(listed.to_string().into()), promised: true, validator: OnceLock::new() })
+    }
+
+    /// A schema that is offered as it is written. Error: why it is none.
+    pub fn stated(schema: &Value, checker: &mut Checker) -> Result<Self, String> {
+        checker.check(schema).map_err(|error| error.masked().to_string())?;
+        Ok(Self { text: Some(schema.to_string().into()), promised: true, validator: OnceLock::new() })
     }
 
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Self {
-        Self { text: None, validator: OnceLock::new() }
+        Self { text: None, promised: true, validator: OnceLock::new() }
+    }
+
+    /// Of a result that has content alone.
+    pub fn none() -> Self {
+        Self { text: None, promised: false, validator: OnceLock::new() }
+    }
+
+    /// Whether results have structured content, which the schema is of.
+    pub fn is_promised(&self) -> bool {
+        self.promised
     }
 
     /// The schema as clients see it: an object schema without references. Made anew each time.
@@ -66,21 +84,38 @@ impl OutputSchema {
         }
     }
 
+    /// The same for clients of the older era, which take object schemas alone: what is none is a member of one, as
+    /// [`as_object`] makes it of the result.
+    pub fn listed_as_object(&self) -> JsonObject {
+        let mut listed = self.listed();
+        if is_object_schema(&listed) {
+            return listed;
+        }
+        // References start at the root.
+        let kept: Vec<(String, Value)> =
+            ["$schema", "$defs"].into_iter().filter_map(|name| listed.shift_remove_entry(name)).collect();
+        let schema = Value::Object(listed);
+        let mut wrapped = JsonObject::from_iter(kept);
+        wrapped.insert("type".to_owned(), json!("object"));
+        let member = if is_array_schema(&schema) { ITEMS } else { RESULT };
+        wrapped.insert("properties".to_owned(), json!({ member: schema }));
+        wrapped
+    }
+
     /// Whether clients see the same schema.
     pub fn is_listed_as(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text == other.text && self.promised == other.promised
     }
 
     /// The first place where a result deviates from the schema, and how; no value of it is repeated.
-    pub fn deviation(&self, result: &JsonObject) -> Option<String> {
+    pub fn deviation(&self, result: &Value) -> Option<String> {
         self.text.as_ref()?;
         let build = || {
             let options = crate::schema::validator_options().should_validate_formats(false);
             options.build(&Value::Object(self.listed())).map(Box::new).ok()
         };
         let validator = self.validator.get_or_init(build).as_ref()?;
-        let instance = Value::Object(result.clone());
-        let error = validator.validate(&instance).err()?;
+        let error = validator.validate(result).err()?;
         Some(format!("`{}` {}", error.instance_path().as_str(), error.masked()))
     }
 }
@@ -128,8 +163,8 @@ fn open(schema: &mut JsonObject) {
 mod tests {
     use super::*;
 
-    fn object(value: Value) -> JsonObject {
-        as_object(value)
+    fn object(value: Value) -> Value {
+        Value::Object(as_object(value))
     }
 
     fn built(answer: Value) -> OutputSchema {
@@ -169,12 +204,24 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_an_object_for_those_who_know_nothing_else() {
+        let list = json!({"$defs": {"n": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n"}});
+        let schema = OutputSchema::stated(&list, &mut Checker::default()).expect("valid");
+        assert_eq!(Value::Object(schema.listed()), list);
+        assert_eq!(schema.deviation(&json!([1])), None);
+        assert!(schema.deviation(&json!(["x"])).is_some());
+        let wrapped = json!({"$defs": {"n": {"type": "integer"}}, "type": "object",
+            "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/n"}}}});
+        assert_eq!(Value::Object(schema.listed_as_object()), wrapped);
+    }
+
+    #[test]
     fn what_is_no_object_is_wrapped() {
         let list = built(json!({"type": "array", "items": {"type": "integer"}}));
         assert_eq!(list.deviation(&object(json!([1, 2]))), None);
         assert!(list.deviation(&object(json!(["x"]))).is_some());
         let text = built(json!({"type": "string"}));
         assert_eq!(text.deviation(&object(json!("x"))), None);
-        assert_eq!(Value::Object(object(json!("x"))), json!({"result": "x"}));
+        assert_eq!(object(json!("x")), json!({"result": "x"}));
     }
 }

@@ -5,8 +5,15 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Service, fill::Fill, request::RequestTemplate, shape::Shape};
-use crate::{decode::Format, jsonpath::JsonPath};
+use super::poll::Poll;
+use super::{
+    Service,
+    fill::Fill,
+    interaction::{Input, Interaction, Returned},
+    request::RequestTemplate,
+    shape::Shape,
+};
+use crate::{decode::Format, jsonpath::JsonPath, spec::Capability};
 
 /// What a tool does.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub struct CompiledOperation {
     pub max_binary_size: Option<usize>,
     /// What later steps see of its answer: members and where they are found. All of it where nothing is named.
     pub projection: Vec<(String, JsonPath)>,
+    /// How its end is waited for, where it answers before it is done.
+    pub poll: Option<Box<Poll>>,
 }
 
 /// Several steps and what is made of their answers.
@@ -55,6 +64,8 @@ pub enum Step {
     Call(Box<CompiledOperation>),
     /// Finds entries in the answer of an earlier step.
     Lookup(Box<Lookup>),
+    /// Calls nothing.
+    Interaction(Box<Interaction>),
 }
 
 /// A look-up in a list.
@@ -87,6 +98,35 @@ impl Plan {
         }
     }
 
+    /// Whether a step of it sends log messages.
+    pub fn logs(&self) -> bool {
+        let Self::Steps(steps) = self else { return false };
+        steps.interactions().any(|one| matches!(one, Interaction::Log { .. }))
+    }
+
+    /// Its steps in one line, where a call can stop between them and go on later; empty otherwise. The same as long as
+    /// the places of the steps mean the same.
+    pub fn course(&self) -> String {
+        let Self::Steps(steps) = self else { return String::new() };
+        if !steps.interactions().any(|one| matches!(one, Interaction::Input(_) | Interaction::Task(_))) {
+            return String::new();
+        }
+        let step = |(name, step): (&String, &Step)| {
+            let (kind, keys) = match step {
+                Step::Call(operation) => (operation.name.as_str(), Vec::new()),
+                Step::Lookup(_) => ("lookup", Vec::new()),
+                Step::Interaction(one) => match &**one {
+                    Interaction::Input(Input { questions, .. }) => {
+                        ("input", questions.iter().map(|question| question.key.as_str()).collect())
+                    }
+                    _ => ("other", Vec::new()),
+                },
+            };
+            format!("{name}={kind}({})", keys.join(","))
+        };
+        steps.steps.iter().map(step).collect::<Vec<_>>().join(";")
+    }
+
     /// What it does in one line: `METHOD /path`, several of them joined by commas.
     pub fn summary(&self) -> String {
         let names: Vec<&str> = self.operations().iter().map(|operation| operation.name.as_str()).collect();
@@ -102,13 +142,47 @@ impl CompiledOperation {
 }
 
 impl Steps {
-    /// What look-ups and mappings are filled from.
+    /// What the steps give back by themselves, where the last of them says so.
+    pub fn returned(&self) -> Option<&Returned> {
+        match self.steps.last()? {
+            (_, Step::Interaction(interaction)) => match &**interaction {
+                Interaction::Return(returned) => Some(returned),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether they end with an error, whatever happens.
+    pub fn always_fail(&self) -> bool {
+        matches!(self.steps.last(), Some((_, Step::Interaction(one))) if matches!(**one, Interaction::Fail { .. }))
+    }
+
+    /// What a client has to be capable of for steps that are never left out: known before the first is carried out.
+    pub fn required(&self) -> impl Iterator<Item = Capability> {
+        self.interactions().filter_map(|interaction| match interaction {
+            Interaction::Require(capability) => Some(*capability),
+            Interaction::Task(terms) => terms.required.then_some(Capability::Tasks),
+            _ => None,
+        })
+    }
+
+    /// The steps that call nothing.
+    pub fn interactions(&self) -> impl Iterator<Item = &Interaction> {
+        self.steps.values().filter_map(|step| match step {
+            Step::Interaction(interaction) => Some(&**interaction),
+            Step::Call(_) | Step::Lookup(_) => None,
+        })
+    }
+
+    /// What look-ups, mappings and steps that call nothing are filled from.
     pub fn fills(&self) -> Vec<&Fill> {
-        let lookups = self.steps.values().filter_map(|step| match step {
-            Step::Lookup(lookup) => Some([&lookup.index, &lookup.value]),
-            Step::Call(_) => None,
+        let fills = self.steps.values().flat_map(|step| match step {
+            Step::Lookup(lookup) => vec![&lookup.index, &lookup.value],
+            Step::Interaction(interaction) => interaction.fills(),
+            Step::Call(_) => Vec::new(),
         });
-        lookups.flatten().chain(self.mappings.iter().map(|(_, fill)| fill)).collect()
+        fills.chain(self.mappings.iter().map(|(_, fill)| fill)).collect()
     }
 }
 
@@ -116,7 +190,7 @@ impl Step {
     fn operation(&self) -> Option<&CompiledOperation> {
         match self {
             Self::Call(operation) => Some(operation),
-            Self::Lookup(_) => None,
+            Self::Lookup(_) | Self::Interaction(_) => None,
         }
     }
 }

@@ -8,17 +8,19 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{
-    JsonObject,
-    compile::{Compiler, Scene},
+    CompiledTool, JsonObject,
+    collected::does_same,
+    compile::{Compiler, Scene, Use},
     fill,
     folder::{self, Reach},
     names,
+    plan::Plan,
 };
 use crate::{
     access::GateId,
     diagnostic::{Code, Diagnostic, Span},
     prose::tidy,
-    spec::{self, InputParameter, McpServer, Message, PromptContent, Spanned},
+    spec::{self, Action, InputParameter, McpServer, Message, Mode, PromptContent, Spanned, Tool},
 };
 
 /// The largest prompt, in bytes, with its arguments filled in.
@@ -35,12 +37,24 @@ pub struct CompiledPrompt {
     pub description: String,
     /// What may be filled in.
     pub arguments: Vec<PromptArgument>,
-    /// What it says.
+    /// What it says. Nothing where steps say it.
     pub messages: Vec<PromptMessage>,
+    /// What is done to have its messages, where they are not fixed.
+    pub action: Option<PromptAction>,
     /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
     /// What it was written to be used with, as of a tool.
     pub group: Arc<str>,
+}
+
+/// What is done to have the messages of a prompt: a tool that nobody sees.
+#[derive(Clone, Debug)]
+pub struct PromptAction(pub Arc<CompiledTool>);
+
+impl PartialEq for PromptAction {
+    fn eq(&self, other: &Self) -> bool {
+        does_same(&self.0, &other.0)
+    }
 }
 
 /// An argument of a prompt, a text.
@@ -84,12 +98,13 @@ pub enum Piece {
 impl CompiledPrompt {
     /// Whether it is the same for all who use it, whatever it was written to be used with.
     fn says_the_same(&self, other: &Self) -> bool {
-        let Self { name, title, description, arguments, messages, gate, group: _ } = self;
+        let Self { name, title, description, arguments, messages, action, gate, group: _ } = self;
         *name == other.name
             && *title == other.title
             && *description == other.description
             && *arguments == other.arguments
             && *messages == other.messages
+            && *action == other.action
             && *gate == other.gate
     }
 
@@ -143,13 +158,19 @@ impl Compiler<'_> {
     pub(super) fn prompts(&mut self, server: &McpServer, scene: &Scene<'_>, reach: Reach<'_>) -> Vec<Lowered> {
         let prefix = server.namespace.as_ref().map_or_else(|| "other".to_owned(), |namespace| namespace.value.clone());
         let lowered = server.prompts.iter().filter_map(|prompt| {
-            let compiled = self.prompt(prompt, scene, reach)?;
+            let compiled = self.prompt(prompt, server, scene, reach)?;
             Some(Lowered { prompt: compiled, place: prompt.name.span, prefix: prefix.clone() })
         });
         lowered.collect()
     }
 
-    fn prompt(&mut self, prompt: &spec::Prompt, scene: &Scene<'_>, reach: Reach<'_>) -> Option<CompiledPrompt> {
+    fn prompt(
+        &mut self,
+        prompt: &spec::Prompt,
+        server: &McpServer,
+        scene: &Scene<'_>,
+        reach: Reach<'_>,
+    ) -> Option<CompiledPrompt> {
         let spec::Prompt { name, title, description, arguments: declared, content } = prompt;
         let title = title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone());
         let described = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
@@ -160,7 +181,12 @@ impl Compiler<'_> {
         let description = described.map_or_else(|| title.clone(), |text| tidy(text).into_owned());
         let arguments = self.prompt_arguments(declared);
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
+        let mut action = None;
         let messages = match content {
+            PromptContent::Steps(steps) => {
+                action = Some(PromptAction(Arc::new(self.saying(prompt, steps, server, scene)?)));
+                Vec::new()
+            }
             PromptContent::Messages(messages) => {
                 let lowered = messages.iter().map(|Message { role, content }| {
                     let role = if role.value == "assistant" { Role::Assistant } else { Role::User };
@@ -178,7 +204,7 @@ impl Compiler<'_> {
                 }
             },
         };
-        for argument in &arguments {
+        for argument in arguments.iter().filter(|_| action.is_none()) {
             let place = declared.iter().find(|declared| declared.name.value == argument.name);
             let place = place.map_or(name.span, |declared| declared.name.span);
             let uses = |piece: &Piece| matches!(piece, Piece::Argument(name) if *name == argument.name);
@@ -189,7 +215,44 @@ impl Compiler<'_> {
             }
         }
         let (name, gate, group) = (name.value.clone(), scene.gate, Arc::clone(&scene.group));
-        Some(CompiledPrompt { name, title, description, arguments, messages, gate, group })
+        Some(CompiledPrompt { name, title, description, arguments, messages, action, gate, group })
+    }
+
+    /// What is done to have the messages of a prompt, as a tool whose arguments are the texts that a person gives.
+    fn saying(
+        &mut self,
+        prompt: &spec::Prompt,
+        steps: &[spec::Step],
+        server: &McpServer,
+        scene: &Scene<'_>,
+    ) -> Option<CompiledTool> {
+        let text = |argument: &InputParameter| InputParameter {
+            kind: Some(Spanned::new("string".to_owned(), argument.name.span)),
+            ..argument.clone()
+        };
+        let (mode, with) = (Mode::Steps(steps.to_vec()), Vec::new());
+        let tool = Tool {
+            name: prompt.name.clone(),
+            title: prompt.title.clone(),
+            description: prompt.description.clone(),
+            hints: spec::Hints::default(),
+            input_parameters: prompt.arguments.iter().map(text).collect(),
+            input_schema: None,
+            output_schema: None,
+            action: Action { mode, with, mappings: Vec::new(), outputs: Vec::new() },
+            span: prompt.name.span,
+        };
+        let before = self.problems.len();
+        let compiled = self.tool(&tool, server, &mut scene.for_use(Use::Prompt))?;
+        // The prompt says it itself.
+        let of_tool = self.problems.split_off(before);
+        self.problems.extend(of_tool.into_iter().filter(|problem| problem.code != Code::MissingDescription));
+        if !matches!(&compiled.plan, Plan::Steps(steps) if steps.returned().is_some()) {
+            let message = format!("the steps of the prompt `{}` must end with a `return` step", prompt.name.value);
+            self.problems.push(Diagnostic::error(Code::MissingField, prompt.name.span, message));
+            return None;
+        }
+        Some(compiled)
     }
 
     fn prompt_arguments(&mut self, declared: &[InputParameter]) -> Vec<PromptArgument> {
@@ -303,6 +366,7 @@ mod tests {
             description: "A prompt.".to_owned(),
             arguments: vec![argument("a", true), argument("b", false)],
             messages: vec![PromptMessage { role: Role::User, text: pieces(text, &["a", "b"]).0 }],
+            action: None,
             gate: None,
             group: "g".into(),
         }

@@ -19,6 +19,7 @@ use super::{
     compile::{Compiler, Scene, Use},
     folder::{Folder, Reach},
     names,
+    plan::Plan,
     uri::UriTemplate,
 };
 use crate::{
@@ -27,7 +28,8 @@ use crate::{
     error::Repetition,
     prose::tidy,
     spec::{
-        self, BindSource, InputParameter, McpServer, Resource, ResourceContent, Spanned, Tool, Workspace,
+        self, BindSource, InputParameter, McpServer, Mode, Resource, ResourceContent, Spanned, StepKind, Tool,
+        Workspace,
         yaml::{self, Node},
     },
 };
@@ -94,7 +96,15 @@ pub struct Resources {
     fixed: BTreeMap<String, usize>,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// What is done to read it; nothing for a file.
+    pub fn plan(&self) -> Option<&'a Plan> {
+        match self {
+            Self::Answer { tool, .. } => Some(&tool.plan),
+            Self::File { .. } => None,
+        }
+    }
+
     /// What it does to read it twice.
     pub fn repetition(&self) -> Repetition {
         match self {
@@ -105,6 +115,14 @@ impl Target<'_> {
 }
 
 impl CompiledResource {
+    /// What is done to read it; nothing for a folder.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.source {
+            ResourceSource::Answer(tool) => Some(&tool.plan),
+            ResourceSource::Folder(_) => None,
+        }
+    }
+
     /// A file of its folder, as a client asks for it.
     pub fn uri_of(&self, path: &str) -> String {
         format!("{}/{path}", self.uri.to_string().trim_end_matches('/'))
@@ -274,7 +292,15 @@ impl Compiler<'_> {
         let placeholders: Vec<&str> = uri.placeholders().collect();
         let mut action = action.clone();
         // `{id}` in `with` means the placeholder of the URI, as in the URI itself.
-        for (_, node) in &mut action.with {
+        let of_steps = match &mut action.mode {
+            Mode::Steps(steps) => steps.as_mut_slice(),
+            _ => &mut [],
+        };
+        let of_steps = of_steps.iter_mut().filter_map(|step| match &mut step.kind {
+            StepKind::Call { with, .. } => Some(with),
+            StepKind::Lookup { .. } | StepKind::Interaction(_) => None,
+        });
+        for (_, node) in action.with.iter_mut().chain(of_steps.flatten()) {
             doubled(node, &placeholders);
         }
         let span = resource.uri.span;
@@ -289,6 +315,8 @@ impl Compiler<'_> {
             description: resource.description.clone(),
             hints: spec::Hints::default(),
             input_parameters: placeholders.iter().map(input).collect(),
+            input_schema: None,
+            output_schema: None,
             action,
             span: resource.span,
         };

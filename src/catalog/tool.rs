@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     CompiledTool, InputSchema, LeftOutTool, OutputSchema,
@@ -13,6 +13,7 @@ use super::{
     flow::WrittenSteps,
     hints::{self, Called, Hints},
     input::Argument,
+    interaction::Returned,
     names,
     plan::{Plan, Shaping},
     resolve::Names,
@@ -68,7 +69,17 @@ impl Compiler<'_> {
 
     fn lowered<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
         let before = self.problems.len();
-        let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
+        let Tool {
+            name: _,
+            title: _,
+            description: _,
+            hints: stated,
+            input_parameters,
+            input_schema: _,
+            output_schema,
+            action,
+            span: _,
+        } = tool;
         let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());
         let namespaces: Vec<&str> = own.into_iter().chain(server.imported_as.as_deref()).collect();
         let mut names = Names::new(scene.index, self.variables, namespaces);
@@ -136,7 +147,9 @@ impl Compiler<'_> {
         if let Some(flow) = from_flow {
             self.check_fed(&action.with, flow, target);
         }
-        for unsent in self.check_unused(inputs, &fed, &plan) {
+        // A schema that is offered as it is written may say more than is used.
+        let unused = if tool.input_schema.is_some() { Vec::new() } else { self.check_unused(inputs, &fed, &plan) };
+        for unsent in unused {
             // The placeholders of a URI are there in any case, and of fixed values none asks for an argument.
             if scene.used_as == Use::Tool && !matches!(plan, Plan::Mock(_)) {
                 arguments.remove(&unsent);
@@ -149,7 +162,15 @@ impl Compiler<'_> {
         };
         let shaped = match &plan {
             Plan::Call(_) => self.answer(outputs, target)?,
-            Plan::Steps(steps) => self.composed(outputs, &steps.mappings)?,
+            Plan::Steps(steps) => match (steps.returned(), output_schema) {
+                (Some(Returned::Result { structured: Some(_), .. }), Some(schema)) => {
+                    (Shaping::default(), self.stated_output(schema)?)
+                }
+                (Some(Returned::Result { structured: Some(_), .. }), None) => (Shaping::default(), OutputSchema::any()),
+                (Some(_), _) => (Shaping::default(), OutputSchema::none()),
+                (None, _) if steps.always_fail() => (Shaping::default(), OutputSchema::none()),
+                (None, _) => self.composed(outputs, &steps.mappings)?,
+            },
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(
@@ -166,6 +187,18 @@ impl Compiler<'_> {
             shaped,
             before,
         )
+    }
+
+    /// The schema of structured content as the spec states it.
+    fn stated_output(&mut self, schema: &Spanned<Value>) -> Option<OutputSchema> {
+        match OutputSchema::stated(&schema.value, &mut self.checker) {
+            Ok(output) => Some(output),
+            Err(reason) => {
+                let message = format!("`outputSchema` is not valid: {reason}");
+                self.problems.push(Diagnostic::error(Code::InvalidSchema, schema.span, message));
+                None
+            }
+        }
     }
 
     /// Gives the placeholders of a URI the types that a flow declares of what they feed.
@@ -255,7 +288,11 @@ impl Compiler<'_> {
     ) -> Option<CompiledTool> {
         let Draft { tool, operation, arguments, plan, hints, description, gate, group } = draft;
         let Tool { name, title, .. } = tool;
-        let input = match InputSchema::new(arguments.into_list(), &mut self.checker) {
+        let input = match &tool.input_schema {
+            Some(schema) => InputSchema::stated(&schema.value, &mut self.checker),
+            None => InputSchema::new(arguments.into_list(), &mut self.checker),
+        };
+        let input = match input {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);

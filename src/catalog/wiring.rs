@@ -93,6 +93,19 @@ impl Compiler<'_> {
     pub(super) fn operation<'a>(
         &mut self,
         target: Target<'a>,
+        names: Names<'a>,
+        arguments: &mut Arguments,
+    ) -> Option<CompiledOperation> {
+        let Some(poll) = &target.operation.poll else { return self.request(target, names, arguments) };
+        let mut operation = self.request(target, names.clone(), arguments)?;
+        operation.poll = Some(Box::new(self.poll(poll, target, &names, arguments)?));
+        Some(operation)
+    }
+
+    /// The same without what is asked after it.
+    pub(super) fn request<'a>(
+        &mut self,
+        target: Target<'a>,
         mut names: Names<'a>,
         arguments: &mut Arguments,
     ) -> Option<CompiledOperation> {
@@ -108,6 +121,7 @@ impl Compiler<'_> {
             format_schema,
             media_type,
             max_binary_size,
+            poll: _,
             span: _,
         } = target.operation;
         let service = self.service(target)?;
@@ -167,6 +181,7 @@ impl Compiler<'_> {
             media_type: media_type.as_ref().map(|kind| kind.value.clone()),
             max_binary_size: max_binary_size.or(target.consumes.max_binary_size),
             projection,
+            poll: None,
         })
     }
 

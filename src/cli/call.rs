@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
 use crate::{
-    call::{self, CallContext},
+    call::{self, CallContext, CallOutput, Returned},
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
     config::{Options, Settings},
@@ -82,11 +82,18 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
-    let context = CallContext { request_id: call::request_id()? };
+    let context = CallContext::new(call::request_id()?);
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&output.structured)?))?;
-            Ok(ExitCode::SUCCESS)
+            let shown = match &output {
+                CallOutput::Returned(Returned::Result { content, structured: None, .. }) => {
+                    serde_json::to_string_pretty(content)?
+                }
+                output => serde_json::to_string_pretty(&output.structured().unwrap_or_default())?,
+            };
+            print(&format!("{shown}\n"))?;
+            let failed = matches!(output, CallOutput::Returned(Returned::Result { is_error: true, .. }));
+            Ok(if failed { ExitCode::from(EXIT_TOOL_ERROR) } else { ExitCode::SUCCESS })
         }
         Err(error) => {
             super::report(&anyhow::Error::msg(format!("{error} (request id: {})", context.request_id)));

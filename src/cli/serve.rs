@@ -142,7 +142,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();
-    let server = McpServer::new(Arc::new(set_up.gateway));
+    let server = McpServer::new(Arc::new(set_up.gateway)).context("no randomness available on this machine")?;
     // As large as all specs together, and needed no more.
     drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {

@@ -36,6 +36,7 @@ impl Counts {
             tools: self.tools != before.tools,
             resources: self.resources != before.resources,
             prompts: self.prompts != before.prompts,
+            logs: false,
         }
     }
 }
@@ -76,6 +77,9 @@ impl Audience {
         }
     }
 
+    /// Tells those who watch a resource that it holds something else.
+    pub(super) fn updated(&self, _uri: &str) {}
+
     /// Serves a subscription until the client ends it or the server leaves.
     pub(super) async fn listen(
         &self,
@@ -92,6 +96,7 @@ impl Audience {
             tools: accepted.tools_list_changed == Some(true),
             resources: accepted.resources_list_changed == Some(true),
             prompts: accepted.prompts_list_changed == Some(true),
+            logs: false,
         };
         let mut known = *changes.borrow_and_update();
         loop {

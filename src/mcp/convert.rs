@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use super::lists::Entry;
 use crate::{
-    call::{Binary, CallOutput, Content},
-    catalog::{CompiledPrompt, CompiledResource, CompiledTool, prompt},
+    call::{Binary, CallOutput, Content, Returned},
+    catalog::{CompiledPrompt, CompiledResource, CompiledTool, output::as_object, prompt},
     error::{CallError, Repetition},
 };
 
@@ -29,17 +29,21 @@ pub const ERROR_META_KEY: &str = "keyglass/error";
 /// The longest text of a failed call, in bytes. Clients cut longer ones, and the facts stand in the last line.
 const MAX_ERROR_BYTES: usize = 2_000;
 
-/// A tool as a client sees it in `tools/list`, with all four hints.
-pub(super) fn listing(tool: &CompiledTool) -> Tool {
+/// A tool as a client sees it in `tools/list`, with all four hints. In the older era results are objects.
+pub(super) fn listing(tool: &CompiledTool, is_modern: bool) -> Tool {
     let annotations = ToolAnnotations::with_title(&tool.title)
         .read_only(tool.hints.read_only)
         .destructive(tool.hints.destructive)
         .idempotent(tool.hints.idempotent)
         .open_world(tool.hints.open_world);
-    Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed()))
+    let listed = Tool::new(tool.name.clone(), tool.description.clone(), Arc::new(tool.input.listed()))
         .with_title(&tool.title)
-        .with_annotations(annotations)
-        .with_raw_output_schema(Arc::new(tool.output.listed()))
+        .with_annotations(annotations);
+    match (tool.output.is_promised(), is_modern) {
+        (true, true) => listed.with_raw_output_schema(Arc::new(tool.output.listed())),
+        (true, false) => listed.with_raw_output_schema(Arc::new(tool.output.listed_as_object())),
+        (false, _) => listed,
+    }
 }
 
 /// A resource or a file of one as a client sees it in `resources/list`.
@@ -133,20 +137,63 @@ pub(super) fn read_error(error: &CallError, repetition: Repetition, uri: &str, r
     }
 }
 
-/// The outcome of a call as a tool result. A failure is a tool error that the model can act on, never a protocol error
-/// (MCP 2025-11-25 and 2026-07-28, "Error handling").
-pub(super) fn result(
-    outcome: Result<CallOutput, CallError>,
-    repetition: Repetition,
-    request_id: &str,
-) -> CallToolResult {
-    match outcome {
-        Ok(output) => {
-            let mut result = CallToolResult::structured(Value::Object(output.structured));
-            result.content.extend(output.binary.as_ref().map(|binary| block(binary, request_id)));
-            result
+/// What a call gave, as a tool result. A failure is a tool error that the model can act on, never a protocol error (MCP
+/// 2025-11-25 and 2026-07-28, "Error handling"). Error: the spec says something that no client could read.
+pub(super) fn result(output: CallOutput, request_id: &str, is_modern: bool) -> Result<CallToolResult, ErrorData> {
+    match output {
+        CallOutput::Answer { structured, binary } => {
+            let mut result = CallToolResult::structured(Value::Object(structured));
+            result.content.extend(binary.as_ref().map(|binary| block(binary, request_id)));
+            Ok(result)
         }
-        Err(error) => failure(&error, repetition, request_id),
+        CallOutput::Returned(Returned::Result { content, structured, is_error }) => {
+            // What is no object has a form of its own in the older era, which knows none.
+            let structured = structured.map(|structured| match structured {
+                other if is_modern => other,
+                other => Value::Object(as_object(other)),
+            });
+            let mut blocks: Vec<ContentBlock> = read(content)?;
+            if blocks.is_empty()
+                && let Some(structured) = &structured
+            {
+                blocks.push(ContentBlock::text(structured.to_string()));
+            }
+            let mut result = if is_error { CallToolResult::error(blocks) } else { CallToolResult::success(blocks) };
+            result.structured_content = structured.filter(|_| !is_error);
+            Ok(result)
+        }
+        CallOutput::Returned(_) | CallOutput::Paused(_) => {
+            Err(ErrorData::internal_error("the tool gave nothing that a tool can give", None))
+        }
+    }
+}
+
+/// Parts that a step says, as the protocol has them. Error: they are not that.
+pub(super) fn read<T: serde::de::DeserializeOwned>(parts: Vec<Value>) -> Result<Vec<T>, ErrorData> {
+    let parts = parts.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
+    parts.map_err(|error| {
+        let message = format!("the spec's `return` step gives what no client could read ({error}); tell the operator");
+        ErrorData::internal_error(message, None)
+    })
+}
+
+/// Contents of a resource, of which those without a URI have the one that was asked for.
+pub(super) fn with_uri(contents: Vec<Value>, uri: &str) -> Vec<Value> {
+    let mut contents = contents;
+    for content in contents.iter_mut().filter_map(Value::as_object_mut) {
+        content.entry("uri").or_insert_with(|| json!(uri));
+    }
+    contents
+}
+
+/// Why a prompt has no messages.
+pub(super) fn prompt_error(error: &CallError, repetition: Repetition, request_id: &str) -> ErrorData {
+    let data = Some(Value::Object(facts(error, repetition, request_id)));
+    let mut message = error.to_string().replace(['\r', '\n'], " ");
+    shorten(&mut message, MAX_ERROR_BYTES);
+    match error {
+        CallError::Arguments(_) => ErrorData::invalid_params(message, data),
+        _ => ErrorData::internal_error(message, data),
     }
 }
 
@@ -164,7 +211,8 @@ fn block(binary: &Binary, request_id: &str) -> ContentBlock {
     }
 }
 
-fn failure(error: &CallError, repetition: Repetition, request_id: &str) -> CallToolResult {
+/// A call that failed, as a tool result.
+pub(super) fn failure(error: &CallError, repetition: Repetition, request_id: &str) -> CallToolResult {
     let mut meta = JsonObject::new();
     meta.insert(ERROR_META_KEY.to_owned(), Value::Object(facts(error, repetition, request_id)));
     let text = failure_text(error, repetition, request_id);
@@ -214,6 +262,13 @@ mod tests {
     use super::*;
     use crate::error::ArgumentProblem;
 
+    fn outcome(outcome: Result<CallOutput, CallError>, repetition: Repetition, request_id: &str) -> CallToolResult {
+        match outcome {
+            Ok(output) => super::result(output, request_id, true).expect("a result"),
+            Err(error) => failure(&error, repetition, request_id),
+        }
+    }
+
     fn text_of(result: &CallToolResult) -> &str {
         assert_eq!(result.content.len(), 1, "one block");
         result.content[0].as_text().unwrap().text.as_str()
@@ -222,7 +277,7 @@ mod tests {
     #[test]
     fn a_success_carries_the_same_json_twice() {
         let Value::Object(structured) = json!({"z": 1, "a": [null, "x"]}) else { panic!("an object") };
-        let result = result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff");
+        let result = outcome(Ok(CallOutput::Answer { structured, binary: None }), Repetition::Harmless, "00ff");
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(text_of(&result), r#"{"z":1,"a":[null,"x"]}"#, "compact, members in order");
         assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
@@ -235,7 +290,8 @@ mod tests {
         for (media_type, kind) in [("image/png", "image"), ("audio/wav", "audio"), ("application/zip", "resource")] {
             let binary = Binary { media_type: media_type.to_owned(), bytes: Bytes::from_static(b"hi") };
             let Value::Object(structured) = json!({"media_type": media_type, "size": 2}) else { panic!("an object") };
-            let result = result(Ok(CallOutput { structured, binary: Some(binary) }), Repetition::Harmless, "00ff");
+            let result =
+                outcome(Ok(CallOutput::Answer { structured, binary: Some(binary) }), Repetition::Harmless, "00ff");
             let wire = serde_json::to_value(&result).unwrap();
             assert_eq!(wire["content"][1]["type"], kind, "{wire}");
             assert!(wire["content"][1].to_string().contains("aGk="), "{wire}");
@@ -250,7 +306,7 @@ mod tests {
             message: "no devbox\nof this id".to_owned(),
             retry_after: None,
         };
-        let result = result(Err(error), Repetition::Harmless, "1f00");
+        let result = outcome(Err(error), Repetition::Harmless, "1f00");
         let wire = serde_json::to_value(&result).unwrap();
         let lines: Vec<&str> = text_of(&result).lines().collect();
         assert_eq!(lines.len(), 2);
@@ -268,9 +324,9 @@ mod tests {
     #[test]
     fn a_failure_without_an_answer_has_no_status() {
         let timeout = || Err(CallError::Timeout(Duration::from_secs(30)));
-        let harmful = result(timeout(), Repetition::Harmful, "1f00");
+        let harmful = outcome(timeout(), Repetition::Harmful, "1f00");
         assert!(text_of(&harmful).ends_with("\nkind: timeout, the same call again: will not help, request id: 1f00"));
-        let result = result(timeout(), Repetition::Harmless, "1f00");
+        let result = outcome(timeout(), Repetition::Harmless, "1f00");
         let wire = serde_json::to_value(&result).unwrap();
         assert!(text_of(&result).ends_with("\nkind: timeout, the same call again: may help, request id: 1f00"));
         assert_eq!(wire["_meta"][ERROR_META_KEY]["status"], Value::Null);
@@ -281,7 +337,7 @@ mod tests {
         for filler in ["x", "é", "鍵", "🔑"] {
             let error =
                 CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message: filler.repeat(5_000) }]);
-            let result = result(Err(error), Repetition::Harmless, "0123456789abcdef");
+            let result = outcome(Err(error), Repetition::Harmless, "0123456789abcdef");
             let text = text_of(&result);
             assert!(text.len() <= MAX_ERROR_BYTES, "{} bytes", text.len());
             assert!(
@@ -292,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_internal_fault_is_withheld() {
-        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), Repetition::Harmless, "1f00");
+        let result = outcome(Err(CallError::Internal("canary-5d1c".to_owned())), Repetition::Harmless, "1f00");
         let wire = serde_json::to_string(&result).unwrap();
         assert!(!wire.contains("canary-5d1c"));
         assert!(wire.contains("kind: internal, the same call again: will not help"));

@@ -23,6 +23,8 @@ pub(super) struct Kinds {
     pub(super) tools: bool,
     pub(super) resources: bool,
     pub(super) prompts: bool,
+    /// Log messages of steps; no list.
+    pub(super) logs: bool,
 }
 
 pub(super) fn tools<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledTool> {
@@ -52,7 +54,8 @@ pub(super) fn prompts<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterato
 /// What there is of for a caller of this access. Tools always: a client may wait for the first one.
 pub(super) fn kinds(catalog: &Catalog, access: &Access) -> Kinds {
     let has_resources = allowed(catalog, access).next().is_some();
-    Kinds { tools: true, resources: has_resources, prompts: prompts(catalog, access).next().is_some() }
+    let has_prompts = prompts(catalog, access).next().is_some();
+    Kinds { tools: true, resources: has_resources, prompts: has_prompts, logs: catalog.logs() }
 }
 
 /// Which lists are others than before.
@@ -67,6 +70,7 @@ pub(super) fn changes(old: &Catalog, new: &Catalog) -> Kinds {
         tools: !tools,
         resources: !(listed(old).eq(listed(new)) && templated(old).eq(templated(new))),
         prompts: !prompted(old).eq(prompted(new)),
+        logs: false,
     }
 }
 
@@ -76,8 +80,11 @@ fn allowed<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'
 
 impl Kinds {
     /// What is announced: lists that may change.
+    #[allow(deprecated, reason = "clients of the older era go on using log messages")]
     pub(super) fn capabilities(self) -> ServerCapabilities {
         let mut capabilities = ServerCapabilities::builder()
+            .enable_logging()
+            .enable_tasks()
             .enable_tools()
             .enable_tool_list_changed()
             .enable_resources()
@@ -87,6 +94,7 @@ impl Kinds {
             .build();
         capabilities.resources = capabilities.resources.filter(|_| self.resources);
         capabilities.prompts = capabilities.prompts.filter(|_| self.prompts);
+        capabilities.logging = capabilities.logging.filter(|_| self.logs);
         capabilities
     }
 
@@ -100,6 +108,7 @@ impl Kinds {
             tools: self.tools && other.tools,
             resources: self.resources && other.resources,
             prompts: self.prompts && other.prompts,
+            logs: self.logs && other.logs,
         }
     }
 }

@@ -5,6 +5,9 @@
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
 mod audience;
+mod calls;
+#[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
+mod client;
 mod convert;
 mod credentials;
 mod drain;
@@ -14,38 +17,36 @@ mod lines;
 mod lists;
 mod paging;
 mod sse;
+mod state;
 pub mod stdio;
+mod tasks;
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
 };
 
-use futures_util::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-        ServerConfig, SubscriptionFilter, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CustomRequest, CustomResult,
+        DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+        Implementation, InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use self::{audience::Audience, lists::Kinds, paging::page};
+use self::{audience::Audience, client::SessionLevel, lists::Kinds, paging::page, state::Sealer, tasks::Tasks};
 use crate::{
     access::{Access, Doors, Gated},
-    call::{self, CallContext},
+    call,
     caller::Caller,
-    error::CallError,
     gateway::Gateway,
     nearest::nearest,
 };
@@ -74,6 +75,8 @@ pub struct McpServer {
     /// What the session was told there is.
     announced: Arc<OnceLock<Kinds>>,
     door: Door,
+    /// The least of log messages that the session wants.
+    level: Arc<SessionLevel>,
 }
 
 /// How callers come in.
@@ -94,23 +97,41 @@ struct Shared {
     audience: Audience,
     info: Implementation,
     info_json: Option<Value>,
+    tasks: Tasks,
+    sealer: Sealer,
 }
 
 impl McpServer {
     /// A server for this gateway.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no randomness.
+    pub fn new(gateway: Arc<Gateway>) -> Result<Self, getrandom::Error> {
+        Self::with_state_key(gateway, None)
+    }
+
+    /// The same, with a key that it shares with other processes: each of them takes what another has sealed.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no randomness.
+    pub fn with_state_key(gateway: Arc<Gateway>, key: Option<&SecretString>) -> Result<Self, getrandom::Error> {
+        let sealer = Sealer::new(key, gateway.clock)?;
         let doors = Doors::new(gateway.gates.clone(), gateway.gated());
         let served = RwLock::new(gateway);
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
-        Self {
-            shared: Arc::new(Shared { served, doors, audience: Audience::default(), info, info_json }),
+        let (audience, tasks) = (Audience::default(), Tasks::default());
+        Ok(Self {
+            shared: Arc::new(Shared { served, doors, audience, info, info_json, tasks, sealer }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
             announced: Arc::default(),
             door: Door::Own,
-        }
+            level: Arc::default(),
+        })
     }
 
     /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
@@ -137,7 +158,7 @@ impl McpServer {
 
     /// The same server for one session.
     fn for_session(&self) -> Self {
-        Self { joined: Arc::default(), announced: Arc::default(), ..self.clone() }
+        Self { joined: Arc::default(), announced: Arc::default(), level: Arc::default(), ..self.clone() }
     }
 
     /// Who makes a request, and what they may use.
@@ -188,35 +209,6 @@ impl McpServer {
             None => "unknown prompt; `prompts/list` has all names".to_owned(),
         };
         ErrorData::invalid_params(message, None)
-    }
-
-    /// Waits for work that a client asked for, but no longer than the client and the server do. A panic's text goes to the
-    /// process's own hook; a client must not see it.
-    async fn awaited<T>(
-        &self,
-        work: impl Future<Output = Result<T, CallError>>,
-        what: &str,
-        request_id: &str,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Result<T, CallError>, ErrorData> {
-        // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
-        // leaves.
-        let outcome = tokio::select! {
-            outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
-            () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
-            () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
-        };
-        let Ok(outcome) = outcome else {
-            tracing::error!(request_id, what, "a call panicked");
-            return Err(ErrorData::internal_error(
-                format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
-                None,
-            ));
-        };
-        if matches!(outcome, Err(CallError::Cancelled)) {
-            tracing::debug!(request_id, what, "gave a call up");
-        }
-        Ok(outcome)
     }
 }
 
@@ -286,6 +278,8 @@ impl ServerHandler for McpServer {
         context.peer.set_peer_info(request.clone());
         let mut result = self.negotiate_initialize(&request)?;
         result.capabilities = info.capabilities;
+        // An extension of the newer era.
+        result.capabilities.extensions = None;
         result.instructions = info.instructions;
         self.announced.set(lists::kinds(&self.served().catalog, &access)).ok(); // what was said first holds
         Ok(result)
@@ -307,7 +301,8 @@ impl ServerHandler for McpServer {
     ) -> Result<ListToolsResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
         let (tools, next) = page(lists::tools(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page = ListToolsResult::with_all_items(tools.into_iter().map(convert::listing).collect());
+        let tools = tools.into_iter().map(|tool| convert::listing(tool, is_modern(&context))).collect();
+        let mut page = ListToolsResult::with_all_items(tools);
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -362,22 +357,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let access = self.access(&context);
-        let gateway = self.served();
-        let found = gateway.catalog.resources().find(&request.uri);
-        // A resource that the caller may not read is as unknown as one that is not there.
-        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
-            return Err(convert::unknown_resource(&request.uri));
-        };
-        let request_id = request_id()?;
-        let call_context = CallContext { request_id: request_id.clone() };
-        let repetition = target.repetition();
-        let reading = gateway.read(resource, target, &call_context);
-        let content = self.awaited(reading, &resource.name, &request_id, &context).await?;
-        let content = content.map_err(|error| convert::read_error(&error, repetition, &request.uri, &request_id))?;
-        let mut result = ReadResourceResult::new(vec![convert::contents(content, request.uri)]);
-        self.sign(&mut result.meta, &context);
-        Ok(ReadResourceResponse::Complete(result))
+        self.resource_read(request, context).await
     }
 
     async fn get_prompt(
@@ -385,20 +365,12 @@ impl ServerHandler for McpServer {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let access = self.access(&context);
-        let gateway = self.served();
-        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
-        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
-        let messages = prompt.filled(&request.arguments.unwrap_or_default());
-        let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
-        let mut result = convert::messages(messages).with_description(&prompt.description);
-        self.sign(&mut result.meta, &context);
-        Ok(GetPromptResponse::Complete(result))
+        self.prompt_gotten(request, context).await
     }
 
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.served().tool(name).filter(|tool| tool.name == name).map(convert::listing)
+        self.served().tool(name).filter(|tool| tool.name == name).map(|tool| convert::listing(tool, true))
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
@@ -447,18 +419,45 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let access = self.access(&context);
-        let gateway = self.served();
-        // A tool that the caller may not use is as unknown as one that is not there.
-        let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
-        let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
-        let request_id = request_id()?;
-        let call_context = CallContext { request_id: request_id.clone() };
-        let call = gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
-        let outcome = self.awaited(call, &tool.name, &request_id, &context).await?;
-        let mut result = convert::result(outcome, tool.hints.repetition(), &request_id);
+        self.tool_called(request, context).await
+    }
+
+    #[allow(deprecated, reason = "clients of the older era go on using it")]
+    async fn set_level(
+        &self,
+        request: rmcp::model::SetLevelRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.level.set(request.level);
+        Ok(())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let task = self.shared.tasks.get(&request.task_id, &self.caller(&context).principal)?;
+        let mut result = GetTaskResult::new(task);
         self.sign(&mut result.meta, &context);
-        Ok(CallToolResponse::Complete(result))
+        Ok(result)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let caller = self.caller(&context).principal;
+        self.shared.tasks.update(&request.task_id, &caller, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.shared.tasks.cancel(&request.task_id, &self.caller(&context).principal)
     }
 }
 
@@ -466,7 +465,7 @@ impl ServerHandler for McpServer {
 /// last three are left out where all of them are empty.
 pub fn listing(gateway: &Gateway) -> Value {
     let (catalog, access) = (&gateway.catalog, &Access::Everything);
-    let tools: Vec<_> = lists::tools(catalog, access).map(convert::listing).collect();
+    let tools: Vec<_> = lists::tools(catalog, access).map(|tool| convert::listing(tool, true)).collect();
     let kinds = lists::kinds(catalog, access);
     if !kinds.resources && !kinds.prompts {
         return json!({ "tools": tools });

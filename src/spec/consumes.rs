@@ -7,6 +7,7 @@ use super::{
     body::{self, Body},
     outputs::{self, OutputParameter},
     parameters::{self, InputParameter},
+    poll::{self, Poll},
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
 };
@@ -58,6 +59,8 @@ pub struct Operation {
     pub media_type: Option<Spanned<String>>,
     /// The largest binary answer, in bytes.
     pub max_binary_size: Option<usize>,
+    /// How its end is waited for, where it answers before it is done.
+    pub poll: Option<Poll>,
     /// Where it stands.
     pub span: Span,
 }
@@ -206,6 +209,7 @@ fn read_operation(
     let format_schema = fields.text(&["outputSchema"], problems);
     let media_type = fields.text(&["outputMediaType"], problems);
     let max_binary_size = read_size(&mut fields, problems);
+    let poll = fields.node(&["poll"]).and_then(|node| poll::read(node, problems));
     fields.skip(&["tags"]);
     let span = fields.span();
     fields.finish(problems);
@@ -229,6 +233,7 @@ fn read_operation(
         format_schema,
         media_type,
         max_binary_size,
+        poll,
         span,
     }))
 }

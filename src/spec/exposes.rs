@@ -4,7 +4,7 @@
 use super::{
     auth::{self, Authentication},
     consumes::read_size,
-    flow::{self, Action, Mode},
+    flow::{self, Action, Mode, Step},
     parameters::{self, InputParameter},
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
@@ -77,6 +77,10 @@ pub struct Tool {
     pub hints: Hints,
     /// Its own parameters, where it declares any.
     pub input_parameters: Vec<InputParameter>,
+    /// The schema of its arguments, where it is to be offered as it is written: one that names its dialect.
+    pub input_schema: Option<Spanned<serde_json::Value>>,
+    /// The schema of its structured content, to be offered as it is written.
+    pub output_schema: Option<Spanned<serde_json::Value>>,
     /// What it does and gives back.
     pub action: Action,
     /// Where it stands.
@@ -146,6 +150,8 @@ pub enum PromptContent {
     Messages(Vec<Message>),
     /// A file that is one message of the user, `file:///FILE`.
     File(Spanned<String>),
+    /// Steps, of which the last returns messages.
+    Steps(Vec<Step>),
 }
 
 /// A message of a prompt.
@@ -245,12 +251,25 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<LeftOut>, problems: &mut 
     let description = fields.text(&["description"], problems);
     let hints = fields.node(&["hints"]).map(|node| read_hints(node, problems)).unwrap_or_default();
     let mut input_parameters = parameters::read_inputs(fields.named(&["inputParameters"], problems), problems);
+    let mut input_schema = None;
     if let Some(schema) = fields.node(&["inputSchema"])
         && input_parameters.is_empty()
     {
-        input_parameters = read_input_schema(schema, problems);
+        if schema.get("$schema").is_some() {
+            input_schema = Some(Spanned::new(schema.to_json(), schema.span));
+            input_parameters = named_arguments(schema);
+        } else {
+            input_parameters = read_input_schema(schema, problems);
+        }
     }
+
     let action = flow::read_action(&mut fields, problems);
+    let mut output_schema = None;
+    if action.returns()
+        && let Some(schema) = fields.node(&["outputSchema"])
+    {
+        output_schema = Some(Spanned::new(schema.to_json(), schema.span));
+    }
     fields.skip(&["tags", "outputMediaType", "maxBinarySize"]);
     let span = fields.span();
     fields.finish(problems);
@@ -277,7 +296,23 @@ fn read_tool(named: &NamedNode<'_>, left_out: &mut Vec<LeftOut>, problems: &mut 
         left_out.push(LeftOut { name, call: call.map(|call| call.value), reason });
         return None;
     }
-    Some(Tool { name: name?, title, description, hints, input_parameters, action, span })
+    Some(Tool { name: name?, title, description, hints, input_parameters, input_schema, output_schema, action, span })
+}
+
+/// The arguments of a schema that is offered as it is written: their names, and nothing of what the schema says of them.
+fn named_arguments(schema: &Node) -> Vec<InputParameter> {
+    let Some(Value::Mapping(members)) = schema.get("properties").map(|node| &node.value) else { return Vec::new() };
+    let described = |node: &Node| match node.get("description") {
+        Some(Node { value: Value::String(text), span }) => Some(Spanned::new(text.clone(), *span)),
+        _ => None,
+    };
+    let named = members.iter().map(|(key, node)| InputParameter {
+        required: Some(Spanned::new(false, key.span)),
+        kind: Some(Spanned::new("any".to_owned(), key.span)),
+        description: described(node),
+        ..InputParameter::bare(Spanned::new(key.text.clone(), key.span))
+    });
+    named.collect()
 }
 
 fn has_value(output: &super::OutputParameter) -> bool {
@@ -357,13 +392,17 @@ fn read_prompt(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<
     let location = fields.text(&["location"], problems);
     let messages = fields.named(&["template"], problems);
     let messages: Vec<Message> = messages.iter().filter_map(|message| read_message(message, problems)).collect();
+    let has_steps = fields.node(&["steps"]).is_some();
+    let steps = flow::read_steps(fields.named(&["steps"], problems), problems);
     let span = fields.span();
     fields.skip(&["tags"]);
     fields.finish(problems);
     let content = match location {
         Some(location) => PromptContent::File(location),
+        None if has_steps => PromptContent::Steps(steps),
         None if messages.is_empty() => {
-            problems.push(Diagnostic::error(Code::MissingField, span, "a prompt needs `template` or `location`"));
+            let message = "a prompt needs `template`, `location` or `steps`";
+            problems.push(Diagnostic::error(Code::MissingField, span, message));
             return None;
         }
         None => PromptContent::Messages(messages),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
+    interaction::{self, Interaction},
     outputs::{self, OutputParameter},
     parameters::{self, InputParameter, read_values},
     reader::{Fields, NamedNode, Spanned},
@@ -69,6 +70,8 @@ pub enum StepKind {
         /// The members that are given back; all where none is named.
         outputs: Vec<OutputParameter>,
     },
+    /// Calls nothing.
+    Interaction(Interaction),
 }
 
 /// A member of the answer and where it comes from.
@@ -110,6 +113,14 @@ pub struct Flow {
     pub action: Action,
     /// Where it stands.
     pub span: Span,
+}
+
+impl Action {
+    /// Whether a step of it says what is given back.
+    pub(super) fn returns(&self) -> bool {
+        let Mode::Steps(steps) = &self.mode else { return false };
+        steps.iter().any(|step| matches!(&step.kind, StepKind::Interaction(Interaction::Return(_))))
+    }
 }
 
 /// Reads the fields of an action. Which mode it is says which of them is there; two are an error.
@@ -195,9 +206,14 @@ fn read_flow(named: &NamedNode<'_>, left_out: &mut Vec<String>, problems: &mut V
     Some(Flow { name, description, safe, idempotent, input_parameters, action, span })
 }
 
-fn read_steps(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<Step> {
+pub(super) fn read_steps(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<Step> {
     let steps = nodes.iter().enumerate().filter_map(|(index, named)| read_step(index, named, problems));
     let steps: Vec<Step> = steps.collect();
+    let ends = steps.iter().position(|step| matches!(&step.kind, StepKind::Interaction(kind) if kind.ends()));
+    if let Some(unreached) = ends.and_then(|end| steps.get(end + 1)) {
+        let message = format!("the step `{}` is never reached: the one before ends the call", unreached.name.value);
+        problems.push(Diagnostic::error(Code::InvalidValue, unreached.span, message));
+    }
     let mut known: HashMap<&str, Span> = HashMap::new();
     for step in &steps {
         if let Some(first) = known.get(step.name.value.as_str()) {
@@ -217,32 +233,31 @@ fn read_step(index: usize, named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>
     let name = name.unwrap_or_else(|| Spanned::new(format!("step-{}", index + 1), span));
     let kind = fields.text(&["type"], problems);
     let is_lookup = node_is_lookup(named.node);
-    let kind = match kind.as_ref().map(|kind| kind.value.as_str()) {
-        Some("call") => Some("call"),
-        Some("lookup") => Some("lookup"),
-        None if is_lookup => Some("lookup"),
-        None => Some("call"),
-        Some(_) => None,
-    }
-    .ok_or(kind);
-    let kind = match kind {
-        Ok("lookup") => {
+    let stated = kind.as_ref().map(|kind| kind.value.as_str());
+    let kind = match stated.unwrap_or(if is_lookup { "lookup" } else { "call" }) {
+        "lookup" => {
             let index = fields.required_text(&["index"], problems);
             let matched = fields.required_text(&["match"], problems);
             let value = fields.required_text(&["lookupValue"], problems);
             let outputs = outputs::read(fields.named(&["outputParameters"], problems), problems);
             StepKind::Lookup { index: index?, matched: matched?, value: value?, outputs }
         }
-        Ok(_) => {
+        "call" => {
             let call = fields.required_text(&["call"], problems);
             let with = fields.node(&["with", "inputParameters"]);
             let with = with.map(|node| read_values(node, "`with`", problems)).unwrap_or_default();
             StepKind::Call { call: call?, with }
         }
-        Err(kind) => {
-            let kind = kind?;
-            let message = format!("steps of type `{}` are not run; expected `call` or `lookup`", kind.value);
-            problems.push(Diagnostic::error(Code::UnsupportedFeature, kind.span, message));
+        stated if interaction::TYPES.contains(&stated) => {
+            StepKind::Interaction(interaction::read(stated, &mut fields, problems)?)
+        }
+        stated => {
+            let place = kind.as_ref().map_or(span, |kind| kind.span);
+            let known = ["call", "lookup"].into_iter().chain(interaction::TYPES);
+            let message =
+                format!("steps of type `{stated}` are not run; expected `call`, `lookup` or one that calls nothing");
+            let problem = Diagnostic::error(Code::UnsupportedFeature, place, message);
+            problems.push(problem.with_nearest(stated, known));
             return None;
         }
     };

@@ -11,10 +11,12 @@ mod document;
 mod exposes;
 mod flow;
 mod imports;
+mod interaction;
 mod lint;
 mod outputs;
 mod parallel;
 mod parameters;
+mod poll;
 mod reach;
 mod reader;
 pub mod template;
@@ -40,9 +42,11 @@ pub use self::{
     document::{Document, Info},
     exposes::{CacheScope, Hints, LeftOut, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
+    interaction::{Capability, Interaction, LogLevel, Notice, Question, QuestionKind, Returned, TaskTerms, delay},
     lint::lint,
     outputs::OutputParameter,
     parameters::{InputParameter, Location},
+    poll::Poll,
     reader::Spanned,
 };
 use crate::diagnostic::{Code, Diagnostic, FileId, SourceMap, Span};

@@ -37,11 +37,11 @@ fn gateway(url: &str, folder: &Path) -> Gateway {
 async fn call(gateway: &Gateway, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
     let tool = gateway.tool(tool).expect("the tool");
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    gateway.call(tool, arguments, &CallContext { request_id: "00000000deadbeef".to_owned() }).await
+    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef".to_owned())).await
 }
 
 async fn get(gateway: &Gateway, name: &str) -> Result<Value, CallError> {
-    call(gateway, "get_secret", json!({ "name": name })).await.map(|output| Value::Object(output.structured))
+    call(gateway, "get_secret", json!({ "name": name })).await.map(|output| output.structured().unwrap())
 }
 
 #[tokio::test]
@@ -217,23 +217,23 @@ async fn all_seven_tools_work_on_the_embedded_backend() {
     let settings = options.settings().expect("settings");
     let gateway = setup(&settings, Purpose::Call, Clock::System).expect("set up").gateway;
     let made = call(&gateway, "create_secret", json!({"name": "DB", "value": "canary-value"})).await.expect("made");
-    assert_eq!(made.structured["name"], "DB");
+    assert_eq!(made.structured().unwrap()["name"], "DB");
     let error = call(&gateway, "create_secret", json!({"name": "DB", "value": "x"})).await.expect_err("taken");
     assert!(error.to_string().contains("already exists"), "{error}");
     call(&gateway, "update_secret", json!({"name": "DB", "value": "canary-other"})).await.expect("updated");
     let listed = call(&gateway, "list_secrets", json!({"limit": 1})).await.expect("listed");
-    assert_eq!(listed.structured["total_count"], 1);
+    assert_eq!(listed.structured().unwrap()["total_count"], 1);
     let key = call(&gateway, "create_api_key", json!({"name": "k", "expires_at_ms": null})).await.expect("made");
-    assert!(key.structured["key_secret"].as_str().expect("a key").starts_with("ak_"));
+    assert!(key.structured().unwrap()["key_secret"].as_str().expect("a key").starts_with("ak_"));
     let scopes = json!([{"resource_type": "RESOURCE_TYPE_ACCOUNT", "access_level": "ACCESS_LEVEL_READ"}]);
     let key = call(&gateway, "create_restricted_key", json!({"name": "r", "scopes": scopes})).await.expect("made");
-    assert!(key.structured["key_secret"].as_str().expect("a key").starts_with("rk_"));
-    assert_eq!(key.structured["scopes"], scopes);
+    assert!(key.structured().unwrap()["key_secret"].as_str().expect("a key").starts_with("rk_"));
+    assert_eq!(key.structured().unwrap()["scopes"], scopes);
     drop(gateway);
     // What was stored is there for the next process.
     let gateway = setup(&settings, Purpose::Call, Clock::System).expect("set up").gateway;
     let got = call(&gateway, "get_secret", json!({"name": "DB"})).await.expect("kept");
-    assert_eq!(got.structured["id"], made.structured["id"]);
+    assert_eq!(got.structured().unwrap()["id"], made.structured().unwrap()["id"]);
     call(&gateway, "delete_secret", json!({"name": "DB"})).await.expect("deleted");
     let error = call(&gateway, "get_secret", json!({"name": "DB"})).await.expect_err("gone");
     assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
@@ -282,7 +282,7 @@ async fn the_embedded_backend_answers_as_the_shipped_schemas_say() {
         let text = std::fs::read_to_string(format!("schemas/{file}.json")).expect("the schema");
         let mut schema: Value = serde_json::from_str(&text).expect("JSON");
         schema["$ref"] = json!(format!("#/$defs/{name}"));
-        let answer = Value::Object(answer.structured);
+        let answer = answer.structured().unwrap();
         let schema = jsonschema::draft202012::new(&schema).expect("a schema");
         let deviations: Vec<String> = schema.iter_errors(&answer).map(|error| error.to_string()).collect();
         assert_eq!(deviations, Vec::<String>::new(), "{tool}: {answer}");

@@ -622,7 +622,10 @@ async fn bytes_have_their_type_and_size() {
     .await
     .sound();
     let fits = output(&run.set_up.gateway, "get", json!({"n": 1024})).await.expect("fits");
-    assert_eq!(fits.binary.map(|binary| (binary.media_type, binary.bytes.len())), Some(("audio/wav".to_owned(), 1024)));
+    assert_eq!(
+        fits.into_binary().map(|binary| (binary.media_type, binary.bytes.len())),
+        Some(("audio/wav".to_owned(), 1024))
+    );
     let error = output(&run.set_up.gateway, "get", json!({"n": 1025})).await.expect_err("too large");
     assert!(error.kind() == "oversized" && error.to_string().contains("1024"), "{error}");
     let error = output(&run.set_up.gateway, "step", json!({"n": 1})).await.expect_err("no use");

@@ -43,6 +43,7 @@ mod resources;
 mod shipyard;
 #[cfg(test)]
 mod specs;
+mod steps;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

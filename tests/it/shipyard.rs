@@ -47,6 +47,7 @@ pub(crate) struct Answer {
     status: u16,
     media_type: &'static str,
     body: Vec<u8>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
@@ -59,11 +60,16 @@ impl Answer {
     }
 
     pub(crate) fn of(media_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, media_type, body: body.into() }
+        Self { status: 200, media_type, body: body.into(), headers: Vec::new() }
     }
 
     pub(crate) fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 }
 
@@ -89,9 +95,11 @@ impl Service {
                     headers: parts.headers,
                     body: String::from_utf8(body.to_vec()).expect("text"),
                 };
-                let Answer { status, media_type, body } = answer(&seen);
+                let Answer { status, media_type, body, headers } = answer(&seen);
                 log.lock().expect("no panic").push(seen);
                 let response = Response::builder().status(status).header("content-type", media_type);
+                let response =
+                    headers.into_iter().fold(response, |response, (name, value)| response.header(name, value));
                 response.body(Body::from(body)).expect("a response")
             }
         });
@@ -143,13 +151,13 @@ pub(crate) fn tools(gateway: &Gateway) -> Vec<&str> {
 pub(crate) async fn output(gateway: &Gateway, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
     let tool = gateway.tool(tool).unwrap_or_else(|| panic!("no tool `{tool}` among {:?}", tools(gateway)));
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    gateway.call(tool, arguments, &CallContext { request_id: "00000000deadbeef".to_owned() }).await
+    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef".to_owned())).await
 }
 
 /// The result of a call that succeeds.
 pub(crate) async fn call(gateway: &Gateway, tool: &str, arguments: Value) -> Value {
     match output(gateway, tool, arguments).await {
-        Ok(output) => Value::Object(output.structured),
+        Ok(output) => output.structured().unwrap(),
         Err(error) => panic!("`{tool}`: {error}"),
     }
 }

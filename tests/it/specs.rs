@@ -105,6 +105,7 @@ fn describe(tool: &CompiledTool, text: &mut String) -> std::fmt::Result {
                 match step {
                     Step::Call(operation) => writeln!(text, "  {name}: {}", operation.name)?,
                     Step::Lookup(lookup) => writeln!(text, "  {name}: {lookup:?}")?,
+                    Step::Interaction(interaction) => writeln!(text, "  {name}: {interaction:?}")?,
                 }
             }
             for (target, fill) in &steps.mappings {

@@ -1,0 +1,436 @@
+//! What is carried out for a client: a call, a prompt, the reading of a resource. In one round or several, at once or as a
+//! task.
+//!
+//! What a call does is not known here; neither is how a message comes in.
+
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ErrorCode, GetPromptRequestParams,
+        GetPromptResponse, GetPromptResult, InputRequiredResult, InputResponses, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult,
+    },
+    service::RequestContext,
+    task_manager::{TaskContext, TaskExit},
+};
+use serde_json::Value;
+
+use super::{
+    McpServer,
+    client::{Requester, requests},
+    convert, is_modern, request_id,
+    state::{Binding, StateError},
+};
+use crate::{
+    call::{
+        CallContext, CallOutput, Read, Returned,
+        client::{Client as _, Continuation, Paused, Wants},
+    },
+    caller::Caller,
+    catalog::plan::Plan,
+    error::{CallError, Repetition},
+    gateway::Gateway,
+    spec::{Capability, TaskTerms},
+};
+
+/// How often a client hears that a call is still under way.
+const STILL_THERE: Duration = Duration::from_secs(10);
+
+/// On what terms a call that takes long becomes a task.
+const LONG_CALL: TaskTerms =
+    TaskTerms { required: false, ttl: Duration::from_secs(60 * 60), poll_interval: Duration::from_secs(2) };
+
+/// One request, with what all of its rounds have in common.
+struct Round {
+    caller: Caller,
+    gateway: Arc<Gateway>,
+    requester: Arc<Requester>,
+    request_id: String,
+    is_modern: bool,
+    method: &'static str,
+    name: String,
+    /// The arguments of a call that may need them in another round.
+    arguments: Value,
+    plan: String,
+}
+
+/// What a client sends besides the arguments when it repeats a call.
+struct Repeated {
+    answers: Option<InputResponses>,
+    state: Option<String>,
+}
+
+impl Round {
+    fn binding<'a>(&'a self, principal: &'a str) -> Binding<'a> {
+        let Self { method, name, arguments, plan, .. } = self;
+        Binding { principal, method, name, arguments, plan }
+    }
+}
+
+impl McpServer {
+    fn round(
+        &self,
+        context: &RequestContext<RoleServer>,
+        (method, name): (&'static str, &str),
+        (plan, arguments): (Option<&Plan>, &dyn Fn() -> Value),
+    ) -> Result<Round, ErrorData> {
+        // Most calls need no other round, and keep nothing for one.
+        let plan = plan.map(Plan::course).unwrap_or_default();
+        let arguments = if plan.is_empty() { Value::Null } else { arguments() };
+        Ok(Round {
+            caller: self.caller(context),
+            gateway: self.served(),
+            requester: Arc::new(Requester::new(&self.shared, &self.level, context)),
+            request_id: request_id()?,
+            is_modern: is_modern(context),
+            method,
+            name: name.to_owned(),
+            arguments,
+            plan,
+        })
+    }
+
+    /// How a call begins, or goes on. Error: a state that is not ours.
+    fn call_context(&self, round: &Round, repeated: Repeated) -> Result<CallContext, ErrorData> {
+        let resume = match repeated.state {
+            None => None,
+            Some(state) => {
+                let opened = self.shared.sealer.open(&state, round.binding(&round.caller.principal.id()));
+                Some(opened.map_err(state_error)?)
+            }
+        };
+        let continuation = Continuation { resume, answers: repeated.answers.unwrap_or_default() };
+        let client = round.requester.clone();
+        Ok(CallContext { client, continuation, ..CallContext::new(round.request_id.clone()) })
+    }
+
+    /// Waits for work that a client asked for, but no longer than the client and the server do. A panic's text goes to the
+    /// process's own hook; a client must not see it.
+    async fn awaited<T>(
+        &self,
+        work: impl Future<Output = Result<T, CallError>>,
+        round: &Round,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Result<T, CallError>, ErrorData> {
+        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let hears = round.requester.hears_progress();
+        // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
+        // leaves.
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                () = context.ct.cancelled() => break Ok(Err(CallError::Cancelled)),
+                () = self.abort.cancelled() => break Ok(Err(CallError::Cancelled)),
+                () = tokio::time::sleep(STILL_THERE), if hears => round.requester.still_there().await,
+            }
+        };
+        round.settled(outcome)
+    }
+
+    pub(super) async fn tool_called(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let CallToolRequestParams { name, arguments, input_responses, request_state, .. } = request;
+        let access = self.access(&context);
+        let gateway = self.served();
+        // A tool that the caller may not use is as unknown as one that is not there.
+        let tool = gateway.tool(&name).filter(|tool| access.allows(tool.gate));
+        let Some(tool) = tool else { return Err(self.unknown_tool(&name, &access)) };
+        let arguments = arguments.unwrap_or_default();
+        let keep = || Value::Object(arguments.clone());
+        let round = self.round(&context, ("tools/call", &tool.name), (Some(&tool.plan), &keep))?;
+        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
+        let repetition = tool.hints.repetition();
+        let outcome = if round.requester.has(Capability::Tasks) {
+            let work = owned_call(&gateway, &tool.name, arguments.clone(), call_context);
+            match self.followed(work, repetition, &round, &context).await? {
+                Followed::Ended(outcome) => outcome,
+                Followed::Task(response) => return Ok(response),
+            }
+        } else {
+            // Large, and moved from hand to hand on its way.
+            let call = Box::pin(gateway.call(tool, arguments, &call_context));
+            self.awaited(call, &round, &context).await?
+        };
+        match outcome {
+            Ok(CallOutput::Paused(paused)) => {
+                let Paused { at, wants } = *paused;
+                match wants {
+                    Wants::Task(terms) => {
+                        self.shared.tasks.check_room(&round.caller.principal)?;
+                        let continuation = Continuation { resume: Some(at), ..Continuation::default() };
+                        let client = round.requester.clone();
+                        let call_context =
+                            CallContext { client, continuation, ..CallContext::new(round.request_id.clone()) };
+                        let Value::Object(arguments) = round.arguments.clone() else {
+                            return Err(ErrorData::internal_error("the arguments of a task are gone", None));
+                        };
+                        let work = owned_call(&gateway, &tool.name, arguments, call_context);
+                        Ok(self.as_task(work, terms, repetition, &round))
+                    }
+                    wants @ Wants::Answers { .. } => {
+                        let required = self.input_required(Paused { at, wants }, &round)?;
+                        Ok(CallToolResponse::InputRequired(required))
+                    }
+                }
+            }
+            outcome => {
+                let mut result = round.result(outcome, repetition)?;
+                self.sign(&mut result.meta, &context);
+                Ok(CallToolResponse::Complete(result))
+            }
+        }
+    }
+
+    /// Waits for a call of a client that can follow a task, and makes it one when it takes long.
+    async fn followed(
+        &self,
+        mut work: BoxFuture<'static, Result<CallOutput, CallError>>,
+        repetition: Repetition,
+        round: &Round,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Followed, ErrorData> {
+        let soft_deadline = round.gateway.soft_deadline;
+        let early = tokio::time::timeout(soft_deadline, self.awaited(&mut work, round, context));
+        if let Ok(outcome) = early.await {
+            return Ok(Followed::Ended(outcome?));
+        }
+        if self.shared.tasks.check_room(&round.caller.principal).is_err() {
+            return Ok(Followed::Ended(self.awaited(work, round, context).await?));
+        }
+        tracing::debug!(request_id = round.request_id, tool = round.name, "a long call goes on as a task");
+        Ok(Followed::Task(self.as_task(work, LONG_CALL, repetition, round)))
+    }
+
+    fn as_task(
+        &self,
+        work: BoxFuture<'static, Result<CallOutput, CallError>>,
+        terms: TaskTerms,
+        repetition: Repetition,
+        round: &Round,
+    ) -> CallToolResponse {
+        let abort = self.abort.clone();
+        let Round { requester, request_id, is_modern, .. } = round;
+        let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
+        let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
+            requester.becomes(task.clone());
+            Box::pin(async move {
+                let outcome = tokio::select! {
+                    outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
+                    () = task.cancelled() => return Err(TaskExit::Cancelled),
+                    () = abort.cancelled() => Ok(Err(CallError::Cancelled)),
+                };
+                let outcome = settled(outcome, &request_id).map_err(TaskExit::Error)?;
+                result(outcome, repetition, &request_id, is_modern).map_err(TaskExit::Error)
+            })
+        });
+        CallToolResponse::Task(created)
+    }
+
+    /// What a client is asked before it repeats the call.
+    fn input_required(&self, paused: Paused, round: &Round) -> Result<InputRequiredResult, ErrorData> {
+        let Wants::Answers { questions, needs_state } = paused.wants else {
+            return Err(ErrorData::internal_error("this can be no task", None));
+        };
+        let requests = requests(&questions).map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let state = if needs_state {
+            let sealed = self.shared.sealer.seal(paused.at, round.binding(&round.caller.principal.id()));
+            Some(sealed.map_err(state_error)?)
+        } else {
+            None
+        };
+        Ok(InputRequiredResult::new(Some(requests), state))
+    }
+
+    pub(super) async fn prompt_gotten(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let access = self.access(&context);
+        let gateway = self.served();
+        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
+        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
+        let arguments = request.arguments.unwrap_or_default();
+        let messages = prompt.filled(&arguments).map_err(|problem| ErrorData::invalid_params(problem, None))?;
+        let result = match &prompt.action {
+            None => convert::messages(messages),
+            Some(action) => {
+                let tool = &*action.0;
+                let keep = || Value::Object(arguments.clone());
+                let round = self.round(&context, ("prompts/get", &prompt.name), (Some(&tool.plan), &keep))?;
+                let repeated = Repeated { answers: request.input_responses, state: request.request_state };
+                let call_context = self.call_context(&round, repeated)?;
+                let call = gateway.call(tool, arguments.clone(), &call_context);
+                let output = self.awaited(call, &round, &context).await?;
+                let output = output.map_err(|error| {
+                    protocol_error(&error, round.is_modern)
+                        .unwrap_or_else(|| convert::prompt_error(&error, tool.hints.repetition(), &round.request_id))
+                })?;
+                match output {
+                    CallOutput::Paused(paused) => {
+                        return Ok(GetPromptResponse::InputRequired(self.input_required(*paused, &round)?));
+                    }
+                    CallOutput::Returned(Returned::Messages(messages)) => {
+                        GetPromptResult::new(convert::read(messages)?)
+                    }
+                    _ => return Err(ErrorData::internal_error("the prompt says nothing", None)),
+                }
+            }
+        };
+        let mut result = result.with_description(&prompt.description);
+        self.sign(&mut result.meta, &context);
+        Ok(GetPromptResponse::Complete(result))
+    }
+
+    pub(super) async fn resource_read(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let ReadResourceRequestParams { uri, input_responses, request_state, .. } = request;
+        let access = self.access(&context);
+        let gateway = self.served();
+        let found = gateway.catalog.resources().find(&uri);
+        // A resource that the caller may not read is as unknown as one that is not there.
+        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
+            return Err(convert::unknown_resource(&uri));
+        };
+        let plan = target.plan();
+        let round = self.round(&context, ("resources/read", &uri), (plan, &|| Value::Null))?;
+        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
+        let repetition = target.repetition();
+        let reading = gateway.read(resource, target, &call_context);
+        let read = self.awaited(reading, &round, &context).await?;
+        let read = read.map_err(|error| {
+            protocol_error(&error, round.is_modern)
+                .unwrap_or_else(|| convert::read_error(&error, repetition, &uri, &round.request_id))
+        })?;
+        let contents = match read {
+            Read::Content(content) => vec![convert::contents(content, uri)],
+            Read::Returned(contents) => convert::read(convert::with_uri(contents, &uri))?,
+            Read::Paused(paused) => {
+                return Ok(ReadResourceResponse::InputRequired(self.input_required(*paused, &round)?));
+            }
+        };
+        let mut result = ReadResourceResult::new(contents);
+        self.sign(&mut result.meta, &context);
+        Ok(ReadResourceResponse::Complete(result))
+    }
+}
+
+/// What became of a call that may become a task.
+enum Followed {
+    Ended(Result<CallOutput, CallError>),
+    Task(CallToolResponse),
+}
+
+impl Round {
+    fn settled<T>(
+        &self,
+        outcome: std::thread::Result<Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, ErrorData> {
+        settled(outcome, &self.request_id)
+    }
+
+    fn result(
+        &self,
+        outcome: Result<CallOutput, CallError>,
+        repetition: Repetition,
+    ) -> Result<CallToolResult, ErrorData> {
+        result(outcome, repetition, &self.request_id, self.is_modern)
+    }
+}
+
+/// A call that needs nothing but itself.
+fn owned_call(
+    gateway: &Arc<Gateway>,
+    tool: &str,
+    arguments: crate::catalog::JsonObject,
+    context: CallContext,
+) -> BoxFuture<'static, Result<CallOutput, CallError>> {
+    let (gateway, tool) = (Arc::clone(gateway), tool.to_owned());
+    Box::pin(async move {
+        // It was there a moment ago, and a catalog never changes.
+        let tool = gateway.tool(&tool).ok_or_else(|| CallError::Internal("the tool is gone".to_owned()))?;
+        gateway.call(tool, arguments, &context).await
+    })
+}
+
+fn settled<T>(
+    outcome: std::thread::Result<Result<T, CallError>>,
+    request_id: &str,
+) -> Result<Result<T, CallError>, ErrorData> {
+    let Ok(outcome) = outcome else {
+        tracing::error!(request_id, "a call panicked");
+        return Err(ErrorData::internal_error(
+            format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
+            None,
+        ));
+    };
+    if matches!(outcome, Err(CallError::Cancelled)) {
+        tracing::debug!(request_id, "gave a call up");
+    }
+    Ok(outcome)
+}
+
+/// The outcome of a call as a result. Error: one that is the protocol's.
+fn result(
+    outcome: Result<CallOutput, CallError>,
+    repetition: Repetition,
+    request_id: &str,
+    is_modern: bool,
+) -> Result<CallToolResult, ErrorData> {
+    match outcome {
+        Ok(output) => convert::result(output, request_id, is_modern),
+        Err(error) => match protocol_error(&error, is_modern) {
+            Some(error) => Err(error),
+            None => Ok(convert::failure(&error, repetition, request_id)),
+        },
+    }
+}
+
+/// Errors that are the protocol's own. A capability that lacks has a code in the newer era alone.
+fn protocol_error(error: &CallError, is_modern: bool) -> Option<ErrorData> {
+    match error {
+        CallError::Refused { code, message } => Some(ErrorData::new(ErrorCode(*code), message.clone(), None)),
+        CallError::Lacks(capability) if is_modern => {
+            let mut refusal = ErrorData::missing_required_client_capability(needed(*capability));
+            refusal.message = error.to_string().into();
+            Some(refusal)
+        }
+        _ => None,
+    }
+}
+
+/// A capability as a client would declare it.
+#[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
+fn needed(capability: Capability) -> ClientCapabilities {
+    let builder = ClientCapabilities::builder();
+    match capability {
+        Capability::Elicitation => builder.enable_elicitation().build(),
+        Capability::ElicitationUrl => {
+            let mut capabilities = builder.enable_elicitation().build();
+            let url = capabilities.elicitation.take().unwrap_or_default().with_url(Default::default());
+            capabilities.elicitation = Some(url);
+            capabilities
+        }
+        Capability::Sampling => builder.enable_sampling().build(),
+        Capability::Roots => builder.enable_roots().build(),
+        Capability::Tasks => builder.enable_tasks().build(),
+    }
+}
+
+fn state_error(error: StateError) -> ErrorData {
+    match error {
+        StateError::TooLarge | StateError::Broken => ErrorData::internal_error(error.to_string(), None),
+        StateError::Foreign | StateError::Expired | StateError::Used => {
+            ErrorData::invalid_params(error.to_string(), None)
+        }
+    }
+}
