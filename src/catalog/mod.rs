@@ -13,7 +13,7 @@ pub mod fill;
 mod flow;
 pub mod folder;
 pub mod gate;
-mod group;
+pub(crate) mod group;
 pub mod hints;
 pub mod input;
 pub mod join;

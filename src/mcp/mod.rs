@@ -44,7 +44,8 @@ use self::{audience::Audience, lists::Kinds, paging::page};
 use crate::{
     access::{Access, Doors, Gated},
     call::{self, CallContext},
-    error::CallError,
+    catalog::prompt,
+    error::{CallError, Repetition},
     gateway::Gateway,
     nearest::nearest,
 };
@@ -121,7 +122,7 @@ impl McpServer {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
         };
-        self.shared.audience.tell(lists::changes(&old.catalog, &gateway.catalog));
+        self.shared.audience.tell(lists::changes(&old, &gateway));
     }
 
     fn served(&self) -> Arc<Gateway> {
@@ -175,9 +176,28 @@ impl McpServer {
         ErrorData::invalid_params(message, None)
     }
 
+    /// What the URI of a spec or a schema holds. One that the caller may not read is as unknown as one that is not there.
+    async fn read_original(
+        &self,
+        uri: String,
+        gateway: &Gateway,
+        access: &Access,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let original = gateway.originals.find(&uri).filter(|original| original.is_open_to(access));
+        let original = original.ok_or_else(|| convert::unknown_resource(&uri))?;
+        let request_id = request_id()?;
+        let reading = gateway.read_original(original, access);
+        let content = self.awaited(reading, &original.name, &request_id, context).await?;
+        let content = content.map_err(|error| convert::read_error(&error, Repetition::Harmless, &uri, &request_id))?;
+        let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
+        self.sign(&mut result.meta, context);
+        Ok(ReadResourceResponse::Complete(result))
+    }
+
     fn unknown_prompt(&self, name: &str, access: &Access) -> ErrorData {
         let gateway = self.served();
-        let message = match nearest(name, lists::prompts(&gateway.catalog, access).map(|prompt| prompt.name.as_str())) {
+        let message = match nearest(name, lists::prompts(&gateway, access).map(lists::PromptEntry::name)) {
             Some(near) => format!("unknown prompt; did you mean `{near}`? `prompts/list` has all names"),
             None => "unknown prompt; `prompts/list` has all names".to_owned(),
         };
@@ -249,7 +269,7 @@ impl McpServer {
 
     fn info_for(&self, access: &Access) -> ServerConfig {
         let gateway = self.served();
-        let kinds = lists::kinds(&gateway.catalog, access);
+        let kinds = lists::kinds(&gateway, access);
         let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
         match gateway.instructions_for(access) {
             instructions if instructions.is_empty() => config,
@@ -266,7 +286,7 @@ impl ServerHandler for McpServer {
             Door::Guarded => Access::nothing(),
         };
         let mut info = self.info_for(&access);
-        info.capabilities = lists::kinds(&self.served().catalog, &Access::Everything).capabilities();
+        info.capabilities = lists::kinds(&self.served(), &Access::Everything).capabilities();
         info
     }
 
@@ -281,7 +301,7 @@ impl ServerHandler for McpServer {
         let mut result = self.negotiate_initialize(&request)?;
         result.capabilities = info.capabilities;
         result.instructions = info.instructions;
-        self.announced.set(lists::kinds(&self.served().catalog, &access)).ok(); // what was said first holds
+        self.announced.set(lists::kinds(&self.served(), &access)).ok(); // what was said first holds
         Ok(result)
     }
 
@@ -314,8 +334,8 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (resources, next) = page(lists::resources(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(convert::resource).collect());
+        let (resources, next) = page(lists::resources(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(lists::Entry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -328,9 +348,10 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (templates, next) = page(lists::templates(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page =
-            ListResourceTemplatesResult::with_all_items(templates.into_iter().map(convert::template).collect());
+        let (templates, next) = page(lists::templates(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListResourceTemplatesResult::with_all_items(
+            templates.into_iter().map(lists::TemplateEntry::listed).collect(),
+        );
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -343,8 +364,8 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (prompts, next) = page(lists::prompts(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(convert::prompt).collect());
+        let (prompts, next) = page(lists::prompts(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(lists::PromptEntry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -361,7 +382,7 @@ impl ServerHandler for McpServer {
         let found = gateway.catalog.resources().find(&request.uri);
         // A resource that the caller may not read is as unknown as one that is not there.
         let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
-            return Err(convert::unknown_resource(&request.uri));
+            return self.read_original(request.uri, &gateway, &access, &context).await;
         };
         let request_id = request_id()?;
         let call_context = CallContext { request_id: request_id.clone() };
@@ -382,7 +403,14 @@ impl ServerHandler for McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
-        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
+        let Some(prompt) = prompt else {
+            let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
+            let guide = guide.ok_or_else(|| self.unknown_prompt(&request.name, &access))?;
+            let message = (prompt::Role::User, guide.text(&gateway.catalog, &access));
+            let mut result = convert::messages(vec![message]).with_description(&guide.description);
+            self.sign(&mut result.meta, &context);
+            return Ok(GetPromptResponse::Complete(result));
+        };
         let messages = prompt.filled(&request.arguments.unwrap_or_default());
         let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
         let mut result = convert::messages(messages).with_description(&prompt.description);
@@ -455,20 +483,19 @@ impl ServerHandler for McpServer {
     }
 }
 
-/// The answers to `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`, all pages in one. The
-/// last three are left out where all of them are empty.
+/// The answers to `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`, all pages in one, with what
+/// specs offer and no more: neither the specs themselves nor guides. The last three are left out where all of them are empty.
 pub fn listing(gateway: &Gateway) -> Value {
     let (catalog, access) = (&gateway.catalog, &Access::Everything);
     let tools: Vec<_> = lists::tools(catalog, access).map(convert::listing).collect();
-    let kinds = lists::kinds(catalog, access);
-    if !kinds.resources && !kinds.prompts {
+    if catalog.resources().is_empty() && catalog.prompts().len() == 0 {
         return json!({ "tools": tools });
     }
     json!({
         "tools": tools,
-        "resources": lists::resources(catalog, access).map(convert::resource).collect::<Vec<_>>(),
-        "resourceTemplates": lists::templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
-        "prompts": lists::prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
+        "resources": lists::own_resources(catalog, access).map(convert::resource).collect::<Vec<_>>(),
+        "resourceTemplates": lists::own_templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
+        "prompts": lists::own_prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
     })
 }
 
