@@ -111,6 +111,21 @@ pub(super) fn resources<'a>(gateway: &'a Gateway, access: &Access) -> impl Itera
     own.chain(gateway.originals.open_to(access).map(Entry::Original))
 }
 
+/// Whether a URI leads to something that a caller may read.
+pub(super) fn is_readable(gateway: &Gateway, uri: &str, access: &Access) -> bool {
+    let own = gateway.catalog.resources().find(uri);
+    own.is_some_and(|(resource, _)| access.allows(resource.gate))
+        || gateway.originals.find(uri).is_some_and(|original| original.is_open_to(access))
+}
+
+/// The specs and schemas whose text is another than before.
+pub(super) fn updated<'a>(old: &Gateway, new: &'a Gateway) -> impl Iterator<Item = &'a Original> {
+    new.originals.iter().filter(|original| {
+        let before = old.originals.iter().find(|before| before.kind == original.kind && before.name == original.name);
+        before.is_some_and(|before| !before.is_same_text(original))
+    })
+}
+
 /// The templates of specs.
 pub(super) fn own_templates<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledResource> {
     allowed(catalog, access).filter(|resource| !resource.uri.is_fixed())
@@ -182,6 +197,7 @@ impl Kinds {
             .enable_tool_list_changed()
             .enable_resources()
             .enable_resources_list_changed()
+            .enable_resources_subscribe()
             .enable_prompts()
             .enable_prompts_list_changed()
             .build();

@@ -32,7 +32,7 @@ use rmcp::{
         GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
         ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
         PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-        ServerConfig, SubscriptionFilter, Tool,
+        ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -40,7 +40,11 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use self::{audience::Audience, lists::Kinds, paging::page};
+use self::{
+    audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
+    lists::Kinds,
+    paging::page,
+};
 use crate::{
     access::{Access, Doors, Gated},
     call::{self, CallContext},
@@ -73,6 +77,8 @@ pub struct McpServer {
     joined: Arc<AtomicBool>,
     /// What the session was told there is.
     announced: Arc<OnceLock<Kinds>>,
+    /// The resources that the session asked to be told of.
+    subscribed: Subscriptions,
     door: Door,
 }
 
@@ -109,6 +115,7 @@ impl McpServer {
             leaving: CancellationToken::new(),
             joined: Arc::default(),
             announced: Arc::default(),
+            subscribed: Subscriptions::default(),
             door: Door::Own,
         }
     }
@@ -123,6 +130,16 @@ impl McpServer {
             std::mem::replace(&mut *served, gateway.clone())
         };
         self.shared.audience.tell(lists::changes(&old, &gateway));
+        for original in lists::updated(&old, &gateway) {
+            self.shared.audience.updated(&original.uri());
+        }
+    }
+
+    /// Tells whoever asked for these resources that they hold something else. Needs a runtime.
+    pub fn updated(&self, uris: &[String]) {
+        for uri in uris {
+            self.shared.audience.updated(uri);
+        }
     }
 
     fn served(&self) -> Arc<Gateway> {
@@ -137,7 +154,8 @@ impl McpServer {
 
     /// The same server for one session.
     fn for_session(&self) -> Self {
-        Self { joined: Arc::default(), announced: Arc::default(), ..self.clone() }
+        let subscribed = Subscriptions::default();
+        Self { joined: Arc::default(), announced: Arc::default(), subscribed, ..self.clone() }
     }
 
     /// What the caller of a request may use.
@@ -427,17 +445,47 @@ impl ServerHandler for McpServer {
         // A client may say it twice.
         if !self.joined.swap(true, Ordering::SeqCst) {
             let announced = self.announced.get().copied().unwrap_or(Kinds { tools: true, ..Kinds::default() });
-            self.shared.audience.join(context.peer, announced);
+            self.shared.audience.join(context.peer, announced, self.subscribed.clone());
         }
     }
 
-    /// The library leaves out what the capabilities do not promise.
+    /// The library leaves out what the capabilities do not promise. Resources that lead nowhere are left out as well; but
+    /// where there are gates it is not known yet who asks, and what is left out would tell what stands behind them.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(requested.clone())
+        let gateway = self.served();
+        let tells_nothing = self.door == Door::Guarded && gateway.gated() != Gated::Nothing;
+        let mut accepted = requested.clone();
+        accepted.resource_subscriptions = accepted.resource_subscriptions.map(|uris| {
+            let known = |uri: &String| tells_nothing || lists::is_readable(&gateway, uri, &Access::Everything);
+            uris.into_iter().filter(known).take(MAX_SUBSCRIPTIONS).collect()
+        });
+        Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        self.shared.audience.listen(context, &self.leaving).await
+        let access = self.access(context.request_context());
+        let may_know = |uri: &str| lists::is_readable(&self.served(), uri, &access);
+        self.shared.audience.listen(context, &self.leaving, may_know).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if !lists::is_readable(&self.served(), &request.uri, &self.access(&context)) {
+            return Err(convert::unknown_resource(&request.uri));
+        }
+        self.subscribed.add(request.uri)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribed.remove(&request.uri);
+        Ok(())
     }
 
     /// Also takes in requests of known methods whose parameters the library could not read.
@@ -448,7 +496,7 @@ impl ServerHandler for McpServer {
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
-            "resources/read" => "a string `uri`",
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "a string `uri`",
             "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"

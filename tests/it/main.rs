@@ -42,6 +42,8 @@ mod shipyard;
 #[cfg(test)]
 mod specs;
 #[cfg(test)]
+mod subscriptions;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;

@@ -182,7 +182,7 @@ async fn resources_are_listed_and_read() {
     let (specs, url) = (Specs::new(), service().await);
     let (keyglass, mut client, hello) = over_pipes(&specs, &url).await;
     let announced = &hello["result"]["capabilities"];
-    assert_eq!(announced["resources"], json!({"listChanged": true}), "{hello}");
+    assert_eq!(announced["resources"], json!({"listChanged": true, "subscribe": true}), "{hello}");
     assert_eq!(announced["prompts"], json!({"listChanged": true}), "{hello}");
     let list = client.ask(&request(2, "resources/list", &json!({}))).await;
     let expected =
