@@ -73,6 +73,16 @@ impl TemplateEntry<'_> {
     }
 }
 
+impl TemplateEntry<'_> {
+    /// The template as it is listed.
+    pub(super) fn uri(self) -> String {
+        match self {
+            Self::Own(resource) => resource.uri.to_string(),
+            Self::Originals(kind) => kind.template().to_owned(),
+        }
+    }
+}
+
 impl<'a> PromptEntry<'a> {
     pub(super) fn listed(self) -> Prompt {
         match self {
@@ -109,6 +119,17 @@ pub(super) fn own_resources<'a>(catalog: &'a Catalog, access: &Access) -> impl I
 pub(super) fn resources<'a>(gateway: &'a Gateway, access: &Access) -> impl Iterator<Item = Entry<'a>> {
     let own = own_resources(&gateway.catalog, access).map(Entry::Own);
     own.chain(gateway.originals.open_to(access).map(Entry::Original))
+}
+
+/// Whether there is anything to choose from for what a caller may fill in.
+pub(super) fn has_choices(gateway: &Gateway, access: &Access) -> bool {
+    let has = |resource: &CompiledResource| {
+        let mut placeholders = resource.uri.placeholders();
+        placeholders.any(|name| resource.choices(name).is_some_and(|choices| !choices.is_empty()))
+    };
+    gateway.originals.open_to(access).next().is_some()
+        || own_prompts(&gateway.catalog, access).flat_map(|prompt| &prompt.arguments).any(|one| !one.choices.is_empty())
+        || own_templates(&gateway.catalog, access).any(has)
 }
 
 /// Whether a URI leads to something that a caller may read.

@@ -5,6 +5,7 @@
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
 mod audience;
+mod complete;
 mod convert;
 mod credentials;
 mod drain;
@@ -28,11 +29,12 @@ use futures_util::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-        ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
+        CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, Implementation,
+        InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
+        UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::convert::ERROR_META_KEY;
 use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
+    complete::Recent,
     lists::Kinds,
     paging::page,
 };
@@ -98,6 +101,8 @@ struct Shared {
     /// What the guard of a transport looks at; replaced before what is served.
     doors: Doors,
     audience: Audience,
+    /// Values that were listed a moment ago.
+    recent: Recent,
     info: Implementation,
     info_json: Option<Value>,
 }
@@ -110,7 +115,14 @@ impl McpServer {
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
         Self {
-            shared: Arc::new(Shared { served, doors, audience: Audience::default(), info, info_json }),
+            shared: Arc::new(Shared {
+                served,
+                doors,
+                audience: Audience::default(),
+                recent: Recent::default(),
+                info,
+                info_json,
+            }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
@@ -129,6 +141,7 @@ impl McpServer {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
         };
+        self.shared.recent.clear();
         self.shared.audience.tell(lists::changes(&old, &gateway));
         for original in lists::updated(&old, &gateway) {
             self.shared.audience.updated(&original.uri());
@@ -288,7 +301,9 @@ impl McpServer {
     fn info_for(&self, access: &Access) -> ServerConfig {
         let gateway = self.served();
         let kinds = lists::kinds(&gateway, access);
-        let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
+        let mut capabilities = kinds.capabilities();
+        capabilities.completions = lists::has_choices(&gateway, access).then(Default::default);
+        let config = ServerConfig::new(capabilities).with_server_info(self.shared.info.clone());
         match gateway.instructions_for(access) {
             instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
@@ -413,6 +428,44 @@ impl ServerHandler for McpServer {
         Ok(ReadResourceResponse::Complete(result))
     }
 
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let (access, gateway) = (self.access(&context), self.served());
+        let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = &request;
+        let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
+        let asked = complete::asked(&gateway, &access, (reference, &argument.name), known)?;
+        let listed = match (&asked.choices.listing, self.shared.recent.get(&asked.key)) {
+            (None, _) => Arc::default(),
+            (Some(_), Some(kept)) => kept,
+            (Some(listing), None) => {
+                let request_id = request_id()?;
+                let call_context = CallContext { request_id: request_id.clone() };
+                let listing = complete::listed(&gateway, listing, &asked.known, &call_context);
+                match self.awaited(listing, "completion", &request_id, &context).await? {
+                    Ok(values) => {
+                        let values = Arc::new(values);
+                        self.shared.recent.keep(asked.key.clone(), Arc::clone(&values));
+                        values
+                    }
+                    // Whoever types goes on without.
+                    Err(error) => {
+                        tracing::warn!(request_id, %error, "no values could be listed for what is completed");
+                        Arc::default()
+                    }
+                }
+            }
+        };
+        let stated = asked.choices.fixed.iter();
+        let more = listed.iter().filter(|value| !asked.choices.fixed.contains(value));
+        let info = complete::fitting(stated.chain(more).map(String::as_str), &argument.value);
+        let mut result = CompleteResult::new(info);
+        self.sign(&mut result.meta, &context);
+        Ok(result)
+    }
+
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
@@ -500,6 +553,9 @@ impl ServerHandler for McpServer {
             "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"
+            }
+            "completion/complete" => {
+                "a `ref` with `type` and `name` or `uri`, and an `argument` with `name` and `value`"
             }
             "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
             method => {

@@ -12,6 +12,8 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod corpus;

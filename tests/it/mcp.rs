@@ -113,7 +113,7 @@ async fn stdio_speaks_the_older_era() {
     assert_eq!(hello["result"]["serverInfo"]["name"], "keyglass");
     let changing = json!({"listChanged": true});
     let announced = json!({
-        "tools": changing, "resources": {"listChanged": true, "subscribe": true}, "prompts": changing});
+        "tools": changing, "completions": {}, "resources": {"listChanged": true, "subscribe": true}, "prompts": changing});
     assert_eq!(hello["result"]["capabilities"], announced, "the specs themselves, and a guide to the tools");
     client.send(&initialized()).await;
     let list = client.ask(&request(2, "tools/list", &json!({}))).await;
