@@ -136,6 +136,11 @@ impl Gates {
         slots
     }
 
+    /// What they are opened by.
+    pub fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        self.0.values().flat_map(|gate| gate.credential.secrets())
+    }
+
     /// The schemes of `Authorization` that gates ask for.
     pub fn schemes(&self) -> Vec<&'static str> {
         let asks = |wanted: fn(&Credential) -> bool| self.0.values().any(|gate| wanted(&gate.credential));

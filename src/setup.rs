@@ -19,6 +19,8 @@ use crate::{
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Gateway},
+    guides::Guides,
+    originals::{self, Originals},
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -184,8 +186,23 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
+    let parts =
+        originals::Parts { settings, workspace: &workspace, schemas: &schemas, sources: &sources, catalog: &catalog };
+    let originals = Originals::new(&parts);
+    let guides = Guides::new(&workspace, &catalog, &sources);
     let soft_deadline = settings.soft_deadline;
-    let gateway = Gateway { catalog, backends, limits, soft_deadline, clock, instructions, descriptions, gates };
+    let gateway = Gateway {
+        catalog,
+        backends,
+        limits,
+        soft_deadline,
+        clock,
+        instructions,
+        descriptions,
+        gates,
+        originals,
+        guides,
+    };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
 }

@@ -11,6 +11,7 @@ use super::{
     CompiledTool, JsonObject,
     collected::does_same,
     compile::{Compiler, Scene, Use},
+    complete::{Choices, Wanted},
     fill,
     folder::{self, Reach},
     names,
@@ -66,6 +67,8 @@ pub struct PromptArgument {
     pub description: Option<String>,
     /// Whether it must be given. Where it need not and is not, nothing stands in its place.
     pub required: bool,
+    /// What a person may choose from.
+    pub choices: Choices,
 }
 
 /// A message of a prompt.
@@ -179,7 +182,7 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::warning(Code::MissingDescription, name.span, message));
         }
         let description = described.map_or_else(|| title.clone(), |text| tidy(text).into_owned());
-        let arguments = self.prompt_arguments(declared);
+        let arguments = self.prompt_arguments(declared, server, scene);
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
         let mut action = None;
         let messages = match content {
@@ -255,18 +258,30 @@ impl Compiler<'_> {
         Some(compiled)
     }
 
-    fn prompt_arguments(&mut self, declared: &[InputParameter]) -> Vec<PromptArgument> {
+    fn prompt_arguments(
+        &mut self,
+        declared: &[InputParameter],
+        server: &McpServer,
+        scene: &Scene<'_>,
+    ) -> Vec<PromptArgument> {
         let mut arguments: Vec<PromptArgument> = Vec::new();
-        for InputParameter { name, description, required, .. } in declared {
+        let beside: Vec<&str> = declared.iter().map(|argument| argument.name.value.as_str()).collect();
+        for parameter in declared {
+            let InputParameter { name, description, required, complete, kind, keywords, .. } = parameter;
             if arguments.iter().any(|argument| argument.name == name.value) {
                 let message = format!("the argument `{}` is there already; the first one counts", name.value);
                 self.problems.push(Diagnostic::warning(Code::DuplicateParameter, name.span, message));
                 continue;
             }
+            let mut choices = Choices::of_parameter(kind.as_ref().map(|kind| kind.value.as_str()), keywords);
+            if let Some(complete) = complete {
+                choices.listing = self.listing(Wanted { name, complete, beside: &beside }, server, scene);
+            }
             arguments.push(PromptArgument {
                 name: name.value.clone(),
                 description: description.as_ref().map(|text| tidy(text.value.trim()).into_owned()),
                 required: required.as_ref().is_none_or(|required| required.value),
+                choices,
             });
         }
         arguments
@@ -359,7 +374,12 @@ mod tests {
     use super::*;
 
     fn prompt(text: &str) -> CompiledPrompt {
-        let argument = |name: &str, required| PromptArgument { name: name.to_owned(), description: None, required };
+        let argument = |name: &str, required| PromptArgument {
+            name: name.to_owned(),
+            description: None,
+            required,
+            choices: Choices::default(),
+        };
         CompiledPrompt {
             name: "p".to_owned(),
             title: "P".to_owned(),

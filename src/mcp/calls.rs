@@ -25,12 +25,13 @@ use super::{
     state::{Binding, StateError},
 };
 use crate::{
+    access::Access,
     call::{
         CallContext, CallOutput, Read, Returned,
         client::{Client as _, Continuation, Paused, Wants},
     },
     caller::Caller,
-    catalog::plan::Plan,
+    catalog::{plan::Plan, prompt},
     error::{CallError, Repetition},
     gateway::Gateway,
     spec::{Capability, TaskTerms},
@@ -115,8 +116,19 @@ impl McpServer {
         round: &Round,
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
+        self.awaited_for(work, Some(&round.requester), &round.request_id, context).await
+    }
+
+    /// The same for work that nobody hears of before it is done, unless there is somebody.
+    pub(super) async fn awaited_for<T>(
+        &self,
+        work: impl Future<Output = Result<T, CallError>>,
+        requester: Option<&Requester>,
+        request_id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Result<T, CallError>, ErrorData> {
         let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
-        let hears = round.requester.hears_progress();
+        let listener = requester.filter(|requester| requester.hears_progress());
         // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
         // leaves.
         let outcome = loop {
@@ -124,10 +136,14 @@ impl McpServer {
                 outcome = &mut work => break outcome,
                 () = context.ct.cancelled() => break Ok(Err(CallError::Cancelled)),
                 () = self.abort.cancelled() => break Ok(Err(CallError::Cancelled)),
-                () = tokio::time::sleep(STILL_THERE), if hears => round.requester.still_there().await,
+                () = tokio::time::sleep(STILL_THERE), if listener.is_some() => {
+                    if let Some(listener) = listener {
+                        listener.still_there().await;
+                    }
+                }
             }
         };
-        round.settled(outcome)
+        settled(outcome, request_id)
     }
 
     pub(super) async fn tool_called(
@@ -255,7 +271,14 @@ impl McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
-        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
+        let Some(prompt) = prompt else {
+            let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
+            let guide = guide.ok_or_else(|| self.unknown_prompt(&request.name, &access))?;
+            let message = (prompt::Role::User, guide.text(&gateway.catalog, &access));
+            let mut result = convert::messages(vec![message]).with_description(&guide.description);
+            self.sign(&mut result.meta, &context);
+            return Ok(GetPromptResponse::Complete(result));
+        };
         let arguments = request.arguments.unwrap_or_default();
         let messages = prompt.filled(&arguments).map_err(|problem| ErrorData::invalid_params(problem, None))?;
         let result = match &prompt.action {
@@ -299,7 +322,7 @@ impl McpServer {
         let found = gateway.catalog.resources().find(&uri);
         // A resource that the caller may not read is as unknown as one that is not there.
         let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
-            return Err(convert::unknown_resource(&uri));
+            return self.read_original(uri, &gateway, &access, &context).await;
         };
         let plan = target.plan();
         let round = self.round(&context, ("resources/read", &uri), (plan, &|| Value::Null))?;
@@ -322,6 +345,25 @@ impl McpServer {
         self.sign(&mut result.meta, &context);
         Ok(ReadResourceResponse::Complete(result))
     }
+
+    /// What the URI of a spec or a schema holds. One that the caller may not read is as unknown as one that is not there.
+    async fn read_original(
+        &self,
+        uri: String,
+        gateway: &Gateway,
+        access: &Access,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let original = gateway.originals.find(&uri).filter(|original| original.is_open_to(access));
+        let original = original.ok_or_else(|| convert::unknown_resource(&uri))?;
+        let request_id = request_id()?;
+        let reading = gateway.read_original(original, access);
+        let content = self.awaited_for(reading, None, &request_id, context).await?;
+        let content = content.map_err(|error| convert::read_error(&error, Repetition::Harmless, &uri, &request_id))?;
+        let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
+        self.sign(&mut result.meta, context);
+        Ok(ReadResourceResponse::Complete(result))
+    }
 }
 
 /// What became of a call that may become a task.
@@ -331,13 +373,6 @@ enum Followed {
 }
 
 impl Round {
-    fn settled<T>(
-        &self,
-        outcome: std::thread::Result<Result<T, CallError>>,
-    ) -> Result<Result<T, CallError>, ErrorData> {
-        settled(outcome, &self.request_id)
-    }
-
     fn result(
         &self,
         outcome: Result<CallOutput, CallError>,

@@ -14,6 +14,8 @@ mod client_profiles;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod corpus;
@@ -44,6 +46,8 @@ mod shipyard;
 #[cfg(test)]
 mod specs;
 mod steps;
+#[cfg(test)]
+mod subscriptions;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
