@@ -8,6 +8,7 @@ use super::Credential;
 use crate::{
     backend::{Backend, Limits},
     error::CallError,
+    metrics::{self, BackendKind},
 };
 
 /// Sends a request with a credential, and holds the conversation that some kinds need, all within the limits. The status
@@ -43,7 +44,16 @@ pub(super) struct Way<'a> {
 impl Way<'_> {
     /// Sends one request of the conversation.
     pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
-        self.within(self.backend.send(request, self.limits)).await?
+        let mut counted = metrics::backend_request(match self.backend {
+            Backend::Remote(_) => BackendKind::Remote,
+            Backend::Embedded(_) => BackendKind::Embedded,
+        });
+        let answer = self.within(self.backend.send(request, self.limits)).await.flatten();
+        match &answer {
+            Ok(answer) => counted.answered(answer.status()),
+            Err(error) => counted.failed(error.kind()),
+        }
+        answer
     }
 
     /// Does something for as long as the call lasts.

@@ -1,10 +1,7 @@
 //! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and
 //! clients of the newer one for as long as their `subscriptions/listen` runs.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Mutex, PoisonError};
 
 use rmcp::{
     ErrorData, RoleServer,
@@ -13,7 +10,8 @@ use rmcp::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{http::MAX_SESSIONS, lists::Kinds};
+use super::lists::Kinds;
+use crate::metrics;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -47,7 +45,6 @@ pub(super) struct Audience {
     sessions: Mutex<Vec<(Peer<RoleServer>, Kinds)>>,
     /// How often each list changed.
     changes: watch::Sender<Counts>,
-    listening: AtomicUsize,
 }
 
 impl Audience {
@@ -83,10 +80,7 @@ impl Audience {
         leaving: &CancellationToken,
     ) -> Result<(), ErrorData> {
         let mut changes = self.changes.subscribe();
-        let place = Place::take(&self.listening);
-        if place.before >= MAX_SESSIONS {
-            return Err(ErrorData::internal_error("too many subscriptions are open; close one, or retry later", None));
-        }
+        let _counted = metrics::subscription();
         let accepted = subscription.accepted();
         let accepted = Kinds {
             tools: accepted.tools_list_changed == Some(true),
@@ -135,22 +129,4 @@ async fn notify_subscriber(sink: &SubscriptionSink, changed: Kinds) -> Result<()
         sink.notify_prompt_list_changed().await?;
     }
     Ok(())
-}
-
-/// One subscription, until dropped.
-struct Place<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl<'a> Place<'a> {
-    fn take(count: &'a AtomicUsize) -> Self {
-        Self { count, before: count.fetch_add(1, Ordering::SeqCst) }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::SeqCst);
-    }
 }

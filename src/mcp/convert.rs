@@ -3,7 +3,7 @@
 //!
 //! Pure functions. Nothing here knows a transport or a session.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rmcp::{
@@ -139,14 +139,56 @@ pub(super) fn result(
     outcome: Result<CallOutput, CallError>,
     repetition: Repetition,
     request_id: &str,
+    max_bytes: usize,
 ) -> CallToolResult {
     match outcome {
         Ok(output) => {
             let mut result = CallToolResult::structured(Value::Object(output.structured));
             result.content.extend(output.binary.as_ref().map(|binary| block(binary, request_id)));
-            result
+            if fits(&result, max_bytes) {
+                result
+            } else {
+                failure(&CallError::TooLarge(max_bytes), repetition, request_id)
+            }
         }
         Err(error) => failure(&error, repetition, request_id),
+    }
+}
+
+/// What a resource holds, if that is not more than a client is given.
+pub(super) fn fitting(content: Content, max_bytes: usize) -> Result<Content, CallError> {
+    let length = match &content {
+        Content::Text { text, .. } => text.len(),
+        Content::Binary(binary) => base64::encoded_len(binary.bytes.len(), true).unwrap_or(usize::MAX),
+    };
+    if length > max_bytes { Err(CallError::TooLarge(max_bytes)) } else { Ok(content) }
+}
+
+/// Whether a result is at most so many bytes of JSON.
+fn fits(result: &CallToolResult, max_bytes: usize) -> bool {
+    /// What a result holds besides its answer.
+    const FRAME: usize = 4 * 1024;
+    let text = result.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.len()).sum::<usize>();
+    // The text is the answer's JSON, and in a text each byte of that is two at most; the same JSON comes once more.
+    let is_text = result.content.len() == 1;
+    if is_text && text.saturating_mul(3).saturating_add(FRAME) <= max_bytes {
+        return true;
+    }
+    let mut room = Room(max_bytes);
+    serde_json::to_writer(&mut room, result).is_ok()
+}
+
+/// Room for so many bytes, none of which is kept.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -214,6 +256,8 @@ mod tests {
     use super::*;
     use crate::error::ArgumentProblem;
 
+    const MOST: usize = 8 * 1024 * 1024;
+
     fn text_of(result: &CallToolResult) -> &str {
         assert_eq!(result.content.len(), 1, "one block");
         result.content[0].as_text().unwrap().text.as_str()
@@ -222,7 +266,7 @@ mod tests {
     #[test]
     fn a_success_carries_the_same_json_twice() {
         let Value::Object(structured) = json!({"z": 1, "a": [null, "x"]}) else { panic!("an object") };
-        let result = result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff");
+        let result = result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff", MOST);
         let wire = serde_json::to_value(&result).unwrap();
         assert_eq!(text_of(&result), r#"{"z":1,"a":[null,"x"]}"#, "compact, members in order");
         assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
@@ -231,11 +275,42 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_is_too_large_says_how_to_ask_for_less() {
+        let of = |text: String, max_bytes| {
+            let Value::Object(structured) = json!({ "text": text }) else { panic!("an object") };
+            result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff", max_bytes)
+        };
+        for text in ["x".repeat(3_000), "\"".repeat(3_000), "é\\".repeat(1_000)] {
+            let whole = serde_json::to_string(&of(text.clone(), MOST)).unwrap().len();
+            let just = of(text.clone(), whole);
+            assert_eq!(just.is_error, Some(false), "{whole}");
+            let cut = of(text, whole - 1);
+            assert_eq!(cut.is_error, Some(true));
+            let text = text_of(&cut);
+            assert!(
+                text.contains(&format!("larger than {} bytes", whole - 1)) && text.contains("ask for less"),
+                "{text}"
+            );
+            assert!(text.contains("kind: oversized"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_that_is_too_large_is_no_content() {
+        let text = |length| Content::Text { media_type: None, text: "x".repeat(length) };
+        assert!(fitting(text(10), 10).is_ok());
+        assert!(matches!(fitting(text(11), 10), Err(CallError::TooLarge(10))));
+        let bytes = Content::Binary(Binary { media_type: "a/b".to_owned(), bytes: Bytes::from_static(&[0; 9]) });
+        assert!(matches!(fitting(bytes, 11), Err(CallError::TooLarge(11))), "as base64");
+    }
+
+    #[test]
     fn bytes_come_as_what_they_are() {
         for (media_type, kind) in [("image/png", "image"), ("audio/wav", "audio"), ("application/zip", "resource")] {
             let binary = Binary { media_type: media_type.to_owned(), bytes: Bytes::from_static(b"hi") };
             let Value::Object(structured) = json!({"media_type": media_type, "size": 2}) else { panic!("an object") };
-            let result = result(Ok(CallOutput { structured, binary: Some(binary) }), Repetition::Harmless, "00ff");
+            let result =
+                result(Ok(CallOutput { structured, binary: Some(binary) }), Repetition::Harmless, "00ff", MOST);
             let wire = serde_json::to_value(&result).unwrap();
             assert_eq!(wire["content"][1]["type"], kind, "{wire}");
             assert!(wire["content"][1].to_string().contains("aGk="), "{wire}");
@@ -250,7 +325,7 @@ mod tests {
             message: "no devbox\nof this id".to_owned(),
             retry_after: None,
         };
-        let result = result(Err(error), Repetition::Harmless, "1f00");
+        let result = result(Err(error), Repetition::Harmless, "1f00", MOST);
         let wire = serde_json::to_value(&result).unwrap();
         let lines: Vec<&str> = text_of(&result).lines().collect();
         assert_eq!(lines.len(), 2);
@@ -268,9 +343,9 @@ mod tests {
     #[test]
     fn a_failure_without_an_answer_has_no_status() {
         let timeout = || Err(CallError::Timeout(Duration::from_secs(30)));
-        let harmful = result(timeout(), Repetition::Harmful, "1f00");
+        let harmful = result(timeout(), Repetition::Harmful, "1f00", MOST);
         assert!(text_of(&harmful).ends_with("\nkind: timeout, the same call again: will not help, request id: 1f00"));
-        let result = result(timeout(), Repetition::Harmless, "1f00");
+        let result = result(timeout(), Repetition::Harmless, "1f00", MOST);
         let wire = serde_json::to_value(&result).unwrap();
         assert!(text_of(&result).ends_with("\nkind: timeout, the same call again: may help, request id: 1f00"));
         assert_eq!(wire["_meta"][ERROR_META_KEY]["status"], Value::Null);
@@ -281,7 +356,7 @@ mod tests {
         for filler in ["x", "é", "鍵", "🔑"] {
             let error =
                 CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message: filler.repeat(5_000) }]);
-            let result = result(Err(error), Repetition::Harmless, "0123456789abcdef");
+            let result = result(Err(error), Repetition::Harmless, "0123456789abcdef", MOST);
             let text = text_of(&result);
             assert!(text.len() <= MAX_ERROR_BYTES, "{} bytes", text.len());
             assert!(
@@ -292,7 +367,7 @@ mod tests {
 
     #[test]
     fn an_internal_fault_is_withheld() {
-        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), Repetition::Harmless, "1f00");
+        let result = result(Err(CallError::Internal("canary-5d1c".to_owned())), Repetition::Harmless, "1f00", MOST);
         let wire = serde_json::to_string(&result).unwrap();
         assert!(!wire.contains("canary-5d1c"));
         assert!(wire.contains("kind: internal, the same call again: will not help"));

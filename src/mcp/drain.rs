@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::HOW_TO_BEGIN;
+use crate::metrics::{self, RequestOutcome};
 
 /// How long calls in flight may go on once the server is told to leave.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -83,11 +84,18 @@ pub(super) struct Draining<T> {
     inner: T,
     ending: Ending,
     /// Requests without an answer, each with its place among those that may be in flight.
-    pending: HashMap<RequestId, (Entered, OwnedSemaphorePermit)>,
+    pending: HashMap<RequestId, Pending>,
     places: Arc<Semaphore>,
     /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
     opened: bool,
     closing: Option<Closing>,
+}
+
+/// A request without an answer.
+struct Pending {
+    counted: metrics::Request,
+    _entered: Entered,
+    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy)]
@@ -108,7 +116,9 @@ impl<T> Draining<T> {
         match message {
             ClientJsonRpcMessage::Request(request) => {
                 self.opened |= opens(&request.request);
-                self.pending.insert(request.id.clone(), (self.ending.in_flight.enter(), place));
+                let counted = metrics::request(request.request.method());
+                let pending = Pending { counted, _entered: self.ending.in_flight.enter(), _place: place };
+                self.pending.insert(request.id.clone(), pending);
                 true
             }
             ClientJsonRpcMessage::Notification(notification) => {
@@ -133,11 +143,15 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let answered = match &message {
-            TxJsonRpcMessage::<RoleServer>::Response(response) => self.pending.remove(&response.id),
-            TxJsonRpcMessage::<RoleServer>::Error(error) => error.id.as_ref().and_then(|id| self.pending.remove(id)),
-            _ => None,
+        let (id, outcome) = match &message {
+            TxJsonRpcMessage::<RoleServer>::Response(response) => (Some(&response.id), RequestOutcome::Ok),
+            TxJsonRpcMessage::<RoleServer>::Error(error) => (error.id.as_ref(), RequestOutcome::Error),
+            _ => (None, RequestOutcome::Ok),
         };
+        let mut answered = id.and_then(|id| self.pending.remove(id));
+        if let Some(pending) = &mut answered {
+            pending.counted.answered(outcome);
+        }
         let sending = self.inner.send(message);
         async move {
             let sent = sending.await;

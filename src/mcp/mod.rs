@@ -4,14 +4,20 @@
 //! connection speaks is settled by the library. The transports are in [`stdio`] and [`http`], with the older HTTP+SSE
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
+mod answers;
 mod audience;
+mod body;
 mod convert;
+mod cors;
 mod credentials;
 mod drain;
+mod front;
 pub mod guard;
 pub mod http;
+pub mod limits;
 mod lines;
 mod lists;
+mod monitor;
 mod paging;
 mod sse;
 pub mod stdio;
@@ -22,6 +28,7 @@ use std::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use futures_util::FutureExt as _;
@@ -36,17 +43,24 @@ use rmcp::{
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use self::{audience::Audience, lists::Kinds, paging::page};
+use self::{
+    audience::Audience,
+    limits::{Bounds, Limits},
+    lists::Kinds,
+    paging::page,
+};
 use crate::{
     access::{Access, Doors, Gated},
     call::{self, CallContext},
     caller::Caller,
     error::CallError,
     gateway::Gateway,
+    metrics,
     nearest::nearest,
 };
 
@@ -74,6 +88,9 @@ pub struct McpServer {
     /// What the session was told there is.
     announced: Arc<OnceLock<Kinds>>,
     door: Door,
+    bounds: Arc<Bounds>,
+    /// Seals what a client carries from one request to the next.
+    state_key: Option<Arc<SecretString>>,
 }
 
 /// How callers come in.
@@ -100,6 +117,7 @@ impl McpServer {
     /// A server for this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let doors = Doors::new(gateway.gates.clone(), gateway.gated());
+        metrics::offered(gateway.tools().map(|tool| tool.name.as_str()));
         let served = RwLock::new(gateway);
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
@@ -110,7 +128,25 @@ impl McpServer {
             joined: Arc::default(),
             announced: Arc::default(),
             door: Door::Own,
+            bounds: Arc::new(Bounds::new(Limits::default())),
+            state_key: None,
         }
+    }
+
+    /// The same server within these limits.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { bounds: Arc::new(Bounds::new(limits)), ..self }
+    }
+
+    /// The same server, which seals what a client carries from one request to the next with this key. Servers that share a
+    /// key take each other's.
+    pub fn with_state_key(self, key: Option<SecretString>) -> Self {
+        Self { state_key: key.map(Arc::new), ..self }
+    }
+
+    /// The key that was given, if one was.
+    pub fn state_key(&self) -> Option<&SecretString> {
+        self.state_key.as_deref()
     }
 
     /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
@@ -118,6 +154,7 @@ impl McpServer {
     pub fn replace(&self, gateway: Arc<Gateway>) {
         // First: a caller let in by the old gates finds no tool behind a new one.
         self.shared.doors.replace(gateway.gates.clone(), gateway.gated());
+        metrics::offered(gateway.tools().map(|tool| tool.name.as_str()));
         let old = {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
@@ -205,6 +242,9 @@ impl McpServer {
             outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
             () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
             () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
+            () = tokio::time::sleep(self.bounds.limits.request_time) => {
+                Ok(Err(CallError::Timeout(self.bounds.limits.request_time)))
+            }
         };
         let Ok(outcome) = outcome else {
             tracing::error!(request_id, what, "a call panicked");
@@ -374,6 +414,7 @@ impl ServerHandler for McpServer {
         let repetition = target.repetition();
         let reading = gateway.read(resource, target, &call_context);
         let content = self.awaited(reading, &resource.name, &request_id, &context).await?;
+        let content = content.and_then(|content| convert::fitting(content, self.bounds.limits.max_result_bytes));
         let content = content.map_err(|error| convert::read_error(&error, repetition, &request.uri, &request_id))?;
         let mut result = ReadResourceResult::new(vec![convert::contents(content, request.uri)]);
         self.sign(&mut result.meta, &context);
@@ -415,6 +456,12 @@ impl ServerHandler for McpServer {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let caller = self.caller(context.request_context());
+        let place = self.bounds.subscriptions.take(&caller.principal);
+        let _place = place.map_err(|full| {
+            metrics::refused(metrics::Refused::Subscription);
+            ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
+        })?;
         self.shared.audience.listen(context, &self.leaving).await
     }
 
@@ -454,8 +501,16 @@ impl ServerHandler for McpServer {
         let request_id = request_id()?;
         let call_context = CallContext { request_id: request_id.clone() };
         let call = gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
-        let outcome = self.awaited(call, &tool.name, &request_id, &context).await?;
-        let mut result = convert::result(outcome, tool.hints.repetition(), &request_id);
+        let started = Instant::now();
+        let outcome = self.awaited(call, &tool.name, &request_id, &context).await;
+        let kind = match &outcome {
+            Ok(Ok(_)) => "ok",
+            Ok(Err(error)) => error.kind(),
+            Err(_) => "internal",
+        };
+        metrics::tool_called(&tool.name, kind, started.elapsed());
+        let most = self.bounds.limits.max_result_bytes;
+        let mut result = convert::result(outcome?, tool.hints.repetition(), &request_id, most);
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))
     }
