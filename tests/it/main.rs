@@ -24,7 +24,11 @@ mod generated;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod mcp;
+#[cfg(test)]
+mod monitor;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
@@ -35,6 +39,8 @@ mod readme;
 mod reload;
 #[cfg(test)]
 mod resources;
+#[cfg(test)]
+mod scale_out;
 #[cfg(test)]
 mod shipyard;
 #[cfg(test)]
