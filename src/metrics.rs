@@ -145,6 +145,11 @@ pub enum BackendKind {
 
 impl BackendKind {
     const ALL: [(Self, &'static str); 2] = [(Self::Remote, "remote"), (Self::Embedded, "embedded")];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or(OTHER, |(_, name)| name)
+    }
 }
 
 /// Something that is open, until dropped.
@@ -192,9 +197,14 @@ pub struct Request {
     _in_flight: Held,
 }
 
+/// A method of a request as a label: `other` where it is none that there is.
+pub fn known_method(method: &str) -> &'static str {
+    METHODS.get(place_in(&METHODS, method)).copied().unwrap_or(OTHER)
+}
+
 /// Notes a request of a client.
 pub fn request(method: &str) -> Request {
-    let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+    let method = place_in(&METHODS, method);
     let in_flight = Held::new(&REQUESTS_IN_FLIGHT);
     Request { method, started: Instant::now(), outcome: RequestOutcome::Cancelled, _in_flight: in_flight }
 }

@@ -9,6 +9,7 @@ use crate::{
     backend::{Backend, Limits},
     error::CallError,
     metrics::{self, BackendKind},
+    telemetry::trace::Span,
 };
 
 /// Sends a request with a credential, and holds the conversation that some kinds need, all within the limits. The status
@@ -43,15 +44,23 @@ pub(super) struct Way<'a> {
 
 impl Way<'_> {
     /// Sends one request of the conversation.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
-        let mut counted = metrics::backend_request(match self.backend {
+    pub(super) async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
+        let kind = match self.backend {
             Backend::Remote(_) => BackendKind::Remote,
             Backend::Embedded(_) => BackendKind::Embedded,
-        });
+        };
+        let (mut counted, mut span) = (metrics::backend_request(kind), Span::backend(request.method(), kind));
+        span.inject(request.headers_mut());
         let answer = self.within(self.backend.send(request, self.limits)).await.flatten();
         match &answer {
-            Ok(answer) => counted.answered(answer.status()),
-            Err(error) => counted.failed(error.kind()),
+            Ok(answer) => {
+                counted.answered(answer.status());
+                span.answered(answer.status());
+            }
+            Err(error) => {
+                counted.failed(error.kind());
+                span.failed(error.kind());
+            }
         }
         answer
     }

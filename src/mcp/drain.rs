@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer,
-    model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetMeta, ProtocolVersion, RequestId},
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _, GetMeta, ProtocolVersion,
+        RequestId,
+    },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -19,7 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::HOW_TO_BEGIN;
-use crate::metrics::{self, RequestOutcome};
+use crate::{
+    metrics::{self, RequestOutcome},
+    telemetry::trace::Span,
+};
 
 /// How long calls in flight may go on once the server is told to leave.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -94,6 +100,7 @@ pub(super) struct Draining<T> {
 /// A request without an answer.
 struct Pending {
     counted: metrics::Request,
+    span: Span,
     _entered: Entered,
     _place: OwnedSemaphorePermit,
 }
@@ -112,12 +119,15 @@ impl<T> Draining<T> {
     }
 
     /// Keeps the books on a message of the client. False means that it has to be left out.
-    fn admit(&mut self, message: &ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
+    fn admit(&mut self, message: &mut ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
         match message {
             ClientJsonRpcMessage::Request(request) => {
                 self.opened |= opens(&request.request);
                 let counted = metrics::request(request.request.method());
-                let pending = Pending { counted, _entered: self.ending.in_flight.enter(), _place: place };
+                let meta = request.request.get_meta();
+                let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
+                request.request.extensions_mut().insert(span.parent());
+                let pending = Pending { counted, span, _entered: self.ending.in_flight.enter(), _place: place };
                 self.pending.insert(request.id.clone(), pending);
                 true
             }
@@ -151,6 +161,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
         let mut answered = id.and_then(|id| self.pending.remove(id));
         if let Some(pending) = &mut answered {
             pending.counted.answered(outcome);
+            if outcome == RequestOutcome::Error {
+                pending.span.failed("error");
+            }
         }
         let sending = self.inner.send(message);
         async move {
@@ -187,8 +200,8 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                         let error = ErrorData::invalid_params(HOW_TO_BEGIN, None);
                         tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
                     }
-                    Some((message, place)) => {
-                        if self.admit(&message, place) {
+                    Some((mut message, place)) => {
+                        if self.admit(&mut message, place) {
                             return Some(message);
                         }
                         tracing::debug!("left out a message that came before the handshake");

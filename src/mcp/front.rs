@@ -33,6 +33,7 @@ use super::{
 use crate::{
     caller::Caller,
     metrics::{self, Held, Refused, RequestOutcome, Transport},
+    telemetry::trace::{self, Span},
 };
 
 /// The state of the middleware.
@@ -97,7 +98,13 @@ impl Front {
         };
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let session = session_of(&parts.headers).filter(|_| self.sessions);
-        let envelope = serde_json::from_slice::<Envelope>(&body).unwrap_or_default();
+        let is_json = media_type_is(&parts.headers, JSON);
+        let envelope = match serde_json::from_slice::<Envelope>(&body) {
+            Ok(envelope) => envelope,
+            // What cannot be seen through is not let through, or it would be counted nowhere.
+            Err(error) if is_json => return unreadable(&error),
+            Err(_) => Envelope::default(),
+        };
         let method = envelope.method.as_deref();
         let listens = method == Some("subscriptions/listen");
         // A modern request names neither a session nor `initialize`, and passes the checks of both below.
@@ -109,7 +116,8 @@ impl Front {
         }
         let (place, mut counted) = match (method, &envelope.id) {
             (Some(method), Some(id)) => {
-                let counted = metrics::request(method);
+                let counted = Counted::new(method, &parts.headers, &body);
+                parts.extensions.insert(counted.span.parent());
                 // A subscription has a place of its own.
                 match (!listens).then(|| self.bounds.requests.take(&caller.principal)).transpose() {
                     Ok(place) => (place, Some(counted)),
@@ -136,7 +144,6 @@ impl Front {
         if accepted.json {
             parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         }
-        let is_json = media_type_is(&parts.headers, JSON);
         let request = Request::from_parts(parts, Body::from(body.clone()));
         let response = match opening {
             None => next.run(request).await,
@@ -247,7 +254,7 @@ pub(super) fn too_many(full: Full, what: Refused, id: Option<&RequestId>) -> Res
 }
 
 /// An answer in one piece, once it was seen what it says became of the request.
-async fn counted_answer(response: Response, counted: Option<metrics::Request>) -> Response {
+async fn counted_answer(response: Response, counted: Option<Counted>) -> Response {
     let Some(mut counted) = counted else { return response };
     let (parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else {
@@ -255,6 +262,31 @@ async fn counted_answer(response: Response, counted: Option<metrics::Request>) -
     };
     counted.answered(outcome_in(&body).unwrap_or(RequestOutcome::Error));
     Response::from_parts(parts, Body::from(body))
+}
+
+/// A request that is noted in numbers and traces, until dropped.
+struct Counted {
+    request: metrics::Request,
+    span: Span,
+}
+
+impl Counted {
+    fn new(method: &str, headers: &HeaderMap, body: &[u8]) -> Self {
+        let trace = trace::of_message(body);
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let span = Span::request(method, |name| match &trace {
+            Some(trace) => trace.field(name),
+            None => header(name),
+        });
+        Self { request: metrics::request(method), span }
+    }
+
+    fn answered(&mut self, outcome: RequestOutcome) {
+        self.request.answered(outcome);
+        if outcome == RequestOutcome::Error {
+            self.span.failed("error");
+        }
+    }
 }
 
 /// A request of a session that waits for its answer, until dropped. The library would send the first answer to the last

@@ -62,6 +62,7 @@ use crate::{
     gateway::Gateway,
     metrics,
     nearest::nearest,
+    telemetry::trace::{Parent, Span},
 };
 
 /// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds, where no spec says. Listings change only when the
@@ -236,6 +237,8 @@ impl McpServer {
         request_id: &str,
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
+        let mut span = Span::call(&trace_of(context), what);
+        let work = span.parent().scope(work);
         // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
         // leaves.
         let outcome = tokio::select! {
@@ -247,17 +250,29 @@ impl McpServer {
             }
         };
         let Ok(outcome) = outcome else {
+            span.failed("internal");
             tracing::error!(request_id, what, "a call panicked");
             return Err(ErrorData::internal_error(
                 format!("keyglass ran into a fault of its own; it has been logged with the request id `{request_id}`"),
                 None,
             ));
         };
+        if let Err(error) = &outcome {
+            span.failed(error.kind());
+        }
         if matches!(outcome, Err(CallError::Cancelled)) {
             tracing::debug!(request_id, what, "gave a call up");
         }
         Ok(outcome)
     }
+}
+
+/// What the span of a request is, for those within it.
+fn trace_of(context: &RequestContext<RoleServer>) -> Parent {
+    let of_message = context.extensions.get::<Parent>();
+    let of_request =
+        || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Parent>());
+    of_message.or_else(of_request).cloned().unwrap_or_default()
 }
 
 /// A name for a request of a client.

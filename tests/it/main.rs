@@ -49,6 +49,8 @@ mod specs;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(all(test, feature = "opentelemetry"))]
+mod traces;
 #[cfg(test)]
 mod tutorial;
 #[cfg(test)]
