@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::HOW_TO_BEGIN;
+use super::{HOW_TO_BEGIN, limits::Place};
 use crate::{
     metrics::{self, RequestOutcome},
     telemetry::trace::Span,
@@ -103,6 +103,8 @@ struct Pending {
     span: Span,
     _entered: Entered,
     _place: OwnedSemaphorePermit,
+    /// What the request took of its caller's places, if it did: taken until the client took the answer.
+    _of_caller: Option<Arc<Place>>,
 }
 
 #[derive(Clone, Copy)]
@@ -127,7 +129,13 @@ impl<T> Draining<T> {
                 let meta = request.request.get_meta();
                 let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
                 request.request.extensions_mut().insert(span.parent());
-                let pending = Pending { counted, span, _entered: self.ending.in_flight.enter(), _place: place };
+                let pending = Pending {
+                    counted,
+                    span,
+                    _entered: self.ending.in_flight.enter(),
+                    _place: place,
+                    _of_caller: request.request.extensions_mut().remove(),
+                };
                 self.pending.insert(request.id.clone(), pending);
                 true
             }

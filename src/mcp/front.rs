@@ -6,7 +6,10 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
 use axum::{
@@ -15,8 +18,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::body::{Frame, SizeHint};
 use rmcp::{model::RequestId, transport::streamable_http_server::session::local::LocalSessionManager};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -157,10 +162,10 @@ impl Front {
             };
         }
         if !media_type_is(response.headers(), EVENT_STREAM) {
-            return counted_answer(response, counted).await;
+            return counted_answer(response, counted, place).await;
         }
         if !accepted.event_stream {
-            return counted_answer(collected(response).await, counted).await;
+            return counted_answer(collected(response).await, counted, place).await;
         }
         response.map(|body| {
             Body::from_stream(body.into_data_stream().map(move |chunk| {
@@ -253,15 +258,42 @@ pub(super) fn too_many(full: Full, what: Refused, id: Option<&RequestId>) -> Res
     busy(full, what.name(), id)
 }
 
-/// An answer in one piece, once it was seen what it says became of the request.
-async fn counted_answer(response: Response, counted: Option<Counted>) -> Response {
+/// An answer in one piece, once it was seen what it says became of the request. The request's place is taken until the client
+/// took the answer: it lies in memory until then.
+async fn counted_answer(response: Response, counted: Option<Counted>, place: Option<Place>) -> Response {
     let Some(mut counted) = counted else { return response };
     let (parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be read");
     };
     counted.answered(outcome_in(&body).unwrap_or(RequestOutcome::Error));
-    Response::from_parts(parts, Body::from(body))
+    Response::from_parts(parts, Body::new(Holding { body: http_body_util::Full::from(body), _place: place }))
+}
+
+/// A body that holds a place for as long as it is there.
+struct Holding {
+    body: http_body_util::Full<Bytes>,
+    _place: Option<Place>,
+}
+
+impl hyper::body::Body for Holding {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A request that is noted in numbers and traces, until dropped.

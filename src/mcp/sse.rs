@@ -49,7 +49,7 @@ use crate::{
     random::random_hex,
 };
 
-/// Messages that may wait in a session, in each direction.
+/// Messages of the client that may wait in a session. For it a single one waits: the others hold places of the caller.
 const BACKLOG: usize = 16;
 
 /// How often a silent stream shows that it is alive.
@@ -116,7 +116,7 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "no randomness available on this machine");
     };
     let (inbound, from_client) = mpsc::channel(BACKLOG);
-    let (to_client, outbound) = mpsc::channel::<ServerJsonRpcMessage>(BACKLOG);
+    let (to_client, outbound) = mpsc::channel::<ServerJsonRpcMessage>(1);
     let place = match sessions.0.server.bounds.sessions.take(&caller.principal) {
         Ok(place) => place,
         Err(full) => return too_many(full, Refused::Session, None),
@@ -169,7 +169,7 @@ async fn message(
         // A subscription has a place of its own.
         if !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_)) {
             match sessions.0.server.bounds.requests.take(&caller.principal) {
-                // Goes with the request for as long as somebody works on it.
+                // Goes with the request; the transport keeps it until the answer has left.
                 Ok(place) => request.request.extensions_mut().insert(Arc::new(place)),
                 Err(full) => return too_many(full, Refused::Request, Some(&request.id)),
             };
