@@ -7,11 +7,13 @@
 mod backend_limits;
 mod backend_policy;
 mod master_key;
+mod mcp_limits;
 mod shape;
 mod tls;
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -23,7 +25,10 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use self::{backend_limits::BackendLimits, backend_policy::BackendPolicy, master_key::MasterKeyLocation, tls::tls};
+pub use self::{
+    backend_limits::BackendLimits, backend_policy::BackendPolicy, master_key::MasterKeyLocation, mcp_limits::McpLimits,
+    tls::tls,
+};
 use crate::{
     backend::{
         Limits,
@@ -31,7 +36,7 @@ use crate::{
     },
     credential::CredentialHeader,
     diagnostic::SourceMap,
-    gateway,
+    gateway, mcp,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
     spec::{self, Source, yaml},
@@ -117,6 +122,15 @@ pub struct ConfigFile {
     pub backend_limits: BackendLimits,
     /// What the embedded backend allows.
     pub backend_policy: BackendPolicy,
+    /// Limits of the MCP server.
+    pub mcp_limits: McpLimits,
+    /// Whether whoever reaches the port over HTTP may read `/metrics`, where a token is needed otherwise.
+    pub open_metrics: bool,
+    /// Whether the MCP server keeps no sessions over HTTP, so that any of several replicas serves any request.
+    pub stateless: bool,
+    /// Key of at least 32 bytes that replicas share, by reference: `env:NAME` or `file:PATH`. What a client carries from one
+    /// request to the next is sealed with it.
+    pub state_key: Option<String>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -153,6 +167,14 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a call may take before it goes on as a task, for clients that can follow one.
     pub soft_deadline: Duration,
+    /// The limits of the MCP server.
+    pub mcp_limits: mcp::limits::Limits,
+    /// Whether `/metrics` is open to whoever reaches the port.
+    pub open_metrics: bool,
+    /// Whether no sessions are kept over HTTP.
+    pub stateless: bool,
+    /// The key that replicas share.
+    pub state_key: Option<CredentialReference>,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -319,6 +341,8 @@ impl Options {
             let problem = format!("{max_answer_bytes} is too small; at least 1024 bytes");
             return Err(ConfigError::Invalid { setting: "--max-answer-bytes", problem });
         }
+        let limits = Limits { timeout: Duration::from_secs(timeout), max_answer_bytes };
+        let state_key = file.state_key.map(|text| text.parse::<CredentialReference>()).transpose();
         let master_key = self.master_key.clone().or(file.master_key);
         let master_key = master_key.map(|text| text.parse::<MasterKeyLocation>()).transpose();
         Ok(Settings {
@@ -332,11 +356,29 @@ impl Options {
             backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
             // Clients that work at Runloop are to work here; whoever wants it stricter says so.
             restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
-            limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
+            limits,
             soft_deadline,
+            mcp_limits: file.mcp_limits.checked(limits.timeout).map_err(invalid("mcp_limits"))?,
+            open_metrics: file.open_metrics,
+            stateless: file.stateless,
+            state_key: state_key.map_err(invalid("state_key"))?,
             remarks,
         })
     }
+}
+
+/// A number that was set, or its default. Error: it is out of its range.
+fn within<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    given: Option<T>,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    let value = given.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()))
 }
 
 /// A header for the credential of one namespace. One for all is refused: it would reach services that nobody thought of.
@@ -376,8 +418,10 @@ impl ConfigFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
-        if let Some(path) = config.master_key.as_ref().and_then(|reference| reference.strip_prefix("file:")) {
-            config.master_key = Some(format!("file:{}", folder.join(path).display()));
+        for reference in [&mut config.master_key, &mut config.state_key] {
+            if let Some(path) = reference.as_ref().and_then(|reference| reference.strip_prefix("file:")) {
+                *reference = Some(format!("file:{}", folder.join(path).display()));
+            }
         }
         Ok(config)
     }

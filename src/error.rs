@@ -77,6 +77,12 @@ pub enum CallError {
          `maxBinarySize` in the spec"
     )]
     Oversized(usize),
+    /// The result is larger than what a client is given.
+    #[error(
+        "the operation was carried out, but its result is larger than {0} bytes; ask for less (a lower `limit`, a narrower \
+         filter, fewer fields), the same call will fail again; the operator can raise `max_result_bytes`"
+    )]
+    TooLarge(usize),
     /// A path of the spec finds more in the answer than is taken.
     #[error(
         "{0} in the backend's answer; the operation was carried out: ask for less (a lower `limit`, a narrower filter), \
@@ -205,7 +211,7 @@ impl CallError {
             Self::Timeout(_) => "timeout",
             Self::Unreachable { .. } => "unreachable",
             Self::Broken(_) => "broken",
-            Self::Oversized(_) | Self::TooMuch(_) => "oversized",
+            Self::Oversized(_) | Self::TooLarge(_) | Self::TooMuch(_) => "oversized",
             Self::Decode { .. } => "decode",
             Self::Shape { .. } => "shape",
             Self::Step { error, .. } => error.kind(),

@@ -42,7 +42,7 @@
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`telemetry`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, logs, no core files | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`telemetry`], [`metrics`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, logs, counters, no core files | |
 //!
 //! # Rules of direction
 //!
@@ -82,6 +82,7 @@ pub mod jsonpath;
 pub mod mask;
 pub mod mcp;
 pub mod media_type;
+pub mod metrics;
 pub mod nearest;
 pub mod openapi;
 pub mod originals;

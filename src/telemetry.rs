@@ -1,4 +1,6 @@
-//! Logs: to standard error alone, since standard output is the protocol. `KEYGLASS_LOG` sets levels.
+//! Logs: to standard error alone, since standard output is the protocol. `KEYGLASS_LOG` sets levels. Traces are in [`trace`].
+
+pub mod trace;
 
 use std::io::IsTerminal;
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long an answer is waited for. A person may be away; a call that waits costs little.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(9 * 60);
 
 /// How a step that calls nothing ends.
 pub(super) enum Flow {

@@ -104,7 +104,11 @@ pub fn main() -> ExitCode {
     telemetry::start();
     core_dump::forbid();
     let outcome = match cli.command {
-        Command::Serve(arguments) => run(serve::run(arguments)),
+        Command::Serve(arguments) => {
+            // Outlives the runtime, since it sends what is left from a thread of its own.
+            let _tracing = telemetry::trace::start();
+            run(serve::run(arguments))
+        }
         Command::Backend(arguments) => run(backend::run(arguments)),
         Command::Tools(arguments) => tools::run(arguments),
         Command::Call(arguments) => run(call::run(arguments)),

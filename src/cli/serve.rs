@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +19,17 @@ use crate::{
     access::Gated,
     backend::embedded::{self, Embedded},
     clock::Clock,
-    config::{self, CredentialReference, Options},
+    config::{self, CredentialReference, Options, Settings},
     diagnostic::{self, has_errors},
     http_server::Tls,
     mcp::{self, McpServer, guard, http::HttpOptions},
+    random::random_hex,
     reload::{Reload, Snapshot},
     setup::{self, Open, Purpose, setup},
 };
+
+/// The shortest key that seals what clients carry, in bytes.
+const MIN_STATE_KEY_BYTES: usize = 32;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -51,6 +56,12 @@ pub(super) struct Arguments {
     /// The certificate's key (PEM)
     #[arg(long, value_name = "FILE", requires = "backend_tls_cert")]
     backend_tls_key: Option<PathBuf>,
+    /// Keep no sessions over HTTP, so that any of several replicas serves any request; HTTP+SSE is off
+    #[arg(long)]
+    stateless: bool,
+    /// Key that replicas share, of at least 32 bytes, by reference: `env:NAME` or `file:PATH` [env: KEYGLASS_STATE_KEY]
+    #[arg(long, value_name = "REFERENCE")]
+    state_key: Option<String>,
     /// Keep the tools as they are when specs or schemas change
     #[arg(long)]
     no_reload: bool,
@@ -80,6 +91,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         backend_listen,
         backend_tls_cert,
         backend_tls_key,
+        stateless,
+        state_key,
         no_reload,
         options,
     } = arguments;
@@ -94,6 +107,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let backend_tls = backend_tls_cert.zip(backend_tls_key);
     let backend_tls = backend_tls.map(|(certificate, key)| config::tls(&certificate, &key)).transpose()?;
+    if http.is_none() && stateless {
+        return Err(Usage("`--stateless` is for HTTP; give `--http ADDR` too".to_owned()).into());
+    }
     if http.is_none() && (token.is_some() || !allow_host.is_empty() || !allow_origin.is_empty()) {
         let problem = "`--token`, `--allow-host` and `--allow-origin` are for HTTP; give `--http ADDR` too";
         return Err(Usage(problem.to_owned()).into());
@@ -107,6 +123,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
     }
     let settings = options.or_environment()?.settings()?;
+    let stateless = stateless || settings.stateless;
+    let state_key = state_key_of(state_key, &settings, stateless && http.is_some())?;
     let before = Snapshot::of(&settings);
     let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
     diagnostic::log(&set_up.diagnostics, &set_up.sources);
@@ -140,9 +158,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
+    let (limits, open_metrics) = (settings.mcp_limits, settings.open_metrics);
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();
-    let server = McpServer::new(Arc::new(set_up.gateway)).context("no randomness available on this machine")?;
+    let server = McpServer::with_state_key(Arc::new(set_up.gateway), state_key.as_ref());
+    let server = server.context("no randomness available on this machine")?.with_limits(limits);
     // As large as all specs together, and needed no more.
     drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {
@@ -153,11 +173,23 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     match http {
         Some(address) => {
-            let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };
+            let options = HttpOptions {
+                token,
+                allowed_hosts: allow_host,
+                allowed_origins: allow_origin,
+                stateless,
+                open_metrics,
+            };
             options.check(address).map_err(|problem| Usage(problem.to_string()))?;
             let listener = bind(address).await?;
             let address = listener.local_addr()?;
-            tracing::info!("listening on http://{address}/mcp (Streamable HTTP) and http://{address}/sse (HTTP+SSE)");
+            if stateless {
+                tracing::info!("listening on http://{address}/mcp (Streamable HTTP, without sessions)");
+            } else {
+                tracing::info!(
+                    "listening on http://{address}/mcp (Streamable HTTP) and http://{address}/sse (HTTP+SSE)"
+                );
+            }
             mcp::http::serve(server, listener, options, shutdown.clone()).await?;
         }
         None => {
@@ -175,6 +207,31 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         backend.await.context("the backend's listener broke down")??;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key that seals what clients carry: the one that was given or, for a server without sessions, one of its own.
+fn state_key_of(given: Option<String>, settings: &Settings, stateless: bool) -> anyhow::Result<Option<SecretString>> {
+    let given = given.or_else(|| config::variable("KEYGLASS_STATE_KEY"));
+    let given = given.map(|text| text.parse::<CredentialReference>()).transpose();
+    let given = given.map_err(|problem| Usage(format!("--state-key: {problem}")))?;
+    let Some(reference) = given.or_else(|| settings.state_key.clone()) else {
+        if !stateless {
+            return Ok(None);
+        }
+        tracing::warn!(
+            "no `--state-key` was given, so this process has one of its own; several replicas need one that they share"
+        );
+        let key = random_hex::<MIN_STATE_KEY_BYTES>().context("no randomness available on this machine")?;
+        return Ok(Some(SecretString::from(key)));
+    };
+    let key = reference.read()?;
+    if key.expose_secret().len() < MIN_STATE_KEY_BYTES {
+        let problem = format!(
+            "the state key of `{reference}` is shorter than {MIN_STATE_KEY_BYTES} bytes; make one by `openssl rand -hex 32`"
+        );
+        return Err(Usage(problem).into());
+    }
+    Ok(Some(key))
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -1,10 +1,11 @@
 //! The section `backend_limits` of the configuration file.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::within;
 use crate::backend::embedded::{Limits, Rate};
 
 /// The largest size that can be set, in bytes: bodies are held in memory.
@@ -125,19 +126,6 @@ impl BackendLimits {
         }
         Ok(limits)
     }
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(
-    name: &str,
-    given: Option<T>,
-    default: T,
-    range: RangeInclusive<T>,
-) -> Result<T, String> {
-    let value = given.unwrap_or(default);
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    Err(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()))
 }
 
 #[cfg(test)]

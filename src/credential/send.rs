@@ -8,6 +8,8 @@ use super::Credential;
 use crate::{
     backend::{Backend, Limits},
     error::CallError,
+    metrics::{self, BackendKind},
+    telemetry::trace::Span,
 };
 
 /// Sends a request with a credential, and holds the conversation that some kinds need, all within the limits. The status
@@ -42,8 +44,25 @@ pub(super) struct Way<'a> {
 
 impl Way<'_> {
     /// Sends one request of the conversation.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
-        self.within(self.backend.send(request, self.limits)).await?
+    pub(super) async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
+        let kind = match self.backend {
+            Backend::Remote(_) => BackendKind::Remote,
+            Backend::Embedded(_) => BackendKind::Embedded,
+        };
+        let (mut counted, mut span) = (metrics::backend_request(kind), Span::backend(request.method(), kind));
+        span.inject(request.headers_mut());
+        let answer = self.within(self.backend.send(request, self.limits)).await.flatten();
+        match &answer {
+            Ok(answer) => {
+                counted.answered(answer.status());
+                span.answered(answer.status());
+            }
+            Err(error) => {
+                counted.failed(error.kind());
+                span.failed(error.kind());
+            }
+        }
+        answer
     }
 
     /// Does something for as long as the call lasts.

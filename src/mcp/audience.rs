@@ -3,10 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rmcp::{
@@ -17,7 +14,8 @@ use rmcp::{
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{http::MAX_SESSIONS, lists::Kinds};
+use super::lists::Kinds;
+use crate::metrics;
 
 /// How many resources one session or one `subscriptions/listen` may be told of.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 256;
@@ -94,7 +92,6 @@ pub(super) struct Audience {
     changes: watch::Sender<Counts>,
     /// URIs of resources that hold something else.
     updates: broadcast::Sender<Arc<str>>,
-    listening: AtomicUsize,
 }
 
 impl Default for Audience {
@@ -103,7 +100,6 @@ impl Default for Audience {
             sessions: Mutex::default(),
             changes: watch::Sender::default(),
             updates: broadcast::Sender::new(KEPT_UPDATES),
-            listening: AtomicUsize::default(),
         }
     }
 }
@@ -159,10 +155,7 @@ impl Audience {
     ) -> Result<(), ErrorData> {
         let mut changes = self.changes.subscribe();
         let mut updates = self.updates.subscribe();
-        let place = Place::take(&self.listening);
-        if place.before >= MAX_SESSIONS {
-            return Err(ErrorData::internal_error("too many subscriptions are open; close one, or retry later", None));
-        }
+        let _counted = metrics::subscription();
         let accepted = subscription.accepted();
         let asked: BTreeSet<Arc<str>> =
             accepted.resource_subscriptions.iter().flatten().map(|uri| Arc::from(uri.as_str())).collect();
@@ -224,22 +217,4 @@ async fn notify_subscriber(sink: &SubscriptionSink, changed: Kinds) -> Result<()
         sink.notify_prompt_list_changed().await?;
     }
     Ok(())
-}
-
-/// One subscription, until dropped.
-struct Place<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl<'a> Place<'a> {
-    fn take(count: &'a AtomicUsize) -> Self {
-        Self { count, before: count.fetch_add(1, Ordering::SeqCst) }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::SeqCst);
-    }
 }

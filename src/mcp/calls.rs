@@ -3,7 +3,12 @@
 //!
 //! What a call does is not known here; neither is how a message comes in.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rmcp::{
@@ -23,6 +28,7 @@ use super::{
     client::{Requester, requests},
     convert, is_modern, request_id,
     state::{Binding, StateError},
+    trace_of,
 };
 use crate::{
     access::Access,
@@ -34,7 +40,9 @@ use crate::{
     catalog::{plan::Plan, prompt},
     error::{CallError, Repetition},
     gateway::Gateway,
+    metrics,
     spec::{Capability, TaskTerms},
+    telemetry::trace::Span,
 };
 
 /// How often a client hears that a call is still under way.
@@ -116,7 +124,7 @@ impl McpServer {
         round: &Round,
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
-        self.awaited_for(work, Some(&round.requester), &round.request_id, context).await
+        self.awaited_for(work, Some(&round.requester), (&round.name, &round.request_id), context).await
     }
 
     /// The same for work that nobody hears of before it is done, unless there is somebody.
@@ -124,10 +132,13 @@ impl McpServer {
         &self,
         work: impl Future<Output = Result<T, CallError>>,
         requester: Option<&Requester>,
-        request_id: &str,
+        (what, request_id): (&str, &str),
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
-        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let mut span = Span::call(&trace_of(context), what);
+        let request_time = self.bounds.limits.request_time;
+        let mut work = pin!(AssertUnwindSafe(span.parent().scope(work)).catch_unwind());
+        let mut overdue = pin!(tokio::time::sleep(request_time));
         let listener = requester.filter(|requester| requester.hears_progress());
         // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
         // leaves.
@@ -136,6 +147,7 @@ impl McpServer {
                 outcome = &mut work => break outcome,
                 () = context.ct.cancelled() => break Ok(Err(CallError::Cancelled)),
                 () = self.abort.cancelled() => break Ok(Err(CallError::Cancelled)),
+                () = &mut overdue => break Ok(Err(CallError::Timeout(request_time))),
                 () = tokio::time::sleep(STILL_THERE), if listener.is_some() => {
                     if let Some(listener) = listener {
                         listener.still_there().await;
@@ -143,7 +155,13 @@ impl McpServer {
                 }
             }
         };
-        settled(outcome, request_id)
+        let outcome = settled(outcome, request_id);
+        match &outcome {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => span.failed(error.kind()),
+            Err(_) => span.failed("internal"),
+        }
+        outcome
     }
 
     pub(super) async fn tool_called(
@@ -162,6 +180,7 @@ impl McpServer {
         let round = self.round(&context, ("tools/call", &tool.name), (Some(&tool.plan), &keep))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = tool.hints.repetition();
+        let started = Instant::now();
         let outcome = if round.requester.has(Capability::Tasks) {
             let work = owned_call(&gateway, &tool.name, arguments.clone(), call_context);
             match self.followed(work, repetition, &round, &context).await? {
@@ -173,6 +192,12 @@ impl McpServer {
             let call = Box::pin(gateway.call(tool, arguments, &call_context));
             self.awaited(call, &round, &context).await?
         };
+        let kind = match &outcome {
+            Ok(CallOutput::Paused(_)) => "paused",
+            Ok(_) => "ok",
+            Err(error) => error.kind(),
+        };
+        metrics::tool_called(&tool.name, kind, started.elapsed());
         match outcome {
             Ok(CallOutput::Paused(paused)) => {
                 let Paused { at, wants } = *paused;
@@ -196,7 +221,13 @@ impl McpServer {
                 }
             }
             outcome => {
-                let mut result = round.result(outcome, repetition)?;
+                let mut result = result(
+                    outcome,
+                    repetition,
+                    &round.request_id,
+                    round.is_modern,
+                    self.bounds.limits.max_result_bytes,
+                )?;
                 self.sign(&mut result.meta, &context);
                 Ok(CallToolResponse::Complete(result))
             }
@@ -230,7 +261,7 @@ impl McpServer {
         repetition: Repetition,
         round: &Round,
     ) -> CallToolResponse {
-        let abort = self.abort.clone();
+        let (abort, most) = (self.abort.clone(), self.bounds.limits.max_result_bytes);
         let Round { requester, request_id, is_modern, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
@@ -242,7 +273,7 @@ impl McpServer {
                     () = abort.cancelled() => Ok(Err(CallError::Cancelled)),
                 };
                 let outcome = settled(outcome, &request_id).map_err(TaskExit::Error)?;
-                result(outcome, repetition, &request_id, is_modern).map_err(TaskExit::Error)
+                result(outcome, repetition, &request_id, is_modern, most).map_err(TaskExit::Error)
             })
         });
         CallToolResponse::Task(created)
@@ -330,6 +361,11 @@ impl McpServer {
         let repetition = target.repetition();
         let reading = gateway.read(resource, target, &call_context);
         let read = self.awaited(reading, &round, &context).await?;
+        let most = self.bounds.limits.max_result_bytes;
+        let read = read.and_then(|read| match read {
+            Read::Content(content) => Ok(Read::Content(convert::fitting(content, most)?)),
+            other => Ok(other),
+        });
         let read = read.map_err(|error| {
             protocol_error(&error, round.is_modern)
                 .unwrap_or_else(|| convert::read_error(&error, repetition, &uri, &round.request_id))
@@ -358,7 +394,7 @@ impl McpServer {
         let original = original.ok_or_else(|| convert::unknown_resource(&uri))?;
         let request_id = request_id()?;
         let reading = gateway.read_original(original, access);
-        let content = self.awaited_for(reading, None, &request_id, context).await?;
+        let content = self.awaited_for(reading, None, (&original.name, &request_id), context).await?;
         let content = content.map_err(|error| convert::read_error(&error, Repetition::Harmless, &uri, &request_id))?;
         let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
         self.sign(&mut result.meta, context);
@@ -370,16 +406,6 @@ impl McpServer {
 enum Followed {
     Ended(Result<CallOutput, CallError>),
     Task(CallToolResponse),
-}
-
-impl Round {
-    fn result(
-        &self,
-        outcome: Result<CallOutput, CallError>,
-        repetition: Repetition,
-    ) -> Result<CallToolResult, ErrorData> {
-        result(outcome, repetition, &self.request_id, self.is_modern)
-    }
 }
 
 /// A call that needs nothing but itself.
@@ -420,9 +446,14 @@ fn result(
     repetition: Repetition,
     request_id: &str,
     is_modern: bool,
+    most: usize,
 ) -> Result<CallToolResult, ErrorData> {
+    let outcome = match outcome {
+        Ok(output) => convert::fitting_result(convert::result(output, request_id, is_modern)?, most),
+        Err(error) => Err(error),
+    };
     match outcome {
-        Ok(output) => convert::result(output, request_id, is_modern),
+        Ok(result) => Ok(result),
         Err(error) => match protocol_error(&error, is_modern) {
             Some(error) => Err(error),
             None => Ok(convert::failure(&error, repetition, request_id)),

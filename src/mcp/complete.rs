@@ -216,7 +216,7 @@ impl McpServer {
                 let request_id = request_id()?;
                 let call_context = CallContext::new(request_id.clone());
                 let listing = listed(&gateway, listing, &asked.known, &call_context);
-                match self.awaited_for(listing, None, &request_id, &context).await? {
+                match self.awaited_for(listing, None, ("completion", &request_id), &context).await? {
                     Ok(values) => {
                         let values = Arc::new(values);
                         self.shared.recent.keep(asked.key.clone(), Arc::clone(&values));

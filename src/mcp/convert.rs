@@ -3,7 +3,7 @@
 //!
 //! Pure functions. Nothing here knows a transport or a session.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rmcp::{
@@ -224,6 +224,48 @@ pub(super) fn prompt_error(error: &CallError, repetition: Repetition, request_id
     }
 }
 
+/// What a resource holds, if that is not more than a client is given.
+pub(super) fn fitting(content: Content, max_bytes: usize) -> Result<Content, CallError> {
+    let length = match &content {
+        Content::Text { text, .. } => text.len(),
+        Content::Binary(binary) => base64::encoded_len(binary.bytes.len(), true).unwrap_or(usize::MAX),
+    };
+    if length > max_bytes { Err(CallError::TooLarge(max_bytes)) } else { Ok(content) }
+}
+
+/// A result, if it is not more than a client is given.
+pub(super) fn fitting_result(result: CallToolResult, max_bytes: usize) -> Result<CallToolResult, CallError> {
+    if fits(&result, max_bytes) { Ok(result) } else { Err(CallError::TooLarge(max_bytes)) }
+}
+
+/// Whether a result is at most so many bytes of JSON.
+fn fits(result: &CallToolResult, max_bytes: usize) -> bool {
+    /// What a result holds besides its answer.
+    const FRAME: usize = 4 * 1024;
+    let text = result.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.len()).sum::<usize>();
+    // The text is the answer's JSON, and in a text each byte of that is two at most; the same JSON comes once more.
+    let is_text = result.content.len() == 1;
+    if is_text && text.saturating_mul(3).saturating_add(FRAME) <= max_bytes {
+        return true;
+    }
+    let mut room = Room(max_bytes);
+    serde_json::to_writer(&mut room, result).is_ok()
+}
+
+/// Room for so many bytes, none of which is kept.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Bytes as a client takes them: images and sounds as such, anything else as an embedded resource, whose URI leads
 /// nowhere: it names the call.
 fn block(binary: &Binary, request_id: &str) -> ContentBlock {
@@ -289,9 +331,13 @@ mod tests {
     use super::*;
     use crate::error::ArgumentProblem;
 
+    const MOST: usize = 8 * 1024 * 1024;
+
     fn outcome(outcome: Result<CallOutput, CallError>, repetition: Repetition, request_id: &str) -> CallToolResult {
-        match outcome {
-            Ok(output) => super::result(output, request_id, true).expect("a result"),
+        match outcome
+            .and_then(|output| fitting_result(super::result(output, request_id, true).expect("a result"), MOST))
+        {
+            Ok(result) => result,
             Err(error) => failure(&error, repetition, request_id),
         }
     }
@@ -310,6 +356,36 @@ mod tests {
         assert_eq!(wire["structuredContent"], json!({"z": 1, "a": [null, "x"]}));
         assert_eq!(wire["isError"], json!(false));
         assert_eq!(wire["resultType"], json!("complete"));
+    }
+
+    #[test]
+    fn a_result_that_is_too_large_says_how_to_ask_for_less() {
+        let of = |text: String, max_bytes| {
+            let Value::Object(structured) = json!({ "text": text }) else { panic!("an object") };
+            result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff", max_bytes)
+        };
+        for text in ["x".repeat(3_000), "\"".repeat(3_000), "é\\".repeat(1_000)] {
+            let whole = serde_json::to_string(&of(text.clone(), MOST)).unwrap().len();
+            let just = of(text.clone(), whole);
+            assert_eq!(just.is_error, Some(false), "{whole}");
+            let cut = of(text, whole - 1);
+            assert_eq!(cut.is_error, Some(true));
+            let text = text_of(&cut);
+            assert!(
+                text.contains(&format!("larger than {} bytes", whole - 1)) && text.contains("ask for less"),
+                "{text}"
+            );
+            assert!(text.contains("kind: oversized"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_that_is_too_large_is_no_content() {
+        let text = |length| Content::Text { media_type: None, text: "x".repeat(length) };
+        assert!(fitting(text(10), 10).is_ok());
+        assert!(matches!(fitting(text(11), 10), Err(CallError::TooLarge(10))));
+        let bytes = Content::Binary(Binary { media_type: "a/b".to_owned(), bytes: Bytes::from_static(&[0; 9]) });
+        assert!(matches!(fitting(bytes, 11), Err(CallError::TooLarge(11))), "as base64");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer,
-    model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetMeta, ProtocolVersion, RequestId},
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _, GetMeta, ProtocolVersion,
+        RequestId,
+    },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -18,7 +21,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::HOW_TO_BEGIN;
+use super::{HOW_TO_BEGIN, limits::Place};
+use crate::{
+    metrics::{self, RequestOutcome},
+    telemetry::trace::Span,
+};
 
 /// How long calls in flight may go on once the server is told to leave.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -83,11 +90,21 @@ pub(super) struct Draining<T> {
     inner: T,
     ending: Ending,
     /// Requests without an answer, each with its place among those that may be in flight.
-    pending: HashMap<RequestId, (Entered, OwnedSemaphorePermit)>,
+    pending: HashMap<RequestId, Pending>,
     places: Arc<Semaphore>,
     /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
     opened: bool,
     closing: Option<Closing>,
+}
+
+/// A request without an answer.
+struct Pending {
+    counted: metrics::Request,
+    span: Span,
+    _entered: Entered,
+    _place: OwnedSemaphorePermit,
+    /// What the request took of its caller's places, if it did: taken until the client took the answer.
+    _of_caller: Option<Arc<Place>>,
 }
 
 #[derive(Clone, Copy)]
@@ -104,11 +121,22 @@ impl<T> Draining<T> {
     }
 
     /// Keeps the books on a message of the client. False means that it has to be left out.
-    fn admit(&mut self, message: &ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
+    fn admit(&mut self, message: &mut ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
         match message {
             ClientJsonRpcMessage::Request(request) => {
                 self.opened |= opens(&request.request);
-                self.pending.insert(request.id.clone(), (self.ending.in_flight.enter(), place));
+                let counted = metrics::request(request.request.method());
+                let meta = request.request.get_meta();
+                let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
+                request.request.extensions_mut().insert(span.parent());
+                let pending = Pending {
+                    counted,
+                    span,
+                    _entered: self.ending.in_flight.enter(),
+                    _place: place,
+                    _of_caller: request.request.extensions_mut().remove(),
+                };
+                self.pending.insert(request.id.clone(), pending);
                 true
             }
             ClientJsonRpcMessage::Notification(notification) => {
@@ -133,11 +161,18 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let answered = match &message {
-            TxJsonRpcMessage::<RoleServer>::Response(response) => self.pending.remove(&response.id),
-            TxJsonRpcMessage::<RoleServer>::Error(error) => error.id.as_ref().and_then(|id| self.pending.remove(id)),
-            _ => None,
+        let (id, outcome) = match &message {
+            TxJsonRpcMessage::<RoleServer>::Response(response) => (Some(&response.id), RequestOutcome::Ok),
+            TxJsonRpcMessage::<RoleServer>::Error(error) => (error.id.as_ref(), RequestOutcome::Error),
+            _ => (None, RequestOutcome::Ok),
         };
+        let mut answered = id.and_then(|id| self.pending.remove(id));
+        if let Some(pending) = &mut answered {
+            pending.counted.answered(outcome);
+            if outcome == RequestOutcome::Error {
+                pending.span.failed("error");
+            }
+        }
         let sending = self.inner.send(message);
         async move {
             let sent = sending.await;
@@ -173,8 +208,8 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                         let error = ErrorData::invalid_params(HOW_TO_BEGIN, None);
                         tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
                     }
-                    Some((message, place)) => {
-                        if self.admit(&message, place) {
+                    Some((mut message, place)) => {
+                        if self.admit(&mut message, place) {
                             return Some(message);
                         }
                         tracing::debug!("left out a message that came before the handshake");

@@ -1,5 +1,5 @@
 //! Who may talk to the HTTP server at all, and what each caller may use: the bind check, and one middleware that looks at
-//! `Host`, `Origin`, credentials and the size of the body before anything else sees the request.
+//! `Host`, `Origin` and credentials before anything else sees the request.
 //!
 //! The operator's own token opens everything; what a server of a spec asks for opens its tools. Knows nothing of MCP. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route,
 //! and the token, which the library leaves to its user.
@@ -7,17 +7,13 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request, uri::Authority};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -27,15 +23,6 @@ use crate::{
     access::{self, Doors, Gated, Gates, Shown},
     caller::Caller,
 };
-
-/// The largest request body that is read, in bytes.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-
-/// How much of a larger body is read and thrown away before the refusal, in bytes.
-const MAX_DISCARDED_BYTES: usize = 32 * 1024 * 1024;
-
-/// How long a client may take to send a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the HTTP server refuses to start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +174,33 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether the operator listed origins.
+    pub(super) fn lists_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Whether this is an origin that the operator listed.
+    pub(super) fn is_listed(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().ok().and_then(OriginRule::parse_exact);
+        origin.is_some_and(|origin| self.origins.iter().any(|rule| rule.covers(&origin)))
+    }
+
+    /// Lets through what only the operator may see: with the token where there is one, on this machine where there is none,
+    /// always where it is open.
+    pub(super) fn check_operator(&self, request: &mut request::Parts, open: bool) -> Result<(), Refusal> {
+        self.check_host(request)?;
+        self.check_origin(&request.headers)?;
+        let shown = credentials::shown(request, &[]);
+        match &self.token {
+            _ if open => Ok(()),
+            None if self.loopback_origins => Ok(()),
+            None => Err(Refusal::CLOSED),
+            Some(token) if bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())) => Ok(()),
+            Some(_) if shown.bearer.is_none() => Err(self.refusal(Refusal::NO_TOKEN, &shown, &Gates::default())),
+            Some(_) => Err(self.refusal(Refusal::WRONG_TOKEN, &shown, &Gates::default())),
+        }
+    }
+
     /// Who shows this, and what they may use.
     fn caller(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Caller, Refusal> {
         let operator = self
@@ -234,7 +248,8 @@ impl Guard {
         Refusal { challenges, ..refusal }
     }
 
-    fn check_host(&self, request: &request::Parts) -> Result<(), Refusal> {
+    /// Whether the request names a host that is allowed.
+    pub(super) fn check_host(&self, request: &request::Parts) -> Result<(), Refusal> {
         let mut named = request.headers.get_all(header::HOST).iter();
         let header = match (named.next(), named.next()) {
             (None, _) => None,
@@ -357,22 +372,15 @@ impl Refusal {
         message: "this credential opens no tools of this server",
         challenges: Vec::new(),
     };
+    const CLOSED: Self = Self {
+        status: StatusCode::FORBIDDEN,
+        message: "only the operator may see this; set a token by `--token`, or `open_metrics: true` in the configuration file",
+        challenges: Vec::new(),
+    };
     pub(super) const BAD_TARGET: Self =
         Self { status: StatusCode::BAD_REQUEST, message: "malformed request target", challenges: Vec::new() };
-    const TOO_LARGE: Self = Self {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        message: "the request body is larger than 4 MiB",
-        challenges: Vec::new(),
-    };
-    const TOO_SLOW: Self = Self {
-        status: StatusCode::REQUEST_TIMEOUT,
-        message: "the request body did not arrive within 30 s",
-        challenges: Vec::new(),
-    };
-    const BROKEN_BODY: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "the request body could not be read", challenges: Vec::new() };
 
-    fn into_response(self) -> Response {
+    pub(super) fn into_response(self) -> Response {
         let mut response = problem(self.status, self.message);
         for challenge in self.challenges {
             response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -381,15 +389,11 @@ impl Refusal {
     }
 }
 
-/// The middleware. What passes has a body of at most [`MAX_BODY_BYTES`], already read, and no credentials.
+/// The middleware. What passes has no credentials any more.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let checked = match guard.check(&mut parts) {
-        Ok(()) => read(body).await,
-        Err(refusal) => Err(refusal),
-    };
-    match checked {
-        Ok(body) => next.run(Request::from_parts(parts, body)).await,
+    match guard.check(&mut parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(refusal) => {
             tracing::warn!(status = refusal.status.as_u16(), reason = refusal.message, "refused an HTTP request");
             refusal.into_response()
@@ -406,33 +410,6 @@ pub(super) fn problem(status: StatusCode, message: &str) -> Response {
 pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body.to_string()).into_response()
-}
-
-async fn read(body: Body) -> Result<Body, Refusal> {
-    match tokio::time::timeout(BODY_TIMEOUT, read_limited(body)).await {
-        Ok(read) => read.map(Body::from),
-        Err(_) => Err(Refusal::TOO_SLOW),
-    }
-}
-
-async fn read_limited(body: Body) -> Result<Bytes, Refusal> {
-    let mut chunks = body.into_data_stream();
-    let mut collected = BytesMut::new();
-    let mut length: usize = 0;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Refusal::BROKEN_BODY)?;
-        length = length.saturating_add(chunk.len());
-        if length <= MAX_BODY_BYTES {
-            collected.extend_from_slice(&chunk);
-        } else {
-            // An answer given while the client still writes is lost to many clients: they see a broken connection.
-            collected.clear();
-            if length > MAX_DISCARDED_BYTES {
-                break;
-            }
-        }
-    }
-    if length > MAX_BODY_BYTES { Err(Refusal::TOO_LARGE) } else { Ok(collected.freeze()) }
 }
 
 /// `host` or `host:port`, the host in one spelling: lower case, without brackets and final dot.
@@ -459,7 +436,12 @@ fn is_loopback(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, middleware, routing::any};
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        middleware,
+        routing::any,
+    };
     use tower::ServiceExt as _;
 
     use super::*;
@@ -471,6 +453,7 @@ mod tests {
             token: token.map(SecretString::from),
             allowed_hosts: hosts.iter().map(ToString::to_string).collect(),
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
+            ..HttpOptions::default()
         }
     }
 
@@ -647,19 +630,6 @@ mod tests {
         let app = app("127.0.0.1:8931", &options(None, &[], &[]));
         let (_, _, body) = send(&app, &[("host", "localhost"), ("authorization", "Bearer x")], "").await;
         assert_eq!(body, "0 0");
-    }
-
-    #[tokio::test]
-    async fn bodies_are_limited_whether_their_length_is_announced_or_not() {
-        let app = app("127.0.0.1:8931", &options(None, &[], &[]));
-        let host = ("host", "localhost");
-        let (status, _, body) = send(&app, &[host], vec![b' '; MAX_BODY_BYTES]).await;
-        assert_eq!((status.as_u16(), body), (200, format!("0 {MAX_BODY_BYTES}")));
-        assert_eq!(send(&app, &[host], vec![b' '; MAX_BODY_BYTES + 1]).await.0.as_u16(), 413);
-        assert_eq!(send(&app, &[host], vec![b' '; MAX_DISCARDED_BYTES + 1]).await.0.as_u16(), 413);
-        let chunks = (0..5).map(|_| Ok::<_, std::io::Error>(vec![b' '; MAX_BODY_BYTES / 4]));
-        let chunked = Body::from_stream(futures_util::stream::iter(chunks));
-        assert_eq!(send(&app, &[host], chunked).await.0.as_u16(), 413);
     }
 
     #[test]

@@ -23,8 +23,6 @@ use tokio::{
     sync::Mutex,
 };
 
-/// The longest line that is read, in bytes; longer ones are skipped and refused.
-const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// How much is read at a time, in bytes.
 const CHUNK_BYTES: usize = 8 * 1024;
 
@@ -32,6 +30,8 @@ const CHUNK_BYTES: usize = 8 * 1024;
 pub(super) struct Lines<R, W> {
     reader: R,
     writer: Arc<Mutex<W>>,
+    /// The longest line that is read, in bytes; longer ones are skipped and refused.
+    max_line_bytes: usize,
     /// What was read and is not taken yet. Another one after each line, unlike a buffered reader's: values lie in it, and
     /// what is freed is overwritten.
     chunk: Vec<u8>,
@@ -45,10 +45,19 @@ pub(super) struct Lines<R, W> {
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
-    /// A transport that reads from one stream and writes to the other.
-    pub(super) fn new(reader: R, writer: W) -> Self {
+    /// A transport that reads lines of at most so many bytes from one stream and writes to the other.
+    pub(super) fn new(reader: R, writer: W, max_line_bytes: usize) -> Self {
         let (writer, lost) = (Arc::new(Mutex::new(writer)), Arc::default());
-        Self { reader, writer, chunk: Vec::new(), line: Vec::new(), skipping: false, ended: false, lost }
+        Self {
+            reader,
+            writer,
+            max_line_bytes,
+            chunk: Vec::new(),
+            line: Vec::new(),
+            skipping: false,
+            ended: false,
+            lost,
+        }
     }
 
     /// The next line, or what is left at the end of input; `Err` for one that is too long.
@@ -66,7 +75,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
             let taken = end.map_or(self.chunk.len(), |end| end + 1);
             if !self.skipping {
                 self.line.extend_from_slice(self.chunk.get(..end.unwrap_or(taken)).unwrap_or_default());
-                self.skipping = self.line.len() > MAX_LINE_BYTES;
+                self.skipping = self.line.len() > self.max_line_bytes;
             }
             self.chunk = self.chunk.split_off(taken);
             if end.is_some() || self.ended {
@@ -114,7 +123,7 @@ where
                     Err(error) => unreadable(&line, &error),
                 },
                 Err(TooLong) => {
-                    let message = format!("the message is longer than {MAX_LINE_BYTES} bytes");
+                    let message = format!("the message is longer than {} bytes; send less", self.max_line_bytes);
                     refusal(Value::Null, ErrorCode::INVALID_REQUEST, &message)
                 }
             };
@@ -166,7 +175,7 @@ mod tests {
     async fn lines_are_read_in_pieces_and_what_is_no_message_is_answered() {
         let (mut client, server) = tokio::io::duplex(64);
         let (reader, writer) = tokio::io::split(server);
-        let mut lines = Lines::new(reader, writer);
+        let mut lines = Lines::new(reader, writer, 1024 * 1024);
         let sending = tokio::spawn(async move {
             let texts = [
                 "{nope\n",

@@ -4,18 +4,24 @@
 //! connection speaks is settled by the library. The transports are in [`stdio`] and [`http`], with the older HTTP+SSE
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
+mod answers;
 mod audience;
+mod body;
 mod calls;
 #[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
 mod client;
 mod complete;
 mod convert;
+mod cors;
 mod credentials;
 mod drain;
+mod front;
 pub mod guard;
 pub mod http;
+pub mod limits;
 mod lines;
 mod lists;
+mod monitor;
 mod paging;
 mod sse;
 mod state;
@@ -48,6 +54,7 @@ use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
     client::SessionLevel,
     complete::Recent,
+    limits::{Bounds, Limits},
     lists::Kinds,
     paging::page,
     state::Sealer,
@@ -58,7 +65,9 @@ use crate::{
     call,
     caller::Caller,
     gateway::Gateway,
+    metrics,
     nearest::nearest,
+    telemetry::trace::Parent,
 };
 
 /// How long a client of the 2026-07-28 era may take a listing for fresh, in milliseconds, where no spec says. Listings change only when the
@@ -89,6 +98,7 @@ pub struct McpServer {
     door: Door,
     /// The least of log messages that the session wants.
     level: Arc<SessionLevel>,
+    bounds: Arc<Bounds>,
 }
 
 /// How callers come in.
@@ -133,6 +143,7 @@ impl McpServer {
     pub fn with_state_key(gateway: Arc<Gateway>, key: Option<&SecretString>) -> Result<Self, getrandom::Error> {
         let sealer = Sealer::new(key, gateway.clock)?;
         let doors = Doors::new(gateway.gates.clone(), gateway.gated());
+        metrics::offered(gateway.tools().map(|tool| tool.name.as_str()));
         let served = RwLock::new(gateway);
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
@@ -146,7 +157,13 @@ impl McpServer {
             subscribed: Subscriptions::default(),
             door: Door::Own,
             level: Arc::default(),
+            bounds: Arc::new(Bounds::new(Limits::default())),
         })
+    }
+
+    /// The same server within these limits.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { bounds: Arc::new(Bounds::new(limits)), ..self }
     }
 
     /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
@@ -154,6 +171,7 @@ impl McpServer {
     pub fn replace(&self, gateway: Arc<Gateway>) {
         // First: a caller let in by the old gates finds no tool behind a new one.
         self.shared.doors.replace(gateway.gates.clone(), gateway.gated());
+        metrics::offered(gateway.tools().map(|tool| tool.name.as_str()));
         let old = {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
@@ -242,6 +260,14 @@ impl McpServer {
         };
         ErrorData::invalid_params(message, None)
     }
+}
+
+/// What the span of a request is, for those within it.
+fn trace_of(context: &RequestContext<RoleServer>) -> Parent {
+    let of_message = context.extensions.get::<Parent>();
+    let of_request =
+        || context.extensions.get::<::http::request::Parts>().and_then(|parts| parts.extensions.get::<Parent>());
+    of_message.or_else(of_request).cloned().unwrap_or_default()
 }
 
 /// A name for a request of a client.
@@ -438,8 +464,13 @@ impl ServerHandler for McpServer {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let access = self.access(context.request_context());
-        let may_know = |uri: &str| lists::is_readable(&self.served(), uri, &access);
+        let caller = self.caller(context.request_context());
+        let place = self.bounds.subscriptions.take(&caller.principal);
+        let _place = place.map_err(|full| {
+            metrics::refused(metrics::Refused::Subscription);
+            ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
+        })?;
+        let may_know = |uri: &str| lists::is_readable(&self.served(), uri, &caller.access);
         self.shared.audience.listen(context, &self.leaving, may_know).await
     }
 

@@ -20,14 +20,14 @@ use axum::{
         IntoResponse as _, Response, Sse,
         sse::{Event, KeepAlive},
     },
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use rmcp::{
     RoleServer,
-    model::{ClientJsonRpcMessage, GetExtensions as _, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, ClientRequest, GetExtensions as _, ServerJsonRpcMessage},
     service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_server_with_ct},
     transport::{Transport, TransportAdapterIdentity},
 };
@@ -37,13 +37,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     McpServer,
+    answers::unreadable,
     drain::{Draining, Ending, InFlight},
+    front::too_many,
     guard::problem,
-    http::{MAX_SESSIONS, unreadable},
+    limits::Place,
 };
-use crate::{caller::Caller, random::random_hex};
+use crate::{
+    caller::Caller,
+    metrics::{self, Held, Refused, Transport as Counted},
+    random::random_hex,
+};
 
-/// Messages that may wait in a session, in each direction.
+/// Messages of the client that may wait in a session. For it a single one waits: the others hold places of the caller.
 const BACKLOG: usize = 16;
 
 /// How often a silent stream shows that it is alive.
@@ -73,6 +79,8 @@ struct Session {
     caller: Caller,
     inbound: mpsc::Sender<ClientJsonRpcMessage>,
     last_message: Instant,
+    _place: Place,
+    _counted: Held,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +95,17 @@ pub(super) fn router(server: McpServer, in_flight: InFlight, stop: CancellationT
     Router::new().route("/sse", get(open)).route("/messages", post(message)).with_state(sessions)
 }
 
+/// The two routes of a server that keeps no sessions.
+pub(super) fn refusing_router() -> Router {
+    let refuse = async || {
+        problem(
+            StatusCode::NOT_FOUND,
+            "this server keeps no sessions (`--stateless`), which HTTP+SSE cannot do without; use Streamable HTTP at `/mcp`",
+        )
+    };
+    Router::new().route("/sse", any(refuse)).route("/messages", any(refuse))
+}
+
 /// Opens a session and keeps its stream until the client leaves, falls silent, or the server stops.
 async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Caller>) -> Response {
     if sessions.0.stop.is_cancelled() {
@@ -97,16 +116,14 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "no randomness available on this machine");
     };
     let (inbound, from_client) = mpsc::channel(BACKLOG);
-    let (to_client, outbound) = mpsc::channel::<ServerJsonRpcMessage>(BACKLOG);
-    {
-        let mut open = sessions.lock();
-        if open.len() >= MAX_SESSIONS {
-            drop(open);
-            tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
-            return problem(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open; close one, or retry later");
-        }
-        open.insert(id.clone(), Session { caller, inbound, last_message: Instant::now() });
-    }
+    let (to_client, outbound) = mpsc::channel::<ServerJsonRpcMessage>(1);
+    let place = match sessions.0.server.bounds.sessions.take(&caller.principal) {
+        Ok(place) => place,
+        Err(full) => return too_many(full, Refused::Session, None),
+    };
+    let counted = metrics::session(Counted::Sse);
+    let session = Session { caller, inbound, last_message: Instant::now(), _place: place, _counted: counted };
+    sessions.lock().insert(id.clone(), session);
     let ended = sessions.0.stop.child_token();
     let leave = Leave { sessions: sessions.clone(), id: id.clone(), _ended: ended.clone().drop_guard() };
     tokio::spawn(serve(sessions, id.clone(), Channels { from_client, to_client }, ended));
@@ -149,6 +166,14 @@ async fn message(
         Err(error) => return unreadable(&error),
     };
     if let ClientJsonRpcMessage::Request(request) = &mut message {
+        // A subscription has a place of its own.
+        if !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_)) {
+            match sessions.0.server.bounds.requests.take(&caller.principal) {
+                // Goes with the request; the transport keeps it until the answer has left.
+                Ok(place) => request.request.extensions_mut().insert(Arc::new(place)),
+                Err(full) => return too_many(full, Refused::Request, Some(&request.id)),
+            };
+        }
         request.request.extensions_mut().insert(caller);
     }
     match inbound.try_send(message) {

@@ -18,6 +18,7 @@ use super::{
     drain::{Draining, Ending, InFlight},
     lines::Lines,
 };
+use crate::metrics::{self, Transport as Counted};
 
 /// Serves the client at the other end of standard input and output, until it closes the input or `shutdown` is
 /// cancelled. Calls in flight are answered first, for up to 10 s.
@@ -29,12 +30,13 @@ use super::{
 ///
 /// When the service itself breaks down. A client that leaves, at whatever point, is no error.
 pub async fn serve(server: McpServer, shutdown: CancellationToken) -> io::Result<()> {
+    let max_line_bytes = server.bounds.limits.max_line_bytes;
     #[cfg(unix)]
     if let (Some(reader), Some(writer)) = (socket(&io::stdin()), socket(&io::stdout())) {
-        return serve_transport(server, Lines::new(reader, writer), shutdown).await;
+        return serve_transport(server, Lines::new(reader, writer, max_line_bytes), shutdown).await;
     }
     let (reader, writer) = stdio_pipes();
-    serve_transport(server, Lines::new(reader, writer), shutdown).await
+    serve_transport(server, Lines::new(reader, writer, max_line_bytes), shutdown).await
 }
 
 /// The stream behind a descriptor, if it is a Unix socket. Hosts that run on Node start their servers with sockets
@@ -58,6 +60,7 @@ async fn serve_transport(
     let abort = server.abort.clone();
     let ending = Ending { stop_reading: shutdown, leaving, abort, in_flight: InFlight::default() };
     let transport = Draining::new(transport, ending);
+    let _counted = metrics::session(Counted::Stdio);
     // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
     let cut = CancellationToken::new();
     match serve_server_with_ct::<_, _, _, TransportAdapterIdentity>(server, transport, cut).await {

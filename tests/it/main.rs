@@ -30,7 +30,11 @@ mod guides;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod mcp;
+#[cfg(test)]
+mod monitor;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
@@ -42,6 +46,8 @@ mod reload;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
+mod scale_out;
+#[cfg(test)]
 mod shipyard;
 #[cfg(test)]
 mod specs;
@@ -52,6 +58,8 @@ mod subscriptions;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(all(test, feature = "opentelemetry"))]
+mod traces;
 #[cfg(test)]
 mod tutorial;
 #[cfg(test)]

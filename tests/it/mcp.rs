@@ -585,6 +585,35 @@ async fn http_answers_calls_in_flight_before_it_leaves() {
     assert!(keyglass.ended().await.success());
 }
 
+/// Calls that outlast the grace period are given up with an answer, on every transport.
+#[tokio::test]
+async fn calls_that_last_too_long_are_answered_that_they_were_given_up() {
+    let mut backend = Backend::start().await;
+    let (mut over_http, client) = Keyglass::over_http(&backend, &[]).await;
+    let (mut over_pipes, mut piped) = Keyglass::over_pipes(&backend);
+    let mut older = SseClient::connect(&client).await;
+    older.send(&request(7, "tools/call", &secret("held-sse"))).await;
+    piped.ask(&initialize(1)).await;
+    piped.send(&request(7, "tools/call", &secret("held-pipe"))).await;
+    let leaving = async {
+        for _ in 0..3 {
+            backend.arrival().await;
+        }
+        over_http.terminate().await;
+        over_pipes.terminate().await;
+    };
+    let (modern, ()) = tokio::join!(modern_call(&client, 7, "held-modern"), leaving);
+    for answer in [modern, older.events.message().await, piped.receive().await.expect("an answer")] {
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
+        assert!(text.contains("kind: cancelled"), "{text}");
+    }
+    assert!(older.events.next().await.is_none() && piped.receive().await.is_none());
+    for keyglass in [&mut over_http, &mut over_pipes] {
+        assert!(keyglass.ended().await.success());
+        assert!(keyglass.log().contains("outlasted the grace period"));
+    }
+}
+
 #[tokio::test]
 async fn the_older_transport_reads_both_eras_and_says_what_it_cannot_read() {
     let backend = Backend::start().await;

@@ -4,7 +4,8 @@ use std::{fs, path::Path, process::Command};
 
 use keyglass::{
     backend::embedded::Limits,
-    config::{Options, config_file_schema},
+    config::{Options, Settings, config_file_schema},
+    mcp,
 };
 
 /// The fenced blocks of a language.
@@ -65,19 +66,26 @@ fn the_command_line_of_the_readme_is_the_one_that_is_printed() {
     assert_eq!(String::from_utf8(output.stdout).expect("text").trim_end(), shown);
 }
 
-#[test]
-fn the_limits_of_the_readme_are_all_there_are_and_the_defaults() {
+/// The settings that a section of limits in the README makes. Every member that there is has to be in it.
+fn limits_of_readme(section: &str, definition: &str) -> Settings {
     let readme = fs::read_to_string("README.md").expect("the README");
-    let limits = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with("backend_limits:"));
+    let limits = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with(&format!("{section}:")));
     let limits = limits.expect("the limits");
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("keyglass.yaml");
     fs::write(&config, limits).expect("written");
-    let settings = Options { config: Some(config), ..Options::default() }.settings().expect("good settings");
-    assert_eq!(settings.backend_limits, Limits::default());
     let schema = config_file_schema();
-    let known = schema["$defs"]["BackendLimits"]["properties"].as_object().expect("members");
+    let known = schema["$defs"][definition]["properties"].as_object().expect("members");
     for name in known.keys() {
         assert!(limits.contains(&format!("\n  {name}: ")), "{name}");
     }
+    Options { config: Some(config), ..Options::default() }.settings().expect("good settings")
+}
+
+#[test]
+fn the_limits_of_the_readme_are_all_there_are_and_the_defaults() {
+    let settings = limits_of_readme("backend_limits", "BackendLimits");
+    assert_eq!(settings.backend_limits, Limits::default());
+    let settings = limits_of_readme("mcp_limits", "McpLimits");
+    assert_eq!(settings.mcp_limits, mcp::limits::Limits::default());
 }

@@ -252,4 +252,35 @@ async fn subscribers_over_stdio_are_told_until_they_leave() {
     assert_eq!((&ended["id"], &ended["result"]["resultType"]), (&json!(5), &json!("complete")), "{ended}");
     assert!(keyglass.ended().await.success());
     assert!(!keyglass.log().contains("outlasted"), "{}", keyglass.log());
+
+    let (mut keyglass, mut client) = Keyglass::over_pipes_with(&backend, &specs.arguments());
+    client.send(&listen(6)).await;
+    client.receive().await.expect("the acknowledgement");
+    keyglass.terminate().await;
+    let ended = client.receive().await.expect("the subscription's result");
+    assert_eq!((&ended["id"], &ended["result"]["resultType"]), (&json!(6), &json!("complete")), "{ended}");
+    assert!(keyglass.ended().await.success());
+}
+
+#[tokio::test]
+async fn subscribers_over_the_older_transport_are_told_until_the_server_leaves() {
+    let backend = Backend::start().await;
+    let specs = Specs::new(&["get_secret"]);
+    let (mut keyglass, client) = Keyglass::over_http(&backend, &specs.arguments()).await;
+    let mut events = Events::of(within(client.get("/sse").send()).await.expect("a stream"));
+    let (_, endpoint) = events.next().await.expect("an endpoint");
+    let sent = within(client.post(&endpoint, listen(5), &[]).send()).await.expect("an answer");
+    assert_eq!(sent.status(), StatusCode::ACCEPTED);
+    let acknowledged = events.message().await;
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+    specs.offer(&["read_secret"]);
+    let told = events.message().await;
+    assert_eq!((&told["method"], subscription_of(&told)), (&json!(CHANGED), subscription_of(&acknowledged)));
+
+    keyglass.terminate().await;
+    let ended = events.message().await;
+    assert_eq!((&ended["id"], &ended["result"]["resultType"]), (&json!(5), &json!("complete")), "{ended}");
+    assert!(events.next().await.is_none(), "and then the stream");
+    assert!(keyglass.ended().await.success());
+    assert!(!keyglass.log().contains("outlasted"), "nobody waits for a subscription: {}", keyglass.log());
 }

@@ -233,7 +233,13 @@ impl Keyglass {
 
     /// Serves over HTTP, calling the service at `url`.
     pub(crate) async fn over_http_for(url: &str, arguments: &[&str]) -> (Self, Client) {
-        let (command, data_dir) = Self::command_for(url, &[&["--http", "127.0.0.1:0"], arguments].concat());
+        Self::over_http_in(url, arguments, &[]).await
+    }
+
+    /// Serves over HTTP, with more in its environment.
+    pub(crate) async fn over_http_in(url: &str, arguments: &[&str], more: &[(&str, String)]) -> (Self, Client) {
+        let (mut command, data_dir) = Self::command_for(url, &[&["--http", "127.0.0.1:0"], arguments].concat());
+        command.envs(more.iter().map(|(name, value)| (*name, value.as_str())));
         let (keyglass, mut stderr) = Self::start(command, data_dir);
         let base = loop {
             let line = within(stderr.next_line()).await.unwrap().expect("it listens");
@@ -257,7 +263,17 @@ impl Keyglass {
 
     /// Over standard input and output, calling the service at `url`.
     pub(crate) fn over_pipes_for(url: &str, arguments: &[&str]) -> (Self, Lined<ChildStdout, ChildStdin>) {
+        Self::over_pipes_in(url, arguments, &[])
+    }
+
+    /// Over standard input and output, with more in its environment.
+    pub(crate) fn over_pipes_in(
+        url: &str,
+        arguments: &[&str],
+        more: &[(&str, String)],
+    ) -> (Self, Lined<ChildStdout, ChildStdin>) {
         let (mut command, data_dir) = Self::command_for(url, arguments);
+        command.envs(more.iter().map(|(name, value)| (*name, value.as_str())));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let (mut keyglass, stderr) = Self::start(command, data_dir);
         keyglass.keep_log(stderr);

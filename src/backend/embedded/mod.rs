@@ -27,6 +27,7 @@ mod crypto;
 mod error;
 mod folder;
 mod grants;
+mod health;
 mod idempotency;
 mod ids;
 mod keyring;
@@ -217,7 +218,8 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
 }
 
 impl Embedded {
-    /// All routes behind the auth layer. Everything it answers is JSON, unknown routes and wrong methods included.
+    /// All routes behind the auth layer, and the two of [`health`] before it. Everything it answers is JSON, unknown routes and
+    /// wrong methods included.
     pub fn router(&self) -> Router {
         routes()
             .fold(Router::new(), |router, route| router.route(route.template, (route.handler)()))
@@ -226,6 +228,7 @@ impl Embedded {
                 unserved::method(&method, uri.path(), routes())
             })
             .layer(middleware::from_fn_with_state(self.clone(), surface::layer))
+            .merge(health::routes())
             .with_state(self.clone())
     }
 
