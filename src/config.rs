@@ -6,6 +6,7 @@
 
 mod backend_limits;
 mod backend_policy;
+pub mod callers;
 mod master_key;
 mod shape;
 mod tls;
@@ -23,7 +24,10 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use self::{backend_limits::BackendLimits, backend_policy::BackendPolicy, master_key::MasterKeyLocation, tls::tls};
+pub use self::{
+    backend_limits::BackendLimits, backend_policy::BackendPolicy, callers::Callers, master_key::MasterKeyLocation,
+    tls::tls,
+};
 use crate::{
     backend::{
         Limits,
@@ -116,6 +120,10 @@ pub struct ConfigFile {
     pub backend_limits: BackendLimits,
     /// What the embedded backend allows.
     pub backend_policy: BackendPolicy,
+    /// Bearer tokens of callers over HTTP, besides that of `--token`.
+    pub tokens: Vec<callers::TokenEntry>,
+    /// Tokens of an authorization server, for callers over HTTP.
+    pub oauth: Option<callers::OAuthEntry>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -147,6 +155,8 @@ pub struct Settings {
     pub restricted_keys_make_wider_keys: bool,
     /// The limits of a call.
     pub limits: Limits,
+    /// Who may call over HTTP.
+    pub callers: Callers,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -322,6 +332,7 @@ impl Options {
             // Clients that work at Runloop are to work here; whoever wants it stricter says so.
             restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
+            callers: Callers::checked(file.tokens, file.oauth)?,
             remarks,
         })
     }
@@ -364,6 +375,7 @@ impl ConfigFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
+        config.tokens.iter_mut().for_each(|token| token.resolve(folder));
         if let Some(path) = config.master_key.as_ref().and_then(|reference| reference.strip_prefix("file:")) {
             config.master_key = Some(format!("file:{}", folder.join(path).display()));
         }

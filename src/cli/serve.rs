@@ -10,20 +10,24 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
 use crate::{
     access::Gated,
-    backend::embedded::{self, Embedded},
+    backend::{
+        Backend, Remote,
+        embedded::{self, Embedded},
+    },
     clock::Clock,
-    config::{self, CredentialReference, Options},
+    config::{self, Callers, CredentialReference, Options},
     diagnostic::{self, has_errors},
     http_server::Tls,
-    mcp::{self, McpServer, guard, http::HttpOptions},
+    mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
     reload::{Reload, Snapshot},
-    setup::{self, Open, Purpose, setup},
+    setup::{self, Open, Purpose, SetupError, setup},
 };
 
 #[derive(Debug, Args)]
@@ -103,10 +107,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let token = token.map(|text| text.parse::<CredentialReference>()).transpose();
     let token = token.map_err(|problem| Usage(format!("--token: {problem}")))?;
     let token = token.map(|reference| reference.read()).transpose()?;
-    if let Some(address) = http {
-        guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
-    }
     let settings = options.or_environment()?.settings()?;
+    let http = match http {
+        Some(address) => {
+            let options = http_options(token, allow_host, allow_origin, &settings.callers)?;
+            options.check(address).map_err(|problem| Usage(problem.to_string()))?;
+            Some((address, options))
+        }
+        None => None,
+    };
     let before = Snapshot::of(&settings);
     let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
     diagnostic::log(&set_up.diagnostics, &set_up.sources);
@@ -151,9 +160,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tokio::spawn(reload.run(replace, shutdown.clone()));
     }
     match http {
-        Some(address) => {
-            let options = HttpOptions { token, allowed_hosts: allow_host, allowed_origins: allow_origin };
-            options.check(address).map_err(|problem| Usage(problem.to_string()))?;
+        Some((address, options)) => {
             let listener = bind(address).await?;
             let address = listener.local_addr()?;
             tracing::info!("listening on http://{address}/mcp (Streamable HTTP) and http://{address}/sse (HTTP+SSE)");
@@ -174,6 +181,24 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         backend.await.context("the backend's listener broke down")??;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who may talk to the HTTP server.
+fn http_options(
+    token: Option<SecretString>,
+    allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    callers: &Callers,
+) -> anyhow::Result<HttpOptions> {
+    let oauth = match callers.oauth.clone() {
+        Some(settings) => {
+            // Apart from that of the backends, which there may be none of.
+            let remote = Remote::new().map_err(SetupError::Client)?;
+            Some(ResourceServer::new(settings, Backend::Remote(remote)))
+        }
+        None => None,
+    };
+    Ok(HttpOptions { token, tokens: callers.held()?, oauth, allowed_hosts, allowed_origins })
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -41,11 +41,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Door, HOW_TO_BEGIN, McpServer,
+    authorization::ResourceServer,
     drain::{GRACE, InFlight, LINGER},
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
 };
-use crate::{caller::Caller, http_server};
+use crate::{caller::Caller, config::callers::HeldToken, http_server};
 
 /// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -64,8 +65,13 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// Who may talk to the HTTP server, besides clients on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// The bearer token that every request has to carry, `/healthz` apart. Needed to listen beyond loopback.
+    /// The operator's own bearer token, which opens everything. Where this or one of the two that follow is there, every
+    /// request has to show one, `/healthz` apart; to listen beyond loopback one of them is needed.
     pub token: Option<SecretString>,
+    /// Bearer tokens of single callers.
+    pub tokens: Vec<HeldToken>,
+    /// Tokens of an authorization server.
+    pub oauth: Option<ResourceServer>,
     /// Hosts that a request may name in `Host`, as `example.com` (any port) or `example.com:8443`, besides the loopback
     /// names and the address the server listens on. Where that is `0.0.0.0` or `[::]`, any literal address is allowed.
     pub allowed_hosts: Vec<String>,
@@ -144,7 +150,7 @@ fn router(
     in_flight: InFlight,
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
-    let entrance = Arc::new(Guard::new(address, options)?.with_doors(server.shared.doors.clone()));
+    let entrance = Arc::new(Guard::new(address, options)?.of(&server));
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(true)
         .with_json_response(true)

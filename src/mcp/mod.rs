@@ -5,6 +5,7 @@
 //! transport inside the latter. Nothing outside this folder names the MCP library.
 
 mod audience;
+pub mod authorization;
 mod convert;
 mod credentials;
 mod drain;
@@ -169,7 +170,7 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
-        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.allows(left_out.gate)) {
+        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.hears_why(left_out.gate)) {
             let reason = &left_out.reason;
             let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
             return ErrorData::invalid_params(message, None);
@@ -366,7 +367,7 @@ impl ServerHandler for McpServer {
         let gateway = self.served();
         let found = gateway.catalog.resources().find(&request.uri);
         // A resource that the caller may not read is as unknown as one that is not there.
-        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
+        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
             return Err(convert::unknown_resource(&request.uri));
         };
         let request_id = request_id()?;
@@ -387,7 +388,7 @@ impl ServerHandler for McpServer {
     ) -> Result<GetPromptResponse, ErrorData> {
         let access = self.access(&context);
         let gateway = self.served();
-        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
+        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(*prompt));
         let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
         let messages = prompt.filled(&request.arguments.unwrap_or_default());
         let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
@@ -449,7 +450,7 @@ impl ServerHandler for McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
-        let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
+        let tool = gateway.tool(&request.name).filter(|tool| access.allows(*tool));
         let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
         let request_id = request_id()?;
         let call_context = CallContext { request_id: request_id.clone() };
