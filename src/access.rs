@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 pub use self::{
-    offer::Offer,
+    offer::{Offer, Reach},
     scopes::{Granted, ScopePolicy, Scopes},
 };
 use crate::{
@@ -77,6 +77,8 @@ pub struct Bounds {
     pub ceiling: Option<Risk>,
     /// What scopes grant.
     pub granted: Option<Granted>,
+    /// How far the caller's own key reaches at the backend, where that is known.
+    pub reach: Option<Reach>,
 }
 
 /// Which gates are open.
@@ -134,6 +136,16 @@ impl Access {
         Self::Through(Arc::default())
     }
 
+    /// The same as bounds, further narrowed by how far the caller's own key reaches, where that is known.
+    pub fn with_reach(&self, reach: Option<Reach>) -> Self {
+        let bounds = match self {
+            Self::Everything => Bounds { gates: Opened::All, ..Bounds::default() },
+            Self::Through(gates) => Bounds { gates: Opened::Besides(BTreeSet::clone(gates)), ..Bounds::default() },
+            Self::Within(bounds) => Bounds::clone(bounds),
+        };
+        Self::Within(Arc::new(Bounds { reach, ..bounds }))
+    }
+
     /// Whether an offer may be used.
     pub fn allows<'a>(&self, offer: impl Into<Offer<'a>>) -> bool {
         let offer = offer.into();
@@ -151,7 +163,7 @@ impl Access {
 
     /// Whether a caller may hear of something of a group behind this gate, or behind none, whatever it does.
     pub fn hears_of(&self, gate: Option<GateId>, group: &str) -> bool {
-        self.allows(Offer { gate, group, risk: Risk::Read, tool: None })
+        self.allows(Offer { gate, group, risk: Risk::Read, tool: None, needs: Reach::Nothing })
     }
 
     /// Whether a caller may hear why something was left out that would stand behind this gate, of whatever group.
@@ -181,6 +193,7 @@ impl Access {
             Self::Within(bounds) => {
                 bounds.groups.as_ref().is_none_or(|groups| groups.contains(offer.group))
                     && bounds.ceiling.is_none_or(|ceiling| offer.risk <= ceiling)
+                    && bounds.reach.is_none_or(|reach| offer.needs <= reach)
             }
         };
         within && self.is_open(offer.gate)
@@ -380,8 +393,27 @@ mod tests {
             (within(Opened::Only([gate(1)].into())), false, true, false),
             (within(Opened::default()), true, false, false),
         ] {
-            let allows = |gate| access.allows(Offer { gate, group: "a", risk: Risk::Read, tool: None });
+            let allows = |gate| access.allows(Offer { gate, ..open_offer() });
             assert_eq!([allows(None), allows(Some(gate(1))), allows(Some(gate(2)))], [open, own, other], "{access:?}");
+        }
+    }
+
+    fn open_offer() -> Offer<'static> {
+        Offer { gate: None, group: "a", risk: Risk::Read, tool: None, needs: Reach::Writing }
+    }
+
+    #[test]
+    fn what_a_key_cannot_reach_is_not_allowed() {
+        for (reach, reads, writes) in [
+            (None, true, true),
+            (Some(Reach::Writing), true, true),
+            (Some(Reach::Reading), true, false),
+            (Some(Reach::Nothing), false, false),
+        ] {
+            let access = Access::Within(Arc::new(Bounds { reach, ..Bounds::default() }));
+            let allows = |needs| access.allows(Offer { needs, ..open_offer() });
+            assert_eq!((allows(Reach::Reading), allows(Reach::Writing)), (reads, writes), "{reach:?}");
+            assert!(allows(Reach::Nothing), "that of others");
         }
     }
 
@@ -394,6 +426,7 @@ mod tests {
             groups: Some(Arc::new(["a".to_owned(), "b".to_owned()].into())),
             ceiling: Some(Risk::Write),
             granted: Some(Granted::new(Arc::new(policy), [])),
+            reach: None,
         };
         let access = Access::Within(Arc::new(bounds));
         for (group, risk, behind, allowed, scopes) in [
@@ -408,7 +441,7 @@ mod tests {
             ("b", Risk::Destructive, None, false, 0),
             ("b", Risk::Read, Some(gate(2)), false, 0),
         ] {
-            let offer = Offer { gate: behind, group, risk, tool: None };
+            let offer = Offer { gate: behind, group, risk, ..open_offer() };
             assert_eq!(access.allows(offer), allowed, "{offer:?}");
             assert_eq!(access.lacks_scopes(offer).map_or(0, |lacks| lacks.len()), scopes, "{offer:?}");
         }

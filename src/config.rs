@@ -124,6 +124,8 @@ pub struct ConfigFile {
     pub tokens: Vec<callers::TokenEntry>,
     /// Tokens of an authorization server, for callers over HTTP.
     pub oauth: Option<callers::OAuthEntry>,
+    /// Keys that callers over HTTP bring for the backends; none where nothing is said.
+    pub caller_backend_key: Option<callers::CallerBackendKeyEntry>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -332,7 +334,7 @@ impl Options {
             // Clients that work at Runloop are to work here; whoever wants it stricter says so.
             restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
             limits: Limits { timeout: Duration::from_secs(timeout), max_answer_bytes },
-            callers: Callers::checked(file.tokens, file.oauth)?,
+            callers: Callers::checked(file.tokens, file.oauth, file.caller_backend_key)?,
             remarks,
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     access::{Access, GateId, Gated, Gates},
-    backend::{Backends, Limits},
+    backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment},
     catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
     clock::Clock,
@@ -32,6 +32,8 @@ pub struct Gateway {
     pub descriptions: Vec<Description>,
     /// What callers have to show who may be anybody.
     pub gates: Arc<Gates>,
+    /// Tells how far a key reaches that a caller brings.
+    pub key_teller: Option<Embedded>,
 }
 
 /// What a server of a spec says about itself.

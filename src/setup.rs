@@ -119,6 +119,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         backends: &settings.backends,
         credentials: &settings.credentials,
         headers: &settings.credential_headers,
+        caller_keys: settings.callers.backend_key.as_ref().map(|setting| &*setting.namespaces),
         secrets: match purpose {
             Purpose::Call => Secrets::Read,
             Purpose::Show => Secrets::Plain,
@@ -164,7 +165,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
-    let needs_remote = services.values().any(|service| service.route == Route::Remote && service.endpoint.is_ok());
+    let needs_remote = services
+        .values()
+        .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));
     let remote = match purpose {
         Purpose::Call if needs_remote => match &is_open.remote {
             Some(remote) => Some(remote.clone()),
@@ -184,7 +187,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
-    let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
+    let key_teller = embedded.clone();
+    let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates, key_teller };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
 }
@@ -211,8 +215,10 @@ pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::O
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
     let known = || choices.keys().map(|(_, namespace)| namespace.as_str());
-    let named =
-        settings.backends.names().chain(settings.credentials.names()).chain(settings.credential_headers.names());
+    let caller_keys =
+        settings.callers.backend_key.iter().flat_map(|setting| setting.namespaces.iter().map(String::as_str));
+    let named = settings.backends.names().chain(settings.credentials.names());
+    let named = named.chain(settings.credential_headers.names()).chain(caller_keys);
     let unknown = named.filter(|name| !known().any(|namespace| namespace == *name));
     let remark = |name| {
         let near = crate::nearest::nearest(name, known());

@@ -14,4 +14,17 @@ pub struct Offer<'a> {
     pub risk: Risk,
     /// The name of a tool; resources and prompts are not named one by one.
     pub tool: Option<&'a str>,
+    /// How far a caller's own key has to reach, where one would be used at a backend that tells of keys.
+    pub needs: Reach,
+}
+
+/// How far a key reaches at a backend. Ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// Nothing.
+    Nothing,
+    /// What is read.
+    Reading,
+    /// What is read and written.
+    Writing,
 }

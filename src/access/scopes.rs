@@ -75,6 +75,7 @@ impl Granted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Reach;
 
     fn scopes(names: &[&str]) -> Scopes {
         names.iter().map(ToString::to_string).collect()
@@ -92,7 +93,7 @@ mod tests {
     }
 
     fn offer<'a>(group: &'a str, risk: Risk, tool: Option<&'a str>) -> Offer<'a> {
-        Offer { gate: None, group, risk, tool }
+        Offer { gate: None, group, risk, tool, needs: Reach::Nothing }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
         shape,
     },
     clock::Clock,
-    credential,
+    credential::{self, CallerKey},
     decode::{self, Decoded, Format},
     error::{ArgumentProblem, CallError},
     mask::Mask,
@@ -50,6 +50,15 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct CallContext {
     /// Names this call in logs, in errors and towards the backend (`x-request-id`).
     pub request_id: String,
+    /// The key that the caller brings.
+    pub caller_key: Option<CallerKey>,
+}
+
+impl CallContext {
+    /// A call of this name, whose caller brings no key.
+    pub fn new(request_id: impl Into<String>) -> Self {
+        Self { request_id: request_id.into(), caller_key: None }
+    }
 }
 
 /// A new name for a call, 16 hexadecimal digits. Error: the operating system has no randomness.
@@ -150,8 +159,9 @@ async fn answer_of(
         return Err(CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }]));
     }
     let received = AtomicUsize::new(0);
-    let request_id = &context.request_id;
-    let run = Run { environment, secrets: &secrets, request_id, started: Instant::now(), received: &received };
+    let (request_id, caller_key) = (&context.request_id, context.caller_key.as_ref());
+    let started = Instant::now();
+    let run = Run { environment, secrets: &secrets, request_id, caller_key, started, received: &received };
     let answer = match &tool.plan {
         Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,
         Plan::Steps(steps) => Decoded::Json(run.steps(steps, arguments).await?),
@@ -174,6 +184,7 @@ struct Run<'a> {
     /// Secret arguments.
     secrets: &'a [secrecy::SecretString],
     request_id: &'a str,
+    caller_key: Option<&'a CallerKey>,
     started: Instant,
     /// How much was received in answers so far, in bytes.
     received: &'a AtomicUsize,
@@ -187,7 +198,12 @@ impl Run<'_> {
         scope: &Scope<'_>,
         request_id: &str,
     ) -> Result<Decoded, CallError> {
-        let endpoint = operation.service.endpoint()?;
+        let own = self.caller_key.and_then(|key| key.of(&operation.service.namespace));
+        let own = own.map(|key| operation.service.endpoint_for(key)).transpose()?;
+        let (endpoint, credential) = match &own {
+            Some((endpoint, credential)) => (*endpoint, credential),
+            None => operation.service.endpoint().map(|endpoint| (endpoint, &endpoint.credential))?,
+        };
         let mut request = operation.request.bind(scope, &endpoint.base)?;
         if let Ok(id) = http::HeaderValue::from_str(request_id) {
             request.headers_mut().insert(REQUEST_ID, id);
@@ -197,7 +213,7 @@ impl Run<'_> {
                 CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
             })?;
         let limits = self.limits(operation)?;
-        let response = credential::send(request, &endpoint.credential, backend, &limits).await;
+        let response = credential::send(request, credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
             CallError::Timeout(_) => CallError::Timeout(self.environment.limits.timeout),
@@ -209,7 +225,11 @@ impl Run<'_> {
         // After sending, since a token may have been issued on the way.
         let of_service = endpoint.secrets();
         let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
-        let mask = Mask::new(of_service.iter().chain(self.secrets).chain(of_variables));
+        let of_caller = own.iter().flat_map(|(_, credential)| credential.secrets()).collect::<Vec<_>>();
+        // Whatever it is for: who is sent it elsewhere may have told this service.
+        let brought = self.caller_key.map(CallerKey::value);
+        let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
+        let mask = Mask::new(all);
         let status = response.status();
         tracing::Span::current().record("status", status.as_u16());
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {

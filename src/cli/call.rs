@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
-    let context = CallContext { request_id: call::request_id()? };
+    let context = CallContext::new(call::request_id()?);
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
             print(&format!("{}\n", serde_json::to_string_pretty(&output.structured)?))?;

@@ -198,7 +198,8 @@ fn http_options(
         }
         None => None,
     };
-    Ok(HttpOptions { token, tokens: callers.held()?, oauth, allowed_hosts, allowed_origins })
+    let (tokens, backend_key) = (callers.held()?, callers.backend_key.clone());
+    Ok(HttpOptions { token, tokens, oauth, backend_key, allowed_hosts, allowed_origins })
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::{
     access::{ScopePolicy, Scopes},
     base_url::{base_url, is_loopback},
     catalog::risk::Risk,
+    credential::CredentialHeader,
     nearest::nearest,
 };
 
@@ -81,6 +83,26 @@ pub struct ScopesEntry {
     pub implied: BTreeMap<String, Vec<String>>,
 }
 
+/// A header in which callers bring keys of their own for the services behind this server.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct CallerBackendKeyEntry {
+    /// The header's name [default: `X-Keyglass-Backend-Key`].
+    pub header: Option<String>,
+    /// The namespaces of the services that are sent such a key in the place of the configured credential; no others are.
+    pub namespaces: Vec<String>,
+}
+
+/// Where callers may bring keys of their own, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerBackendKey {
+    /// The header.
+    pub header: HeaderName,
+    /// The services that are sent the key; never empty.
+    pub namespaces: Arc<BTreeSet<String>>,
+}
+
 /// Who may call over HTTP, checked.
 #[derive(Clone, Debug, Default)]
 pub struct Callers {
@@ -88,6 +110,8 @@ pub struct Callers {
     pub tokens: Vec<NamedToken>,
     /// Tokens of an authorization server.
     pub oauth: Option<OAuthSettings>,
+    /// Where callers may bring keys for the backends.
+    pub backend_key: Option<CallerBackendKey>,
 }
 
 /// A bearer token of the operator's.
@@ -133,7 +157,11 @@ pub struct OAuthSettings {
 
 impl Callers {
     /// Checks what the file says. Error: the setting and what is wrong with it.
-    pub(super) fn checked(tokens: Vec<TokenEntry>, oauth: Option<OAuthEntry>) -> Result<Self, ConfigError> {
+    pub(super) fn checked(
+        tokens: Vec<TokenEntry>,
+        oauth: Option<OAuthEntry>,
+        backend_key: Option<CallerBackendKeyEntry>,
+    ) -> Result<Self, ConfigError> {
         let invalid = |setting| move |problem| ConfigError::Invalid { setting, problem };
         let mut checked: Vec<NamedToken> = Vec::new();
         for entry in tokens {
@@ -147,7 +175,8 @@ impl Callers {
             checked.push(token);
         }
         let oauth = oauth.map(OAuthEntry::checked).transpose().map_err(invalid("oauth"))?;
-        Ok(Self { tokens: checked, oauth })
+        let backend_key = backend_key.map(CallerBackendKeyEntry::checked).transpose();
+        Ok(Self { tokens: checked, oauth, backend_key: backend_key.map_err(invalid("caller_backend_key"))? })
     }
 
     /// Reads the values of the tokens. Error: one that is not there.
@@ -183,6 +212,23 @@ impl TokenEntry {
         let ceiling = ceiling.map(|text| text.parse::<Risk>()).transpose();
         let ceiling = ceiling.map_err(|problem| format!("the `ceiling` of `{name}`: {problem}"))?;
         Ok(NamedToken { name, reference, groups: groups.map(|groups| Arc::new(groups.into_iter().collect())), ceiling })
+    }
+}
+
+impl CallerBackendKeyEntry {
+    fn checked(self) -> Result<CallerBackendKey, String> {
+        let header: CredentialHeader = self.header.as_deref().unwrap_or("X-Keyglass-Backend-Key").parse()?;
+        let name = header.name().as_str();
+        if ["mcp-", "x-forwarded-", "sec-"].iter().any(|start| name.starts_with(start)) || name == "origin" {
+            return Err(format!("`{name}` is a header that is needed for something else; choose another name"));
+        }
+        if self.namespaces.is_empty() || self.namespaces.iter().any(String::is_empty) {
+            return Err("name the services that are sent the keys of callers in `namespaces`".to_owned());
+        }
+        Ok(CallerBackendKey {
+            header: header.name().clone(),
+            namespaces: Arc::new(self.namespaces.into_iter().collect()),
+        })
     }
 }
 
@@ -281,7 +327,7 @@ mod tests {
         let path = folder.path().join("keyglass.yaml");
         std::fs::write(&path, config).expect("written");
         let file = crate::config::ConfigFile::read(&path).map_err(|error| error.to_string())?;
-        Callers::checked(file.tokens, file.oauth).map_err(|error| error.to_string())
+        Callers::checked(file.tokens, file.oauth, file.caller_backend_key).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -312,6 +358,11 @@ mod tests {
             (oauth("scopes: { tools: { a: ['x\"'] } }"), "visible ASCII without spaces"),
             (oauth("scopes: { required: [offline_access] }"), "`offline_access`"),
             (oauth("scopes: { risks: { raed: [x] } }"), "did you mean `read`?"),
+            ("caller_backend_key: { header: X-Key }".to_owned(), "namespaces"),
+            ("caller_backend_key: { namespaces: [] }".to_owned(), "`namespaces`"),
+            ("caller_backend_key: { header: Authorization, namespaces: [a] }".to_owned(), "needed for something else"),
+            ("caller_backend_key: { header: Mcp-Name, namespaces: [a] }".to_owned(), "needed for something else"),
+            ("caller_backend_key: { header: 'a b', namespaces: [a] }".to_owned(), "expected the name of a header"),
             (oauth("scopes: { tool: { raed: [x] } }"), "did you mean `tools`?"),
         ] {
             let problem = checked(&config).expect_err(&config);
@@ -323,7 +374,9 @@ mod tests {
     fn what_is_left_out_is_the_safe_choice() {
         let config = "oauth: { issuer: 'http://localhost:1/a/', resource: 'https://b.test/mcp/' }\n\
                       tokens: [{ name: a, token: file:b, groups: [] }]";
-        let Callers { tokens, oauth } = checked(config).expect("good settings");
+        let Callers { tokens, oauth, backend_key: None } = checked(config).expect("good settings") else {
+            panic!("nobody brings keys");
+        };
         let oauth = oauth.expect("an issuer");
         assert_eq!(
             (oauth.issuer.as_str(), oauth.audience),

@@ -1,7 +1,7 @@
 //! What a caller shows in an HTTP request, and how it is taken out again before anything else sees the request.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderValue, Uri, header, request, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request, uri::PathAndQuery};
 use secrecy::SecretString;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
@@ -56,6 +56,22 @@ pub(super) fn is_malformed(request: &request::Parts, slots: &[Slot]) -> bool {
         || form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token" && !is_key("access_token"))
 }
 
+/// A header that was to hold one key holds something else.
+#[derive(Debug)]
+pub(super) struct NotOneKey;
+
+/// The key in a header of this name, where there is one.
+pub(super) fn only_value(headers: &HeaderMap, name: &HeaderName) -> Result<Option<SecretString>, NotOneKey> {
+    let mut sent = headers.get_all(name).iter();
+    match (sent.next(), sent.next()) {
+        (None, _) => Ok(None),
+        (Some(sent), None) if !sent.is_empty() && sent.as_bytes().iter().all(u8::is_ascii_graphic) => {
+            Ok(Some(text(sent)))
+        }
+        _ => Err(NotOneKey),
+    }
+}
+
 /// Takes what keys are asked for in out of a request.
 pub(super) fn take_out(request: &mut request::Parts, slots: &[Slot]) -> Result<(), Refusal> {
     for slot in slots {
@@ -103,7 +119,7 @@ fn text(value: &HeaderValue) -> SecretString {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, Request};
+    use http::Request;
     use secrecy::ExposeSecret as _;
 
     use super::*;

@@ -19,7 +19,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request, uri::Authority};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -27,12 +27,14 @@ use super::{
     McpServer,
     authorization::{Invalid, ResourceServer, operation},
     credentials,
+    hosts::{HostRule, OriginRule, bracketed, is_loopback, parse_host},
     http::HttpOptions,
 };
 use crate::{
     access::{self, Access, Bounds, Doors, Gated, Gates, Opened, Shown},
-    caller::Caller,
-    config::callers::HeldToken,
+    caller::{Caller, KeyDigests},
+    config::callers::{CallerBackendKey, HeldToken},
+    credential::CallerKey,
 };
 
 /// The largest request body that is read, in bytes.
@@ -65,6 +67,9 @@ pub enum GuardError {
     /// A host that no request can name.
     #[error("allowed host `{0}` is not a host name or address; expected `example.com`, `example.com:8443` or `[::1]`")]
     Host(String),
+    /// Keys of callers could not be told apart.
+    #[error("no randomness available on this machine, which is needed to tell the keys of callers apart")]
+    NoRandomness,
     /// An origin that no browser can send.
     #[error(
         "allowed origin `{0}` is not an origin; expected `https://example.com`, `http://localhost:3000` or \
@@ -98,6 +103,8 @@ pub(super) struct Guard {
     token: Option<SecretString>,
     tokens: Vec<HeldToken>,
     oauth: Option<ResourceServer>,
+    /// Where callers may bring keys for the backends.
+    backend_key: Option<(CallerBackendKey, KeyDigests)>,
     hosts: Vec<HostRule>,
     /// Listening on all addresses means that the address a client used is not known beforehand. Any literal address is
     /// safe: DNS rebinding needs a name.
@@ -107,21 +114,6 @@ pub(super) struct Guard {
     doors: Doors,
     /// What requests are about, where their callers have to be told what they lack.
     server: Option<McpServer>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct HostRule {
-    host: String,
-    /// None for any port.
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct OriginRule {
-    scheme: String,
-    host: String,
-    /// None for any port.
-    port: Option<u16>,
 }
 
 /// An answer instead of the service's.
@@ -151,10 +143,14 @@ impl Guard {
             .iter()
             .map(|text| OriginRule::parse(text).ok_or_else(|| GuardError::Origin(text.clone())))
             .collect::<Result<_, _>>()?;
+        let with_digests =
+            |setting: CallerBackendKey| Ok((setting, KeyDigests::new().map_err(|_| GuardError::NoRandomness)?));
+        let backend_key = options.backend_key.clone().map(with_digests).transpose()?;
         Ok(Self {
             token: options.token.clone(),
             tokens: options.tokens.clone(),
             oauth: options.oauth.clone(),
+            backend_key,
             hosts,
             any_address: address.ip().is_unspecified(),
             origins,
@@ -209,9 +205,29 @@ impl Guard {
             request.headers.remove(name);
         }
         credentials::take_out(request, &slots)?;
-        let caller = self.caller(&shown?, &gates, gated).await?;
+        let brought = self.brought(request);
+        let mut caller = self.caller(&shown?, &gates, gated).await?;
+        if let (Some(key), Some((_, digests))) = (brought?, &self.backend_key) {
+            let teller = self.server.as_ref().and_then(|server| server.served().key_teller.clone());
+            let reach = match teller {
+                Some(teller) => teller.reach(key.value()).await,
+                None => None,
+            };
+            caller = caller.with_key(key, digests, reach);
+        }
         request.extensions.insert(caller);
         Ok(())
+    }
+
+    /// The key that a caller brings for the backends, taken out of the request.
+    fn brought(&self, request: &mut request::Parts) -> Result<Option<CallerKey>, Refusal> {
+        let Some((CallerBackendKey { header, namespaces }, _)) = &self.backend_key else { return Ok(None) };
+        let brought = credentials::only_value(&request.headers, header);
+        while request.headers.remove(header).is_some() {}
+        match brought {
+            Ok(brought) => Ok(brought.map(|value| CallerKey::new(value, namespaces.clone()))),
+            Err(credentials::NotOneKey) => Err(Refusal::BAD_KEY),
+        }
     }
 
     /// Who shows this, and what they may use.
@@ -227,7 +243,7 @@ impl Guard {
         if let Some(HeldToken { token, .. }) = named {
             // The operator's word, as their own token: it is good for what specs keep behind credentials too.
             let (groups, ceiling) = (token.groups.clone(), token.ceiling);
-            return Ok(Caller::named(&token.name, Bounds { gates: Opened::All, groups, ceiling, granted: None }));
+            return Ok(Caller::named(&token.name, Bounds { gates: Opened::All, groups, ceiling, ..Bounds::default() }));
         }
         // A spec's own bearer token is in the place of one that an issuer gave out.
         if let (Some(oauth), Some(token)) = (&self.oauth, &shown.bearer)
@@ -362,54 +378,6 @@ impl Guard {
     }
 }
 
-impl HostRule {
-    fn parse(text: &str) -> Option<Self> {
-        match text.parse::<IpAddr>() {
-            Ok(address) => Some(Self { host: address.to_string(), port: None }),
-            Err(_) => parse_host(text).filter(|host| !host.host.contains('*')),
-        }
-    }
-
-    fn text(&self) -> String {
-        let host = bracketed(&self.host);
-        self.port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
-    }
-}
-
-impl OriginRule {
-    /// An entry of the operator: an origin, or one with `*` for its port.
-    fn parse(text: &str) -> Option<Self> {
-        match text.strip_suffix(":*") {
-            Some(start) => Self::parse_exact(start)
-                .filter(|_| start.rsplit_once(':').is_some_and(|(_, rest)| rest.parse::<u16>().is_err()))
-                .map(|rule| Self { port: None, ..rule }),
-            None => Self::parse_exact(text),
-        }
-    }
-
-    /// An origin as a browser sends it (RFC 6454, section 6.2). `null` is none that could be told apart.
-    fn parse_exact(text: &str) -> Option<Self> {
-        let (scheme, authority) = text.split_once("://")?;
-        let scheme = scheme.to_ascii_lowercase();
-        let HostRule { host, port } = parse_host(authority)?;
-        let port = port.or(match scheme.as_str() {
-            "http" => Some(80),
-            "https" => Some(443),
-            _ => None,
-        })?;
-        Some(Self { scheme, host, port: Some(port) })
-    }
-
-    fn covers(&self, origin: &Self) -> bool {
-        self.scheme == origin.scheme && self.host == origin.host && (self.port.is_none() || self.port == origin.port)
-    }
-
-    fn is_loopback(&self) -> bool {
-        matches!(self.scheme.as_str(), "http" | "https")
-            && (self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(is_loopback))
-    }
-}
-
 impl Refusal {
     const BAD_HOST: Self =
         Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenges: Vec::new() };
@@ -441,6 +409,11 @@ impl Refusal {
     const WRONG_CREDENTIAL: Self = Self {
         status: StatusCode::UNAUTHORIZED,
         message: "this credential opens no tools of this server",
+        challenges: Vec::new(),
+    };
+    const BAD_KEY: Self = Self {
+        status: StatusCode::BAD_REQUEST,
+        message: "the header for a key of your own must stand there once, with a key of visible ASCII",
         challenges: Vec::new(),
     };
     const NO_KEYS: Self = Self {
@@ -548,28 +521,6 @@ async fn read_limited(body: Body) -> Result<Bytes, Refusal> {
         }
     }
     if length > MAX_BODY_BYTES { Err(Refusal::TOO_LARGE) } else { Ok(collected.freeze()) }
-}
-
-/// `host` or `host:port`, the host in one spelling: lower case, without brackets and final dot.
-fn parse_host(text: &str) -> Option<HostRule> {
-    let authority = Authority::try_from(text).ok().filter(|authority| !authority.as_str().contains('@'))?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let host = host.strip_suffix('.').unwrap_or(&host);
-    let host = host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_canonical().to_string());
-    let rest = authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest);
-    let port = match rest.rsplit_once(':') {
-        None => None,
-        Some((_, port)) => Some(port.parse().ok()?),
-    };
-    (!host.is_empty()).then_some(HostRule { host, port })
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }
 
 #[cfg(test)]

@@ -46,7 +46,11 @@ use super::{
     guard::{Guard, GuardError, MAX_BODY_BYTES, guard, json_response, problem},
     sse,
 };
-use crate::{caller::Caller, config::callers::HeldToken, http_server};
+use crate::{
+    caller::Caller,
+    config::callers::{CallerBackendKey, HeldToken},
+    http_server,
+};
 
 /// How many sessions may be open at a time, of each of the two kinds. An idle one holds about 54 KB.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -72,6 +76,8 @@ pub struct HttpOptions {
     pub tokens: Vec<HeldToken>,
     /// Tokens of an authorization server.
     pub oauth: Option<ResourceServer>,
+    /// Where callers may bring keys of their own for the backends.
+    pub backend_key: Option<CallerBackendKey>,
     /// Hosts that a request may name in `Host`, as `example.com` (any port) or `example.com:8443`, besides the loopback
     /// names and the address the server listens on. Where that is `0.0.0.0` or `[::]`, any literal address is allowed.
     pub allowed_hosts: Vec<String>,
@@ -270,7 +276,7 @@ impl Front {
         if opening.is_some()
             && let (Some(session), Some(caller)) = (session_of(response.headers()), caller)
         {
-            self.remember(session, caller).await;
+            self.remember(session, caller.without_key()).await;
         }
         drop(opening);
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && is_json {

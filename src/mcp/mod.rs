@@ -10,6 +10,7 @@ mod convert;
 mod credentials;
 mod drain;
 pub mod guard;
+mod hosts;
 pub mod http;
 mod lines;
 mod lists;
@@ -363,7 +364,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let access = self.access(&context);
+        let Caller { access, backend_key, .. } = self.caller(&context);
         let gateway = self.served();
         let found = gateway.catalog.resources().find(&request.uri);
         // A resource that the caller may not read is as unknown as one that is not there.
@@ -371,7 +372,7 @@ impl ServerHandler for McpServer {
             return Err(convert::unknown_resource(&request.uri));
         };
         let request_id = request_id()?;
-        let call_context = CallContext { request_id: request_id.clone() };
+        let call_context = CallContext { caller_key: backend_key, ..CallContext::new(&request_id) };
         let repetition = target.repetition();
         let reading = gateway.read(resource, target, &call_context);
         let content = self.awaited(reading, &resource.name, &request_id, &context).await?;
@@ -447,13 +448,13 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let access = self.access(&context);
+        let Caller { access, backend_key, .. } = self.caller(&context);
         let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
         let tool = gateway.tool(&request.name).filter(|tool| access.allows(*tool));
         let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
         let request_id = request_id()?;
-        let call_context = CallContext { request_id: request_id.clone() };
+        let call_context = CallContext { caller_key: backend_key, ..CallContext::new(&request_id) };
         let call = gateway.call(tool, request.arguments.unwrap_or_default(), &call_context);
         let outcome = self.awaited(call, &tool.name, &request_id, &context).await?;
         let mut result = convert::result(outcome, tool.hints.repetition(), &request_id);

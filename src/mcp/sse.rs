@@ -105,7 +105,7 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
             tracing::warn!(limit = MAX_SESSIONS, "refused a session, too many are open");
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open; close one, or retry later");
         }
-        open.insert(id.clone(), Session { caller, inbound, last_message: Instant::now() });
+        open.insert(id.clone(), Session { caller: caller.without_key(), inbound, last_message: Instant::now() });
     }
     let ended = sessions.0.stop.child_token();
     let leave = Leave { sessions: sessions.clone(), id: id.clone(), _ended: ended.clone().drop_guard() };

@@ -198,6 +198,10 @@ impl Served {
         command.arg("--config").arg(folder.path().join("keyglass.yaml"));
         command.env_clear().env("KEYGLASS_LOG", "trace").env("BACKEND", "canary-backend").env("HOME", folder.path());
         command.env("OPERATOR", "canary-operator").env("A", "canary-a").env("BIRDS_KEY", "canary-birds");
+        Self::of(command, folder).await
+    }
+
+    async fn of(mut command: Command, folder: TempDir) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("it runs");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -670,4 +674,149 @@ async fn what_a_token_may_do_is_what_its_scopes_say() {
     }
     let log = served.log();
     assert!(tokens.values().all(|token| !log.contains(token.trim_start_matches("Bearer "))));
+}
+
+const KEY_HEADER: &str = "x-keyglass-backend-key";
+
+#[tokio::test]
+async fn a_key_that_a_caller_brings_is_sent_in_the_place_of_the_configured_one() {
+    let (backend, base) = Backend::start().await;
+    let tokens = "tokens: [{ name: a, token: env:A }]\n";
+    let config = format!("{tokens}caller_backend_key: {{ namespaces: [pets] }}");
+    let served = Served::start(&base, &config, &[]).await;
+    let sent = || backend.seen().last().expect("a request")["authorization"].to_str().expect("text").to_owned();
+    let own = (KEY_HEADER, "canary-own-key");
+    for (shown, tool, expected) in [
+        (&[A][..], "list_pets", "Bearer canary-backend"),
+        (&[A, own], "list_pets", "Bearer canary-own-key"),
+        (&[A, own], "list_birds", "Bearer canary-backend"),
+    ] {
+        let answer = served.call(shown, tool).await;
+        assert_eq!(answer.body["result"]["isError"], json!(false), "{answer:?}");
+        assert_eq!(sent(), expected, "{tool}");
+        // The backend repeats what it is sent.
+        assert!(!answer.body.to_string().contains("canary"), "{answer:?}");
+    }
+    let (mut events, endpoint) = served.stream(A).await;
+    let call = message(7, "tools/call", &json!({"name": "list_pets"}));
+    let response = within(served.client.post(&endpoint, call.clone(), &[A, own]).send()).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::NOT_FOUND, "with a key it is another caller");
+    within(served.client.post(&endpoint, call.clone(), &[A]).send()).await.expect("an answer");
+    events.message().await;
+    assert_eq!(sent(), "Bearer canary-backend");
+    let id = served.session(&[A, own]).await;
+    let session = ("mcp-session-id", id.as_str());
+    for (shown, expected) in [
+        (&[A, session][..], StatusCode::NOT_FOUND),
+        (&[A, session, (KEY_HEADER, "canary-other-key")], StatusCode::NOT_FOUND),
+        (&[A, session, own], StatusCode::OK),
+    ] {
+        assert_eq!(served.post(shown, call.clone()).await.status, expected, "{shown:?}");
+    }
+    assert_eq!(sent(), "Bearer canary-own-key");
+    let list = served.ask(&[A, own], "tools/list", json!({})).await;
+    assert_eq!(list.body["result"]["cacheScope"], "private");
+    for wrong in ["", "a b"] {
+        let refused = served.ask(&[A, (KEY_HEADER, wrong)], "tools/list", json!({})).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let refused = served.ask(&[own], "tools/list", json!({})).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "it is no token");
+    assert!(backend.seen().iter().all(|seen| !seen.contains_key(KEY_HEADER)));
+    assert!(!served.log().contains("canary"), "{}", served.log());
+}
+
+#[tokio::test]
+async fn keys_of_callers_go_nowhere_unless_the_operator_says_so() {
+    let (backend, base) = Backend::start().await;
+    let served = Served::start(&base, "", &[]).await;
+    served.call(&[(KEY_HEADER, "canary-own-key")], "list_pets").await;
+    let seen = backend.seen();
+    assert_eq!(seen[0]["authorization"], "Bearer canary-backend");
+    assert!(!format!("{seen:?}").contains("own-key"));
+    assert!(!served.log().contains("own-key"));
+}
+
+#[tokio::test]
+async fn where_the_backend_tells_of_a_key_its_tools_are_those_that_it_reaches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = "caller_backend_key: { header: X-Own-Key, namespaces: [runloop-secrets, runloop-restricted-keys] }\n\
+                  groups: [runloop]\ndata_dir: data\n";
+    std::fs::write(folder.path().join("keyglass.yaml"), config).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(["serve", "--http", "127.0.0.1:0", "--config"]).arg(folder.path().join("keyglass.yaml"));
+    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path());
+    let served = Served::of(command, folder).await;
+    let all = served.tools(&[]).await;
+    let make = async |level: &str| {
+        let scopes = json!([{"resource_type": "RESOURCE_TYPE_ACCOUNT", "access_level": level}]);
+        let arguments = json!({"name": "a", "scopes": scopes});
+        let made =
+            served.ask(&[], "tools/call", json!({"name": "create_restricted_key", "arguments": arguments})).await;
+        made.body["result"]["structuredContent"]["key_secret"].as_str().unwrap_or_else(|| panic!("{made:?}")).to_owned()
+    };
+    let (reads, writes) = (make("ACCESS_LEVEL_READ").await, make("ACCESS_LEVEL_WRITE").await);
+    fn own(key: &str) -> (&str, &str) {
+        ("x-own-key", key)
+    }
+    assert_eq!(served.tools(&[own(&writes)]).await, all);
+    let list = served.ask(&[own(&reads)], "tools/list", json!({})).await;
+    assert_eq!(list.body["result"]["cacheScope"], "private");
+    let readable = names(&list.body["result"]["tools"]);
+    assert!(readable.contains(&"list_secrets".to_owned()), "{readable:?}");
+    assert!(readable.contains(&"create_api_key".to_owned()), "of a service that is not sent the key: {readable:?}");
+    for hidden in ["create_secret", "create_restricted_key"] {
+        assert!(all.contains(&hidden.to_owned()) && !readable.contains(&hidden.to_owned()), "{readable:?}");
+        assert!(served.call(&[own(&reads)], hidden).await.is_unknown_tool());
+    }
+    let answer = served.call(&[own(&reads)], "list_secrets").await;
+    assert_eq!(answer.body["result"]["isError"], json!(false), "{answer:?}");
+    let answer = served.call(&[own("ak_canary-of-nobody")], "list_secrets").await;
+    assert_eq!(answer.body["result"]["isError"], json!(true), "{answer:?}");
+    assert!(!answer.body.to_string().contains("canary"));
+    let log = served.log();
+    assert!(!log.contains("canary") && !log.contains(&reads) && !log.contains(&writes));
+}
+
+#[tokio::test]
+async fn a_service_without_a_credential_is_called_with_keys_of_callers_alone_and_at_one_place() {
+    let (backend, base) = Backend::start().await;
+    let (other, elsewhere) = Backend::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, base: &str| {
+        let text = format!(
+            "ikanos: 1.0.0-beta5\n\
+             info: {{display: Test, description: A service.}}\n\
+             binds: [{{namespace: env, keys: {{PETS_KEY: PETS_KEY}}}}]\n\
+             capability:\n\
+             \x20 consumes:\n\
+             \x20 - type: http\n\
+             \x20   namespace: pets\n\
+             \x20   baseUri: '{base}'\n\
+             \x20   authentication: {{type: apikey, key: X-Pets, value: '{{{{PETS_KEY}}}}'}}\n\
+             \x20   resources: [{{path: /{name}, operations: [{{name: get, method: GET, description: Get it.}}]}}]\n\
+             \x20 exposes:\n\
+             \x20 - {{type: mcp, namespace: {name}, description: About., tools: [{{name: get_{name}, description: Get it., call: pets.get}}]}}\n"
+        );
+        std::fs::write(folder.path().join(format!("{name}.yaml")), text).expect("written");
+    };
+    write("a", &base);
+    write("b", &elsewhere);
+    let config = "capabilities: [a.yaml, b.yaml]\ncaller_backend_key: { namespaces: [pets] }\n";
+    std::fs::write(folder.path().join("keyglass.yml"), config).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+    command.args(["serve", "--http", "127.0.0.1:0", "--config"]).arg(folder.path().join("keyglass.yml"));
+    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path());
+    let served = Served::of(command, folder).await;
+    let own = (KEY_HEADER, "canary-own-key");
+    let answer = served.call(&[own], "get_a").await;
+    assert_eq!(answer.body["result"]["isError"], json!(false), "{answer:?}");
+    assert_eq!(backend.seen()[0]["x-pets"], "canary-own-key");
+    assert!(!answer.body.to_string().contains("canary"), "{answer:?}");
+    for (shown, tool) in [(&[][..], "get_a"), (&[own], "get_b"), (&[], "get_b")] {
+        let answer = served.call(shown, tool).await;
+        assert_eq!(answer.body["result"]["isError"], json!(true), "{tool} {answer:?}");
+    }
+    assert_eq!((backend.seen().len(), other.seen().len()), (1, 0));
+    assert!(served.log().contains("the keys of callers for `pets` go to"));
 }
