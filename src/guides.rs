@@ -102,7 +102,8 @@ impl Guide {
     /// What it says to a caller.
     pub fn text(&self, catalog: &Catalog, access: &Access) -> String {
         let tools: Vec<&CompiledTool> = self.tools(catalog, access).collect();
-        let about = self.about.iter().filter(|(gate, _)| access.allows(*gate)).map(|(_, text)| text.as_str());
+        let about =
+            self.about.iter().filter(|(gate, _)| access.hears_of(*gate, &self.group)).map(|(_, text)| text.as_str());
         let mut intro = format!("Please help me with the `{}` tools.", self.group);
         for text in about {
             if intro.chars().count() + text.chars().count() > MAX_ABOUT + 60 {
@@ -120,7 +121,7 @@ impl Guide {
 
     fn tools<'a>(&self, catalog: &'a Catalog, access: &'a Access) -> impl Iterator<Item = &'a CompiledTool> {
         let group = Arc::clone(&self.group);
-        catalog.tools().filter(move |tool| tool.group == group && access.allows(tool.gate))
+        catalog.tools().filter(move |tool| tool.group == group && access.allows(*tool))
     }
 }
 

@@ -116,7 +116,8 @@ impl Original {
 
     /// Whether a caller may read it.
     pub fn is_open_to(&self, access: &Access) -> bool {
-        self.gates.iter().any(|gates| gates.iter().all(|gate| access.allows(Some(*gate))))
+        access.sees_files(None)
+            && self.gates.iter().any(|gates| gates.iter().all(|gate| access.sees_files(Some(*gate))))
     }
 
     /// The sets of gates before it: whoever is let through all of one may read it.

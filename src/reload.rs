@@ -421,7 +421,7 @@ mod tests {
         fs::write(folder.path().join("spec.yaml"), SPEC.replace("list_secrets", "all_secrets")).unwrap();
         let gateway = reload.look().expect("another gateway");
         assert!(!root_key.exists(), "opening makes the file");
-        let context = CallContext::new("0".to_owned());
+        let context = CallContext::new("0");
         let output = gateway.call(gateway.tool("all_secrets").unwrap(), Default::default(), &context).await.unwrap();
         assert_eq!(output.structured().unwrap()["total_count"], json!(0));
     }

@@ -5,20 +5,20 @@ use std::{collections::BTreeSet, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    access::GateId,
     backend::{Backend, Backends, Remote, embedded},
     base_url,
     catalog::{
         self,
         compile::{Parts, Services},
         gate::gate_of,
+        group::group_of,
         join::Joiner,
         service::Route,
     },
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
-    gateway::{self, Gateway},
+    gateway::{self, Description, Gateway},
     guides::Guides,
     originals::{self, Originals},
     prose::tidy,
@@ -121,6 +121,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         backends: &settings.backends,
         credentials: &settings.credentials,
         headers: &settings.credential_headers,
+        caller_keys: settings.callers.backend_key.as_ref().map(|setting| &*setting.namespaces),
         secrets: match purpose {
             Purpose::Call => Secrets::Read,
             Purpose::Show => Secrets::Plain,
@@ -166,7 +167,9 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
-    let needs_remote = services.values().any(|service| service.route == Route::Remote && service.endpoint.is_ok());
+    let needs_remote = services
+        .values()
+        .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));
     let remote = match purpose {
         Purpose::Call if needs_remote => match &is_open.remote {
             Some(remote) => Some(remote.clone()),
@@ -183,7 +186,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // A spec of fixed values calls nobody.
     let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
     let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
-    let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
+    let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let parts =
@@ -202,6 +205,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         gates,
         originals,
         guides,
+        key_teller: embedded.clone(),
     };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
@@ -229,8 +233,10 @@ pub fn embedded_options(settings: &Settings, clock: Clock) -> Result<embedded::O
 
 fn unknown_namespaces(settings: &Settings, choices: &Choices) -> Vec<String> {
     let known = || choices.keys().map(|(_, namespace)| namespace.as_str());
-    let named =
-        settings.backends.names().chain(settings.credentials.names()).chain(settings.credential_headers.names());
+    let caller_keys =
+        settings.callers.backend_key.iter().flat_map(|setting| setting.namespaces.iter().map(String::as_str));
+    let named = settings.backends.names().chain(settings.credentials.names());
+    let named = named.chain(settings.credential_headers.names()).chain(caller_keys);
     let unknown = named.filter(|name| !known().any(|namespace| namespace == *name));
     let remark = |name| {
         let near = crate::nearest::nearest(name, known());
@@ -307,16 +313,20 @@ fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<
     lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
 }
 
-/// What the servers say about themselves, with the gate before each.
-fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateId>, String)> {
+/// What the servers say about themselves.
+fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<Description> {
     let servers = workspace
         .documents
         .iter()
         .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
         .filter_map(|(document, place, server)| {
-            let description = tidy(server.description.as_ref()?.value.trim()).into_owned();
-            Some((gate_of(document, place, sources), description))
+            let text = tidy(server.description.as_ref()?.value.trim()).into_owned();
+            Some(Description {
+                gate: gate_of(document, place, sources),
+                group: group_of(document, place, sources),
+                text,
+            })
         })
         .collect()
 }

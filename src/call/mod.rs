@@ -32,10 +32,11 @@ use crate::{
         fill::Scope,
         output,
         plan::{CompiledOperation, Plan},
+        service::Endpoint,
         shape,
     },
     clock::Clock,
-    credential,
+    credential::{self, CallerKey, Credential},
     decode::{self, Decoded, Format},
     error::{ArgumentProblem, CallError},
     mask::Mask,
@@ -62,12 +63,15 @@ pub struct CallContext {
     pub client: Arc<dyn Client>,
     /// How it begins, or goes on.
     pub continuation: Continuation,
+    /// The key that the caller brings.
+    pub caller_key: Option<CallerKey>,
 }
 
 impl CallContext {
-    /// A call for nobody who could be spoken with.
-    pub fn new(request_id: String) -> Self {
-        Self { request_id, client: Arc::new(client::NoClient), continuation: Continuation::default() }
+    /// A call of this name for nobody who could be spoken with, whose caller brings no key.
+    pub fn new(request_id: impl Into<String>) -> Self {
+        let (client, continuation) = (Arc::new(client::NoClient), Continuation::default());
+        Self { request_id: request_id.into(), client, continuation, caller_key: None }
     }
 }
 
@@ -237,6 +241,7 @@ async fn answer_of(
         secrets: &secrets,
         request_id: &context.request_id,
         client: &*context.client,
+        caller_key: context.caller_key.as_ref(),
         started: Instant::now(),
         received: &received,
         waited_ms: &waited_ms,
@@ -272,6 +277,7 @@ struct Run<'a> {
     secrets: &'a [secrecy::SecretString],
     request_id: &'a str,
     client: &'a dyn Client,
+    caller_key: Option<&'a CallerKey>,
     started: Instant,
     /// How much was received in answers so far, in bytes.
     received: &'a AtomicUsize,
@@ -302,7 +308,7 @@ impl Run<'_> {
         scope: &Scope<'_>,
         request_id: &str,
     ) -> Result<Sent, CallError> {
-        let endpoint = operation.service.endpoint()?;
+        let (endpoint, _) = self.endpoint(operation)?;
         let request = operation.request.bind(scope, &endpoint.base)?;
         self.sent_request(operation, request, request_id).await
     }
@@ -314,7 +320,8 @@ impl Run<'_> {
         mut request: Request<Bytes>,
         request_id: &str,
     ) -> Result<Sent, CallError> {
-        let endpoint = operation.service.endpoint()?;
+        let (endpoint, own) = self.endpoint(operation)?;
+        let credential = own.as_ref().unwrap_or(&endpoint.credential);
         if let Ok(id) = http::HeaderValue::from_str(request_id) {
             request.headers_mut().insert(REQUEST_ID, id);
         }
@@ -325,7 +332,7 @@ impl Run<'_> {
         // Needed by nobody else.
         let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
         let limits = self.limits(operation)?;
-        let response = credential::send(request, &endpoint.credential, backend, &limits).await;
+        let response = credential::send(request, credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
             CallError::Timeout(_) => CallError::Timeout(self.environment.limits.timeout),
@@ -337,9 +344,22 @@ impl Run<'_> {
         // After sending, since a token may have been issued on the way.
         let of_service = endpoint.secrets();
         let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
-        let mask = Mask::new(of_service.iter().chain(self.secrets).chain(of_variables));
+        let of_caller = own.iter().flat_map(Credential::secrets).collect::<Vec<_>>();
+        // Whatever it is for: who is sent it elsewhere may have told this service.
+        let brought = self.caller_key.map(CallerKey::value);
+        let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
+        let mask = Mask::new(all);
         tracing::Span::current().record("status", response.status().as_u16());
         Ok(Sent { response, mask, uri })
+    }
+
+    /// Where the requests of an operation go, and what its caller brings instead of the configured credential.
+    fn endpoint<'b>(&self, operation: &'b CompiledOperation) -> Result<(&'b Endpoint, Option<Credential>), CallError> {
+        let own = self.caller_key.and_then(|key| key.of(&operation.service.namespace));
+        match own {
+            Some(key) => operation.service.endpoint_for(key).map(|(endpoint, own)| (endpoint, Some(own))),
+            None => operation.service.endpoint().map(|endpoint| (endpoint, None)),
+        }
     }
 
     /// The answer of an operation, masked, where it is a success.

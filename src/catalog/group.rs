@@ -4,6 +4,11 @@ use std::{path::Path, sync::Arc};
 
 use crate::{diagnostic::SourceMap, shipped, spec::Document};
 
+/// The group of what the server at this place of a document offers.
+pub fn group_of(document: &Document, place: usize, sources: &SourceMap) -> Arc<str> {
+    Groups::of(document, sources).of_server(place)
+}
+
 /// The groups of a document.
 #[derive(Debug)]
 pub(crate) struct Groups<'a> {

@@ -22,6 +22,11 @@ pub struct Service {
     pub slots: Vec<Slot>,
     /// Where calls go, or what has to be set before any can be made.
     pub endpoint: Result<Endpoint, String>,
+    /// Where calls go whose caller brings a key, which takes the place of the secret in the credential; absent where none
+    /// may be brought.
+    pub for_callers: Option<Endpoint>,
+    /// Whether it is Runloop's API, whose keys the backend built in tells of.
+    pub is_runloop: bool,
 }
 
 /// Which kind of backend serves a service.
@@ -75,6 +80,26 @@ impl Service {
     /// Whether calls authenticate.
     pub fn has_credential(&self) -> bool {
         self.endpoint.as_ref().is_ok_and(|endpoint| !endpoint.credential.is_none())
+    }
+
+    /// Whether it can be told how far a key reaches that a caller brings.
+    pub fn tells_of_caller_keys(&self) -> bool {
+        self.for_callers.is_some() && self.is_runloop && self.route == Route::Embedded
+    }
+
+    /// Where calls go whose caller brings this key, and the credential that it is there. Errors:
+    /// [`CallError::Unconfigured`] where the operator allows it and it cannot be.
+    pub fn endpoint_for(&self, key: &SecretString) -> Result<(&Endpoint, Credential), CallError> {
+        let credential = |endpoint: &Endpoint| endpoint.credential.with_secret(key);
+        let endpoint = self.for_callers.as_ref();
+        endpoint.and_then(|endpoint| Some((endpoint, credential(endpoint)?))).ok_or_else(|| {
+            // Not with the operator's own credential instead: it may do more.
+            let missing = format!("the service `{}` cannot be sent the key that a caller brings", self.namespace);
+            CallError::Unconfigured(match &self.endpoint {
+                Err(problem) => problem.clone(),
+                Ok(_) => missing,
+            })
+        })
     }
 
     /// Where calls go. Errors: [`CallError::Unconfigured`] with what has to be set.

@@ -3,6 +3,7 @@
 //! Must not know specs nor where a secret comes from, beyond the name that a person knows it by. Sending is in
 //! [`send`](mod@send), with the two kinds that need a conversation: [`digest`] and [`oauth2`].
 
+pub mod caller_key;
 pub mod digest;
 pub(crate) mod header;
 pub mod oauth2;
@@ -19,7 +20,7 @@ use subtle::ConstantTimeEq;
 use url::Url;
 use zeroize::Zeroizing;
 
-pub use self::{digest::Digest, header::CredentialHeader, oauth2::OAuth2, send::send};
+pub use self::{caller_key::CallerKey, digest::Digest, header::CredentialHeader, oauth2::OAuth2, send::send};
 use crate::{error::CallError, mask::MASKED};
 
 /// All but the unreserved characters of RFC 3986, section 2.3.

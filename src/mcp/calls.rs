@@ -73,7 +73,12 @@ struct Repeated {
 }
 
 impl Round {
-    fn binding<'a>(&'a self, principal: &'a str) -> Binding<'a> {
+    fn call_context(&self, continuation: Continuation) -> CallContext {
+        let (client, caller_key) = (self.requester.clone(), self.caller.backend_key.clone());
+        CallContext { client, continuation, caller_key, ..CallContext::new(&self.request_id) }
+    }
+
+    fn binding<'a>(&'a self, principal: &'a [u8]) -> Binding<'a> {
         let Self { method, name, arguments, plan, .. } = self;
         Binding { principal, method, name, arguments, plan }
     }
@@ -107,13 +112,12 @@ impl McpServer {
         let resume = match repeated.state {
             None => None,
             Some(state) => {
-                let opened = self.shared.sealer.open(&state, round.binding(&round.caller.principal.id()));
+                let opened = self.shared.sealer.open(&state, round.binding(&round.caller.principal.binding()));
                 Some(opened.map_err(state_error)?)
             }
         };
         let continuation = Continuation { resume, answers: repeated.answers.unwrap_or_default() };
-        let client = round.requester.clone();
-        Ok(CallContext { client, continuation, ..CallContext::new(round.request_id.clone()) })
+        Ok(round.call_context(continuation))
     }
 
     /// Waits for work that a client asked for, but no longer than the client and the server do. A panic's text goes to the
@@ -173,7 +177,7 @@ impl McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
-        let tool = gateway.tool(&name).filter(|tool| access.allows(tool.gate));
+        let tool = gateway.tool(&name).filter(|tool| access.allows(*tool));
         let Some(tool) = tool else { return Err(self.unknown_tool(&name, &access)) };
         let arguments = arguments.unwrap_or_default();
         let keep = || Value::Object(arguments.clone());
@@ -205,9 +209,7 @@ impl McpServer {
                     Wants::Task(terms) => {
                         self.shared.tasks.check_room(&round.caller.principal)?;
                         let continuation = Continuation { resume: Some(at), ..Continuation::default() };
-                        let client = round.requester.clone();
-                        let call_context =
-                            CallContext { client, continuation, ..CallContext::new(round.request_id.clone()) };
+                        let call_context = round.call_context(continuation);
                         let Value::Object(arguments) = round.arguments.clone() else {
                             return Err(ErrorData::internal_error("the arguments of a task are gone", None));
                         };
@@ -286,7 +288,7 @@ impl McpServer {
         };
         let requests = requests(&questions).map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         let state = if needs_state {
-            let sealed = self.shared.sealer.seal(paused.at, round.binding(&round.caller.principal.id()));
+            let sealed = self.shared.sealer.seal(paused.at, round.binding(&round.caller.principal.binding()));
             Some(sealed.map_err(state_error)?)
         } else {
             None
@@ -301,7 +303,7 @@ impl McpServer {
     ) -> Result<GetPromptResponse, ErrorData> {
         let access = self.access(&context);
         let gateway = self.served();
-        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
+        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(*prompt));
         let Some(prompt) = prompt else {
             let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
             let guide = guide.ok_or_else(|| self.unknown_prompt(&request.name, &access))?;
@@ -352,7 +354,7 @@ impl McpServer {
         let gateway = self.served();
         let found = gateway.catalog.resources().find(&uri);
         // A resource that the caller may not read is as unknown as one that is not there.
-        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
+        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
             return self.read_original(uri, &gateway, &access, &context).await;
         };
         let plan = target.plan();

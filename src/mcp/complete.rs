@@ -114,7 +114,7 @@ pub(super) fn asked<'a>(
 }
 
 fn of_prompt(gateway: &Gateway, access: &Access, name: &str, argument: &str) -> Result<Choices, ErrorData> {
-    let own = gateway.catalog.prompt(name).filter(|prompt| access.allows(prompt.gate));
+    let own = gateway.catalog.prompt(name).filter(|prompt| access.allows(*prompt));
     let Some(prompt) = own else {
         if gateway.guides.find(name, &gateway.catalog, access).is_some() {
             return Err(unknown("argument", argument, " of this prompt", std::iter::empty()));

@@ -1,7 +1,7 @@
 //! What a caller shows in an HTTP request, and how it is taken out again before anything else sees the request.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderValue, Uri, header, request, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request, uri::PathAndQuery};
 use secrecy::SecretString;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
@@ -33,6 +33,43 @@ pub(super) fn shown(request: &request::Parts, slots: &[Slot]) -> Shown {
         }
     }
     Shown { bearer: token.map(|token| SecretString::from(String::from_utf8_lossy(token).as_ref())), basic, keys }
+}
+
+/// Whether a request shows a bearer token otherwise than in one header, so that none can be read (RFC 6750, section 2). What
+/// keys are asked for in is theirs.
+pub(super) fn is_malformed(request: &request::Parts, slots: &[Slot]) -> bool {
+    let mut sent = request.headers.get_all(header::AUTHORIZATION).iter();
+    let is_one = |sent: &HeaderValue| {
+        let scheme = sent.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        // What follows is one word of the characters that a token has.
+        let is_word = |token: &[u8]| token.iter().all(|byte| byte.is_ascii_graphic());
+        !scheme.eq_ignore_ascii_case(b"bearer") || of_scheme(sent, "Bearer").is_some_and(is_word)
+    };
+    let in_header = match (sent.next(), sent.next()) {
+        (None, _) => false,
+        (Some(sent), None) => !is_one(sent),
+        (Some(_), Some(_)) => true,
+    };
+    let query = request.uri.query().unwrap_or_default();
+    let is_key = |name: &str| slots.iter().any(|slot| matches!(slot, Slot::Query(own) if own == name));
+    in_header
+        || form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token" && !is_key("access_token"))
+}
+
+/// A header that was to hold one key holds something else.
+#[derive(Debug)]
+pub(super) struct NotOneKey;
+
+/// The key in a header of this name, where there is one.
+pub(super) fn only_value(headers: &HeaderMap, name: &HeaderName) -> Result<Option<SecretString>, NotOneKey> {
+    let mut sent = headers.get_all(name).iter();
+    match (sent.next(), sent.next()) {
+        (None, _) => Ok(None),
+        (Some(sent), None) if !sent.is_empty() && sent.as_bytes().iter().all(u8::is_ascii_graphic) => {
+            Ok(Some(text(sent)))
+        }
+        _ => Err(NotOneKey),
+    }
 }
 
 /// Takes what keys are asked for in out of a request.
@@ -82,7 +119,7 @@ fn text(value: &HeaderValue) -> SecretString {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, Request};
+    use http::Request;
     use secrecy::ExposeSecret as _;
 
     use super::*;
@@ -120,6 +157,26 @@ mod tests {
             let pair = shown.basic.as_ref().map(|(name, word)| (name.expose_secret(), word.expose_secret()));
             assert_eq!(pair, basic, "{sent:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_shown_in_one_header() {
+        for (uri, sent, malformed) in [
+            ("/mcp", &[][..], false),
+            ("/mcp", &["Bearer a.b.c"], false),
+            ("/mcp", &["bearer  a.b.c"], false),
+            ("/mcp", &["Basic x y"], false),
+            ("/mcp", &["Bearer"], true),
+            ("/mcp", &["Bearer "], true),
+            ("/mcp", &["Bearer a b"], true),
+            ("/mcp", &["Bearer a", "Bearer a"], true),
+            ("/mcp?access_token=a", &["Bearer a"], true),
+            ("/mcp?access%5Ftoken=a", &[], true),
+        ] {
+            let headers: Vec<_> = sent.iter().map(|sent| ("authorization", *sent)).collect();
+            assert_eq!(is_malformed(&parts(uri, &headers), &slots()), malformed, "{uri} {sent:?}");
+        }
+        assert!(!is_malformed(&parts("/mcp?access_token=a", &[]), &[Slot::Query("access_token".to_owned())]));
     }
 
     #[test]

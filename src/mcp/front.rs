@@ -213,7 +213,8 @@ impl Front {
         let opening = tokio::spawn(async move {
             let response = next.run(request).await;
             if let Some(session) = session_of(response.headers()) {
-                let owner = Owner { caller, _place: place, _counted: metrics::session(Transport::Http) };
+                let owner =
+                    Owner { caller: caller.without_key(), _place: place, _counted: metrics::session(Transport::Http) };
                 self.owners().insert(session, owner);
             }
             response

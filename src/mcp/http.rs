@@ -16,14 +16,19 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Door, McpServer, body, cors,
+    Door, McpServer,
+    authorization::ResourceServer,
+    body, cors,
     drain::{GRACE, InFlight, LINGER},
     front::{self, Front},
-    guard::{Guard, GuardError, guard, problem},
+    guard::{Guard, GuardError, guard, problem, scoped},
     monitor::{self, Monitor},
     sse,
 };
-use crate::http_server;
+use crate::{
+    config::callers::{CallerBackendKey, HeldToken},
+    http_server,
+};
 
 /// How long a session of the 2025-11-25 era lasts without a message. Clients keep one for the length of a conversation,
 /// so the library's 5 minutes are short.
@@ -36,8 +41,15 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Who may talk to the HTTP server, besides clients on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// The bearer token that every request has to carry, `/healthz` apart. Needed to listen beyond loopback.
+    /// The operator's own bearer token, which opens everything. Where this or one of the two that follow is there, every
+    /// request has to show one, `/healthz` apart; to listen beyond loopback one of them is needed.
     pub token: Option<SecretString>,
+    /// Bearer tokens of single callers.
+    pub tokens: Vec<HeldToken>,
+    /// Tokens of an authorization server.
+    pub oauth: Option<ResourceServer>,
+    /// Where callers may bring keys of their own for the backends.
+    pub backend_key: Option<CallerBackendKey>,
     /// Hosts that a request may name in `Host`, as `example.com` (any port) or `example.com:8443`, besides the loopback
     /// names and the address the server listens on. Where that is `0.0.0.0` or `[::]`, any literal address is allowed.
     pub allowed_hosts: Vec<String>,
@@ -127,7 +139,7 @@ fn router(
     in_flight: InFlight,
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
-    let entrance = Arc::new(Guard::new(address, options)?.with_doors(server.shared.doors.clone()));
+    let entrance = Arc::new(Guard::new(address, options)?.of(&server));
     let (bounds, leaving) = (server.bounds.clone(), server.leaving.clone());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.stateless)
@@ -162,6 +174,7 @@ fn router(
         .fallback(async || {
             problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")
         })
+        .layer(middleware::from_fn_with_state(entrance.clone(), scoped))
         .layer(middleware::from_fn_with_state(bounds, body::whole))
         .layer(middleware::from_fn_with_state(entrance.clone(), guard));
     let all = monitor::router(monitor).merge(guarded);

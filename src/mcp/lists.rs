@@ -102,7 +102,7 @@ impl<'a> PromptEntry<'a> {
 }
 
 pub(super) fn tools<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledTool> {
-    catalog.tools().filter(|tool| access.allows(tool.gate))
+    catalog.tools().filter(|tool| access.allows(*tool))
 }
 
 /// The resources of specs.
@@ -137,7 +137,7 @@ pub(super) fn has_choices(gateway: &Gateway, access: &Access) -> bool {
 /// Whether a URI leads to something that a caller may read.
 pub(super) fn is_readable(gateway: &Gateway, uri: &str, access: &Access) -> bool {
     let own = gateway.catalog.resources().find(uri);
-    own.is_some_and(|(resource, _)| access.allows(resource.gate))
+    own.is_some_and(|(resource, _)| access.allows(resource))
         || gateway.originals.find(uri).is_some_and(|original| original.is_open_to(access))
 }
 
@@ -162,7 +162,7 @@ pub(super) fn templates<'a>(gateway: &'a Gateway, access: &Access) -> impl Itera
 
 /// The prompts of specs.
 pub(super) fn own_prompts<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledPrompt> {
-    catalog.prompts().filter(|prompt| access.allows(prompt.gate))
+    catalog.prompts().filter(|prompt| access.allows(*prompt))
 }
 
 pub(super) fn prompts<'a>(gateway: &'a Gateway, access: &'a Access) -> impl Iterator<Item = PromptEntry<'a>> {
@@ -211,7 +211,7 @@ pub(super) fn changes(old: &Gateway, new: &Gateway) -> Kinds {
 }
 
 fn allowed<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledResource> {
-    catalog.resources().iter().filter(|resource| access.allows(resource.gate))
+    catalog.resources().iter().filter(|resource| access.allows(*resource))
 }
 
 impl Kinds {

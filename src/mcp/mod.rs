@@ -6,6 +6,7 @@
 
 mod answers;
 mod audience;
+pub mod authorization;
 mod body;
 mod calls;
 #[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
@@ -17,6 +18,7 @@ mod credentials;
 mod drain;
 mod front;
 pub mod guard;
+mod hosts;
 pub mod http;
 pub mod limits;
 mod lines;
@@ -240,7 +242,7 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
-        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.allows(left_out.gate)) {
+        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.hears_why(left_out.gate)) {
             let reason = &left_out.reason;
             let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
             return ErrorData::invalid_params(message, None);

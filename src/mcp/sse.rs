@@ -122,7 +122,13 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
         Err(full) => return too_many(full, Refused::Session, None),
     };
     let counted = metrics::session(Counted::Sse);
-    let session = Session { caller, inbound, last_message: Instant::now(), _place: place, _counted: counted };
+    let session = Session {
+        caller: caller.without_key(),
+        inbound,
+        last_message: Instant::now(),
+        _place: place,
+        _counted: counted,
+    };
     sessions.lock().insert(id.clone(), session);
     let ended = sessions.0.stop.child_token();
     let leave = Leave { sessions: sessions.clone(), id: id.clone(), _ended: ended.clone().drop_guard() };

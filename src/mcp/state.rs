@@ -50,7 +50,7 @@ struct Used {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binding<'a> {
     /// Who asked.
-    pub(super) principal: &'a str,
+    pub(super) principal: &'a [u8],
     /// The method of the request.
     pub(super) method: &'a str,
     /// The tool, prompt or resource.
@@ -167,7 +167,7 @@ impl Sealer {
 impl Binding<'_> {
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        for part in [self.principal, self.method, self.name, self.plan] {
+        for part in [self.principal, self.method.as_bytes(), self.name.as_bytes(), self.plan.as_bytes()] {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn binding<'a>(principal: &'a str, name: &'a str, arguments: &'a Value) -> Binding<'a> {
-        Binding { principal, method: "tools/call", name, arguments, plan: "ask" }
+        Binding { principal: principal.as_bytes(), method: "tools/call", name, arguments, plan: "ask" }
     }
 
     fn resume() -> Resume {
@@ -225,7 +225,7 @@ mod tests {
             binding("p", "t", &other_arguments),
             Binding { method: "prompts/get", ..binding("p", "t", &arguments) },
             Binding { plan: "other", ..binding("p", "t", &arguments) },
-            Binding { principal: "pt", name: "", ..binding("p", "t", &arguments) },
+            Binding { principal: b"pt", name: "", ..binding("p", "t", &arguments) },
         ] {
             assert_eq!(sealer.open(&state, binding), Err(StateError::Foreign), "{binding:?}");
         }

@@ -7,7 +7,10 @@ pub mod choice;
 mod credentials;
 pub mod inbound;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use secrecy::SecretString;
 use url::Url;
@@ -40,6 +43,8 @@ pub struct Resolution<'a> {
     pub credentials: &'a ByNamespace<CredentialReference>,
     /// The headers that credentials are sent in, where one was named.
     pub headers: &'a ByNamespace<CredentialHeader>,
+    /// The namespaces of services that callers may bring keys for.
+    pub caller_keys: Option<&'a BTreeSet<String>>,
     /// Whether credentials are needed.
     pub secrets: Secrets,
 }
@@ -82,23 +87,35 @@ impl Resolution<'_> {
                 warn_of_unserved(consumes, &mut problems);
             }
             let mut remote = |url| {
-                self.remote_endpoint((index, consumes), url, variables, &mut problems)
-                    .map(|remote| (Route::Remote, remote))
+                let endpoint = self.remote_endpoint((index, consumes), (url, None), variables, &mut problems)?;
+                let for_callers = match self.takes_caller_keys(consumes)? {
+                    // What is missing but a secret has been said.
+                    true => self
+                        .remote_endpoint((index, consumes), (url, Some(no_secret())), variables, &mut Vec::new())?
+                        .ok(),
+                    false => None,
+                };
+                Ok::<_, ConfigError>((Route::Remote, endpoint, for_callers))
             };
-            let (route, endpoint) = match choice {
-                Choice::Embedded => (Route::Embedded, embedded_endpoint(consumes, root_key)),
+            let (route, endpoint, for_callers) = match choice {
+                Choice::Embedded => {
+                    let for_callers = self.takes_caller_keys(consumes)?.then(|| embedded_endpoint(consumes, None));
+                    (Route::Embedded, embedded_endpoint(consumes, root_key), for_callers.and_then(Result::ok))
+                }
                 Choice::Remote => remote(None)?,
                 Choice::Url(url) => remote(Some(url))?,
             };
+            let is_runloop = choice::stand_in(consumes).is_none_or(|known| known.path_prefix.is_empty());
             let endpoint = endpoint.map(|endpoint| Endpoint { credential: shared.of(endpoint.credential), ..endpoint });
             let slots = match self.headers.get(&consumes.namespace.value) {
                 Some(header) if route == Route::Remote => vec![Slot::Header(header.name().clone())],
                 _ => consumes.authentication.as_ref().map(credentials::slots).unwrap_or_default(),
             };
             let namespace = consumes.namespace.value.clone();
-            services.insert(key, Arc::new(Service { namespace, route, slots, endpoint }));
+            services.insert(key, Arc::new(Service { namespace, route, slots, endpoint, for_callers, is_runloop }));
         }
         self.withhold(workspace, &mut services, &mut problems);
+        withhold_caller_keys(workspace, &mut services, &mut problems);
         Ok((services, problems))
     }
 
@@ -145,7 +162,7 @@ impl Resolution<'_> {
     fn remote_endpoint(
         &self,
         (document, consumes): (usize, &Consumes),
-        url: Option<&Url>,
+        (url, brought): (Option<&Url>, Option<Given>),
         variables: &Variables,
         problems: &mut Vec<Diagnostic>,
     ) -> Result<Result<Endpoint, String>, ConfigError> {
@@ -161,7 +178,10 @@ impl Resolution<'_> {
             );
             return Err(ConfigError::Invalid { setting: "--credential-header", problem });
         }
-        let given = self.credentials.get(&namespace.value).map(|reference| self.given(reference)).transpose()?;
+        let given = match brought {
+            Some(brought) => Some(brought),
+            None => self.credentials.get(&namespace.value).map(|reference| self.given(reference)).transpose()?,
+        };
         let base = match url {
             Some(url) => Ok(Base { url: url.clone(), secrets: Vec::new() }),
             None => {
@@ -193,6 +213,22 @@ impl Resolution<'_> {
         Ok(Ok(Endpoint { base, credential, secrets }))
     }
 
+    /// Whether callers may bring a key for this service. Error: they may, but it asks for more than a key.
+    fn takes_caller_keys(&self, consumes: &Consumes) -> Result<bool, ConfigError> {
+        let namespace = &consumes.namespace.value;
+        if !self.caller_keys.is_some_and(|namespaces| namespaces.contains(namespace)) {
+            return Ok(false);
+        }
+        if consumes.authentication.as_ref().is_none_or(credentials::is_one_secret) {
+            return Ok(true);
+        }
+        let problem = format!(
+            "the spec of `{namespace}` asks for more than one secret, which no single key of a caller can be; only a \
+             `bearer` token or a single `apikey` can"
+        );
+        Err(ConfigError::Invalid { setting: "caller_backend_key", problem })
+    }
+
     fn given(&self, reference: &CredentialReference) -> Result<Given, ConfigError> {
         let value = match self.secrets {
             Secrets::Read => reference.read()?,
@@ -222,6 +258,37 @@ impl Shared {
                 self.0.push(credential.clone());
                 credential
             }
+        }
+    }
+}
+
+/// In the place of a secret that each caller brings.
+fn no_secret() -> Given {
+    Given { value: SecretString::default(), shell: None }
+}
+
+/// Keeps the keys of callers for a namespace to one site, as a credential that was given for it: another spec may take the
+/// name of a service to be given them.
+fn withhold_caller_keys(workspace: &Workspace, services: &mut Services, problems: &mut Vec<Diagnostic>) {
+    let mut sites: BTreeMap<&str, (Route, url::Origin)> = BTreeMap::new();
+    for (index, consumes) in consumed(workspace) {
+        let namespace = &consumes.namespace;
+        let Some(service) = services.get_mut(&(index, namespace.value.clone())) else { continue };
+        let Some(endpoint) = &service.for_callers else { continue };
+        let site = (service.route, endpoint.base.origin());
+        let first = sites.entry(&namespace.value).or_insert_with(|| site.clone());
+        if *first == site {
+            continue;
+        }
+        let message = format!(
+            "the keys of callers for `{}` go to {}; this service of the same name is elsewhere and is not given them",
+            namespace.value,
+            first.1.ascii_serialization()
+        );
+        let problem = Diagnostic::warning(Code::DuplicateNamespace, namespace.span, message);
+        problems.push(problem.with_help("give this service a namespace of its own"));
+        if let Some(service) = Arc::get_mut(service) {
+            service.for_callers = None;
         }
     }
 }

@@ -155,7 +155,7 @@ fn spec(folder: &Path, namespace: &str, base: &str, consumed: &str, exposed: &st
 async fn get(set_up: &Setup) -> Result<Value, CallError> {
     let tool = set_up.gateway.tool("get-svc").expect("the tool");
     let arguments = json!({"q": "a b"}).as_object().cloned().expect("an object");
-    let context = CallContext::new("00000000deadbeef".to_owned());
+    let context = CallContext::new("00000000deadbeef");
     set_up.gateway.call(tool, arguments, &context).await.map(|output| output.structured().unwrap())
 }
 
@@ -381,7 +381,7 @@ async fn a_given_credential_goes_to_one_site() {
     get(&set_up).await.expect("an answer");
     assert_eq!(service.seen("authorization")[0].1, "Bearer canary-given");
     let tool = set_up.gateway.tool("steal").expect("the tool");
-    let context = CallContext::new("00000000deadbeef".to_owned());
+    let context = CallContext::new("00000000deadbeef");
     let error = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect_err("not given");
     assert!(error.to_string().contains("shares its name"), "{error}");
     assert!(thief.seen("authorization").is_empty());
@@ -407,7 +407,7 @@ async fn a_given_client_secret_goes_to_one_authorization_server() {
     get(&set_up).await.expect("an answer");
     assert_eq!(service.seen("authorization").len(), 2, "a token, and the call");
     let tool = set_up.gateway.tool("steal").expect("the tool");
-    let context = CallContext::new("00000000deadbeef".to_owned());
+    let context = CallContext::new("00000000deadbeef");
     let error = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect_err("not given");
     assert!(error.to_string().contains("shares its name"), "{error}");
     assert!(thief.seen("authorization").is_empty());
@@ -442,7 +442,7 @@ async fn a_call_has_only_so_many_secrets() {
     let options = Options { capabilities: vec![path], timeout: Some(5), ..Options::default() };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     let tool = set_up.gateway.tool("get-svc").expect("the tool");
-    let context = CallContext::new("00000000deadbeef".to_owned());
+    let context = CallContext::new("00000000deadbeef");
     for (count, is_sent) in [(1_000, true), (1_001, false)] {
         let words: Vec<String> = (0..count).map(|number| format!("w{number}")).collect();
         let arguments = json!({"q": words}).as_object().cloned().expect("an object");
@@ -459,7 +459,7 @@ async fn bytes_and_what_they_are_called_hold_no_secret() {
     let authentication = "{type: bearer, token: '{{TOKEN}}'}";
     let set_up = set_up(folder.path(), &format!("{base}/bytes"), authentication, Options::default());
     let tool = set_up.gateway.tool("get-svc").expect("the tool");
-    let context = CallContext::new("00000000deadbeef".to_owned());
+    let context = CallContext::new("00000000deadbeef");
     let output = set_up.gateway.call(tool, serde_json::Map::new(), &context).await.expect("an answer");
     let binary = output.into_binary().expect("bytes");
     assert_eq!(binary.media_type, "image/bearer[masked]");

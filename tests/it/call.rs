@@ -37,7 +37,7 @@ fn gateway(url: &str, folder: &Path) -> Gateway {
 async fn call(gateway: &Gateway, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
     let tool = gateway.tool(tool).expect("the tool");
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef".to_owned())).await
+    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef")).await
 }
 
 async fn get(gateway: &Gateway, name: &str) -> Result<Value, CallError> {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod authorization;
+#[cfg(test)]
 mod call;
 #[cfg(test)]
 mod check;

@@ -4,8 +4,11 @@ use std::{fs, path::Path, process::Command};
 
 use keyglass::{
     backend::embedded::Limits,
+    catalog::CompiledTool,
+    clock::Clock,
     config::{Options, Settings, config_file_schema},
     mcp,
+    setup::{Purpose, setup},
 };
 
 /// The fenced blocks of a language.
@@ -64,6 +67,31 @@ fn the_command_line_of_the_readme_is_the_one_that_is_printed() {
     let output = command.args(words).current_dir(folder.path()).env_clear().env("HOME", folder.path()).output();
     let output = output.expect("runs");
     assert_eq!(String::from_utf8(output.stdout).expect("text").trim_end(), shown);
+}
+
+#[test]
+fn the_callers_of_the_readme_are_good_settings() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let callers = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with("# callers.yaml\n"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("callers.yaml");
+    fs::write(&config, callers.expect("the callers")).expect("written");
+    let settings = Options { config: Some(config), group: vec!["all".to_owned()], ..Options::default() }.settings();
+    let settings = settings.expect("good settings");
+    let callers = &settings.callers;
+    let names: Vec<&str> = callers.tokens.iter().map(|token| token.name.as_str()).collect();
+    assert_eq!(names, ["ci", "dashboard"]);
+    let gateway = setup(&settings, Purpose::Inspect, Clock::System).expect("set up").gateway;
+    let oauth = callers.oauth.as_ref().expect("an issuer");
+    let groups = callers.tokens.iter().filter_map(|token| token.groups.as_deref()).flatten();
+    for group in groups.chain(oauth.scopes.groups.keys()) {
+        assert!(gateway.tools().any(|tool| *tool.group == **group), "{group}");
+    }
+    assert!(oauth.scopes.tools.keys().all(|tool| gateway.tool(tool).is_some()));
+    let brought = callers.backend_key.as_ref().expect("a header");
+    let services =
+        |tool: &CompiledTool| tool.plan.operations().iter().any(|operation| operation.service.for_callers.is_some());
+    assert!(gateway.tools().any(services), "{:?}", brought.namespaces);
 }
 
 /// The settings that a section of limits in the README makes. Every member that there is has to be in it.

@@ -151,7 +151,7 @@ pub(crate) fn tools(gateway: &Gateway) -> Vec<&str> {
 pub(crate) async fn output(gateway: &Gateway, tool: &str, arguments: Value) -> Result<CallOutput, CallError> {
     let tool = gateway.tool(tool).unwrap_or_else(|| panic!("no tool `{tool}` among {:?}", tools(gateway)));
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef".to_owned())).await
+    gateway.call(tool, arguments, &CallContext::new("00000000deadbeef")).await
 }
 
 /// The result of a call that succeeds.

@@ -228,6 +228,12 @@ async fn caller(
     Ok(Caller { known: Arc::new(admitted(surface, stored, now_ms)?), rule: |_| Ok(()) })
 }
 
+/// What a key may do at Runloop's API. Error: 401 where it is none that works.
+pub(super) async fn rights_at_runloop(backend: &Embedded, key: SecretString) -> Result<Rights, ApiError> {
+    let caller = caller(backend, Surface::Runloop, Ok(key), backend.clock().now_ms()).await?;
+    Ok(caller.rights.clone())
+}
+
 /// Lets a key in that is one of this API and works. Error: 401.
 fn admitted(surface: Surface, stored: Option<Arc<StoredKey>>, now_ms: i64) -> Result<CallerKey, ApiError> {
     // A key of another API is as good as none.

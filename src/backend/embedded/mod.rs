@@ -39,6 +39,7 @@ mod management;
 mod once;
 mod query;
 mod rates;
+mod reach;
 mod restricted_keys;
 mod route;
 mod runtools;
