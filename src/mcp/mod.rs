@@ -433,34 +433,7 @@ impl ServerHandler for McpServer {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let (access, gateway) = (self.access(&context), self.served());
-        let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = &request;
-        let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
-        let asked = complete::asked(&gateway, &access, (reference, &argument.name), known)?;
-        let listed = match (&asked.choices.listing, self.shared.recent.get(&asked.key)) {
-            (None, _) => Arc::default(),
-            (Some(_), Some(kept)) => kept,
-            (Some(listing), None) => {
-                let request_id = request_id()?;
-                let call_context = CallContext { request_id: request_id.clone() };
-                let listing = complete::listed(&gateway, listing, &asked.known, &call_context);
-                match self.awaited(listing, "completion", &request_id, &context).await? {
-                    Ok(values) => {
-                        let values = Arc::new(values);
-                        self.shared.recent.keep(asked.key.clone(), Arc::clone(&values));
-                        values
-                    }
-                    // Whoever types goes on without.
-                    Err(error) => {
-                        tracing::warn!(request_id, %error, "no values could be listed for what is completed");
-                        Arc::default()
-                    }
-                }
-            }
-        };
-        let stated = asked.choices.fixed.iter();
-        let more = listed.iter().filter(|value| !asked.choices.fixed.contains(value));
-        let info = complete::fitting(stated.chain(more).map(String::as_str), &argument.value);
+        let info = self.values(&request, &context).await?;
         let mut result = CompleteResult::new(info);
         self.sign(&mut result.meta, &context);
         Ok(result)
