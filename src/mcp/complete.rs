@@ -9,7 +9,7 @@ use std::{
 
 use rmcp::{
     ErrorData, RoleServer,
-    model::{CompleteRequestParams, CompleteResult, CompletionInfo, Reference},
+    model::{CompleteRequestParams, CompletionInfo, Reference},
     service::RequestContext,
 };
 use serde_json::Value;
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     access::Access,
     call::{CallContext, Content, Read},
+    caller::Caller,
     catalog::{
         JsonObject,
         complete::{Choices, Listing},
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// How long a person waits for a list while typing.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(2);
 /// How long a list is good for: every key that is typed asks for it again.
 const FRESH: Duration = Duration::from_secs(10);
 /// How many lists are kept.
@@ -55,16 +56,16 @@ struct Kept {
 
 /// What was completed, and what was known of the other arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key(String, String);
+struct Key(String, String);
 
 impl Recent {
-    pub(super) fn get(&self, key: &Key) -> Option<Arc<Vec<String>>> {
+    fn get(&self, key: &Key) -> Option<Arc<Vec<String>>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = kept.iter().find(|kept| kept.key == *key && kept.since.elapsed() < FRESH)?;
         Some(Arc::clone(&found.values))
     }
 
-    pub(super) fn keep(&self, key: Key, values: Arc<Vec<String>>) {
+    fn keep(&self, key: Key, values: Arc<Vec<String>>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|known| known.key != key && known.since.elapsed() < FRESH);
         kept.truncate(KEPT_LISTS - 1);
@@ -79,15 +80,58 @@ impl Recent {
     }
 }
 
+impl McpServer {
+    /// The values that fit what a client has so far.
+    pub(super) async fn values(
+        &self,
+        request: &CompleteRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CompletionInfo, ErrorData> {
+        let (Caller { access, backend_key, .. }, gateway) = (self.caller(context), self.served());
+        let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = request;
+        let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
+        let asked = asked(&gateway, &access, (reference, &argument.name), known)?;
+        // What a key of the caller's own opens is nobody else's.
+        let is_own = backend_key.is_some();
+        let kept = self.shared.recent.get(&asked.key).filter(|_| !is_own);
+        let listed = match (&asked.choices.listing, kept) {
+            (None, _) => Arc::default(),
+            (Some(_), Some(kept)) => kept,
+            (Some(listing), None) => {
+                let request_id = request_id()?;
+                let call_context = CallContext { caller_key: backend_key, ..CallContext::new(&request_id) };
+                let listing = listed(&gateway, listing, &asked.known, &call_context);
+                match self.awaited_for(listing, None, ("completion", &request_id), context).await? {
+                    Ok(values) => {
+                        let values = Arc::new(values);
+                        if !is_own {
+                            self.shared.recent.keep(asked.key.clone(), Arc::clone(&values));
+                        }
+                        values
+                    }
+                    // Whoever types goes on without.
+                    Err(error) => {
+                        tracing::warn!(request_id, %error, "no values could be listed for what is completed");
+                        Arc::default()
+                    }
+                }
+            }
+        };
+        let stated = asked.choices.fixed.iter();
+        let more = listed.iter().filter(|value| !asked.choices.fixed.contains(value));
+        Ok(fitting(stated.chain(more).map(String::as_str), &argument.value))
+    }
+}
+
 /// What a request for values is about.
-pub(super) struct Asked {
-    pub(super) choices: Choices,
-    pub(super) key: Key,
-    pub(super) known: JsonObject,
+struct Asked {
+    choices: Choices,
+    key: Key,
+    known: JsonObject,
 }
 
 /// What may be chosen from for what a client refers to. Error: it refers to nothing that this caller knows.
-pub(super) fn asked<'a>(
+fn asked<'a>(
     gateway: &Gateway,
     access: &Access,
     (reference, argument): (&Reference, &str),
@@ -160,7 +204,7 @@ fn unknown<'a>(what: &str, given: &str, of: &str, known: impl Iterator<Item = &'
 }
 
 /// What an operation lists.
-pub(super) async fn listed(
+async fn listed(
     gateway: &Gateway,
     listing: &Listing,
     known: &JsonObject,
@@ -179,7 +223,7 @@ pub(super) async fn listed(
 }
 
 /// The values that fit what was typed, however it is capitalised: those that begin with it first.
-pub(super) fn fitting<'a>(values: impl IntoIterator<Item = &'a str>, typed: &str) -> CompletionInfo {
+fn fitting<'a>(values: impl IntoIterator<Item = &'a str>, typed: &str) -> CompletionInfo {
     let typed = typed.to_lowercase();
     let (mut beginning, mut within) = (Vec::new(), Vec::new());
     for value in values {
@@ -196,47 +240,6 @@ pub(super) fn fitting<'a>(values: impl IntoIterator<Item = &'a str>, typed: &str
     info.total = Some(u32::try_from(total).unwrap_or(u32::MAX));
     info.has_more = Some(total > info.values.len());
     info
-}
-
-impl McpServer {
-    /// What fits the beginning that a person typed.
-    pub(super) async fn completed(
-        &self,
-        request: CompleteRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CompleteResult, ErrorData> {
-        let (access, gateway) = (self.access(&context), self.served());
-        let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = &request;
-        let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
-        let asked = asked(&gateway, &access, (reference, &argument.name), known)?;
-        let listed = match (&asked.choices.listing, self.shared.recent.get(&asked.key)) {
-            (None, _) => Arc::default(),
-            (Some(_), Some(kept)) => kept,
-            (Some(listing), None) => {
-                let request_id = request_id()?;
-                let call_context = CallContext::new(request_id.clone());
-                let listing = listed(&gateway, listing, &asked.known, &call_context);
-                match self.awaited_for(listing, None, ("completion", &request_id), &context).await? {
-                    Ok(values) => {
-                        let values = Arc::new(values);
-                        self.shared.recent.keep(asked.key.clone(), Arc::clone(&values));
-                        values
-                    }
-                    // Whoever types goes on without.
-                    Err(error) => {
-                        tracing::warn!(request_id, %error, "no values could be listed for what is completed");
-                        Arc::default()
-                    }
-                }
-            }
-        };
-        let stated = asked.choices.fixed.iter();
-        let more = listed.iter().filter(|value| !asked.choices.fixed.contains(value));
-        let info = fitting(stated.chain(more).map(String::as_str), &argument.value);
-        let mut result = CompleteResult::new(info);
-        self.sign(&mut result.meta, &context);
-        Ok(result)
-    }
 }
 
 #[cfg(test)]

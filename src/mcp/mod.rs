@@ -428,7 +428,10 @@ impl ServerHandler for McpServer {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        self.completed(request, context).await
+        let info = self.values(&request, &context).await?;
+        let mut result = CompleteResult::new(info);
+        self.sign(&mut result.meta, &context);
+        Ok(result)
     }
 
     async fn get_prompt(

@@ -38,6 +38,8 @@ const PLAIN_WORDS: [&str; 11] =
     ["bearer", "basic", "token", "apikey", "digest", "string", "integer", "number", "boolean", "object", "array"];
 /// Shorter secrets occur in texts by chance, so they are masked in their own place alone.
 const MIN_ANYWHERE: usize = 8;
+/// What has more words is a sentence.
+const MAX_WORDS: usize = 3;
 
 /// A spec with its secrets masked, and how many servers in it ask their callers for something. None where it is not
 /// well-formed, so that places say nothing.
@@ -46,7 +48,7 @@ pub(super) fn masked_spec(text: &str, known: &Mask) -> Option<(String, usize)> {
     let file = sources.add("", text);
     let root = yaml::parse(file, &sources).ok()?;
     let mut search = Search::default();
-    search.namespaces.push("tools".to_owned());
+    search.namespaces.extend(["tools", "rest"].map(str::to_owned));
     search.collect_namespaces(&root);
     search.look(&root, Place::Open);
     let Search { mut found, secrets, .. } = search;
@@ -185,10 +187,15 @@ impl Search {
     fn mask(&mut self, node: &Node, text: &str) {
         self.found.push((node.span, MASKED.to_owned()));
         self.keep(text);
-        pieces(text).iter().for_each(|piece| match piece {
-            Piece::Text(text) => text.split_whitespace().for_each(|word| self.keep(word)),
-            Piece::Name(_) => {}
-        });
+        // The scheme before a secret is a word of its own; a sentence is no secret in each of its words.
+        if text.split_whitespace().count() <= MAX_WORDS {
+            let parts = pieces(text);
+            let texts = parts.iter().filter_map(|piece| match piece {
+                Piece::Text(text) => Some(*text),
+                Piece::Name(_) => None,
+            });
+            texts.flat_map(str::split_whitespace).for_each(|word| self.keep(word));
+        }
     }
 
     fn keep(&mut self, secret: &str) {
@@ -267,7 +274,8 @@ fn without_commented(text: &str) -> String {
         let named = comment.and_then(|at| {
             let (name, value) = line.get(at..)?.split_once([':', '='])?;
             let name = name.rsplit(|character: char| !(character.is_ascii_alphanumeric() || "_-".contains(character)));
-            let is_secret = name.take(1).any(|name| names_secret(name) || VALUES.contains(&name));
+            let is_short = value.split_whitespace().count() <= MAX_WORDS;
+            let is_secret = is_short && name.take(1).any(|name| names_secret(name) || VALUES.contains(&name));
             let start = line.len() - value.len();
             (is_secret && is_literal(value.trim().trim_matches(['"', '\'']))).then(|| line.get(..start))?
         });
@@ -332,6 +340,8 @@ mod tests {
             "outputParameters: [{ name: token, type: string, value: $.token }]\n",
             "inputParameters: [{ name: api_key, type: string, description: The key. }]\n",
             "uri: 'data://pets/{key}' # the key is the name\n",
+            "# Pets and their API keys: names, kinds and all that belongs to them.\nwith: { api_key_id: rest.api_key_id }\n",
+            "credentials: { type: bearer }\ndescription: How credentials are applied to every request.\n",
         ] {
             assert_eq!(masked(text), text);
         }
@@ -349,5 +359,22 @@ mod tests {
         assert_eq!(count("capability: { exposes: [{ authentication: {} }, { namespace: a }] }"), 1);
         assert_eq!(count("exposes: { a: { authentication: {} }, b: { authentication: {} } }"), 2);
         assert_eq!(count("consumes: [{ authentication: {} }]"), 0);
+    }
+
+    #[test]
+    fn what_is_masked_stays_well_formed() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut looked_at = 0;
+        for (folder, is_changed) in [("tests/specs", None), ("capabilities", Some(false))] {
+            for path in std::fs::read_dir(root.join(folder)).expect("a folder").flatten().map(|entry| entry.path()) {
+                let Ok(text) = std::fs::read_to_string(&path) else { continue };
+                let Some((masked, asking)) = masked_spec(&text, &Mask::new([])) else { continue };
+                let again = masked_spec(&masked, &Mask::new([]));
+                assert_eq!(again, Some((masked.clone(), asking)), "{}", path.display());
+                assert!(is_changed.is_none() || masked == text, "{}: {masked}", path.display());
+                looked_at += 1;
+            }
+        }
+        assert!(looked_at > 50, "{looked_at}");
     }
 }
