@@ -1,4 +1,4 @@
-"""Referee: MCP Inspector's command line, over stdio, Streamable HTTP (both protocol eras) and HTTP+SSE.
+"""Referee: MCP Inspector's command line, over stdio, Streamable HTTP and HTTP+SSE, in both protocol eras.
 
 Every call is a process of its own. On stdio each call also starts a new keyglass, so whatever one call stores and the
 next one reads has survived a restart.
@@ -28,6 +28,8 @@ from harness import (
 
 CALL_SECONDS = 90
 TOOL_ERROR = 5
+# The first is what it does when nothing is asked for.
+ERAS = ("legacy", "auto", "modern")
 VALUE = "inspector-value-9f2c41"
 
 
@@ -170,20 +172,21 @@ def over_stdio(report: Report, home: Path) -> None:
     kept = check_seven_tools(report, inspector)
     check_refusals(report, inspector)
     check_kept(report, inspector, kept)
-    modern = Inspector(serve_command(home / "stdio"), ["--protocol-era", "modern"], home)
-    with report.section("modern"):
-        check_connection(report, modern)
-        check_kept(report, modern, kept)
+    for era in ERAS[1:]:
+        with report.section(era):
+            other = Inspector(serve_command(home / "stdio"), ["--protocol-era", era], home)
+            check_connection(report, other)
+            check_kept(report, other, kept)
     check_silence(report, inspector, [])
 
 
 def over_http(report: Report, home: Path, transport: str, era: str) -> None:
     data = home / f"{transport}-{era}"
-    options = ["--transport", transport, "--protocol-era", era]
 
-    def connect(server: Server) -> Inspector:
+    def connect(server: Server, era: str = era) -> Inspector:
         url = server.url("/mcp")
-        return Inspector([url if transport == "http" else url.removesuffix("/mcp") + "/sse"], options, home)
+        target = url if transport == "http" else url.removesuffix("/mcp") + "/sse"
+        return Inspector([target], ["--transport", transport, "--protocol-era", era], home)
 
     with Server(serve_command(data, "http"), home) as first:
         inspector = connect(first)
@@ -196,6 +199,12 @@ def over_http(report: Report, home: Path, transport: str, era: str) -> None:
         inspector = connect(second)
         check_kept(report, inspector, kept)
         check_silence(report, inspector, [second])
+        for other in ERAS:
+            if other != era:
+                with report.section(f"then {other}"):
+                    inspector = connect(second, other)
+                    check_connection(report, inspector)
+                    check_kept(report, inspector, kept)
 
 
 def main() -> int:
