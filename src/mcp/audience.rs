@@ -1,16 +1,19 @@
 //! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and
 //! clients of the newer one for as long as their `subscriptions/listen` runs.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rmcp::{
     ErrorData, RoleServer,
     service::{Peer, ServiceError, SubscriptionContext, SubscriptionSendError, SubscriptionSink},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task};
 use tokio_util::sync::CancellationToken;
 
 use super::{http::MAX_SESSIONS, lists::Kinds};
@@ -47,6 +50,9 @@ pub(super) struct Audience {
     sessions: Mutex<Vec<(Peer<RoleServer>, Kinds)>>,
     /// How often each list changed.
     changes: watch::Sender<Counts>,
+    /// What had changed when subscriptions were asked for, by the tasks that serve them. The library acknowledges a
+    /// subscription before it is listened to, and what changes in between may not be lost.
+    asked: Mutex<HashMap<task::Id, Counts>>,
     listening: AtomicUsize,
 }
 
@@ -76,12 +82,31 @@ impl Audience {
         }
     }
 
+    /// Notes that the running task is about to acknowledge a subscription.
+    pub(super) fn asked(&self) {
+        let Some(id) = task::try_id() else { return };
+        let now = *self.changes.borrow();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= MAX_SESSIONS {
+            // Left behind by clients that went away before their acknowledgement.
+            asked.clear();
+        }
+        asked.insert(id, now);
+    }
+
+    /// What had changed when the running task last called [`Audience::asked`]; what has by now where it never did.
+    fn known(&self) -> Counts {
+        let asked = task::try_id().and_then(|id| self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id));
+        asked.unwrap_or_else(|| *self.changes.borrow())
+    }
+
     /// Serves a subscription until the client ends it or the server leaves.
     pub(super) async fn listen(
         &self,
         subscription: SubscriptionContext,
         leaving: &CancellationToken,
     ) -> Result<(), ErrorData> {
+        let mut known = self.known();
         let mut changes = self.changes.subscribe();
         let place = Place::take(&self.listening);
         if place.before >= MAX_SESSIONS {
@@ -93,19 +118,18 @@ impl Audience {
             resources: accepted.resources_list_changed == Some(true),
             prompts: accepted.prompts_list_changed == Some(true),
         };
-        let mut known = *changes.borrow_and_update();
         loop {
-            tokio::select! {
-                () = subscription.cancelled() => return Ok(()),
-                () = leaving.cancelled() => return Ok(()),
-                // The sender lives in `self`, so the wait cannot end for the want of one.
-                _ = changes.changed() => {}
-            }
             let now = *changes.borrow_and_update();
             let changed = now.since(std::mem::replace(&mut known, now)).and(accepted);
             if let Err(error) = notify_subscriber(subscription.sink(), changed).await {
                 tracing::debug!(%error, "a subscriber could not be told that a list changed");
                 return Ok(());
+            }
+            tokio::select! {
+                () = subscription.cancelled() => return Ok(()),
+                () = leaving.cancelled() => return Ok(()),
+                // The sender lives in `self`, so the wait cannot end for the want of one.
+                _ = changes.changed() => {}
             }
         }
     }
@@ -152,5 +176,25 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changes_between_acknowledgement_and_listening_is_told() {
+        let audience = Audience::default();
+        let tools = Kinds { tools: true, ..Kinds::default() };
+        audience.tell(tools);
+        let served = tokio::spawn(async move {
+            audience.asked();
+            audience.tell(tools);
+            let missed = audience.changes.borrow().since(audience.known()).tools;
+            // What was noted is used up.
+            (missed, audience.changes.borrow().since(audience.known()).tools)
+        });
+        assert_eq!(served.await.unwrap(), (true, false));
     }
 }

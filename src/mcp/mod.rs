@@ -403,8 +403,9 @@ impl ServerHandler for McpServer {
         }
     }
 
-    /// The library leaves out what the capabilities do not promise.
+    /// The library leaves out what the capabilities do not promise. Runs in the task that goes on to listen.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.shared.audience.asked();
         Some(requested.clone())
     }
 
