@@ -19,6 +19,7 @@ from pathlib import Path
 
 import anyio
 from mcp import types
+from pydantic import AnyUrl
 
 from harness import Report, Server, environment, scratch, serve_command, text_of
 from mcp_sdk import HANDSHAKE, MAJOR, MODERN, MODES, Connection, ProtocolError, bounded, connect
@@ -129,6 +130,13 @@ async def check_offers(report: Report, client: Connection) -> None:
     report.check("resources are listed", {"test://static-text", "test://static-binary"} <= set(await client.resources()))
     report.equal("a template is listed", await client.templates(), ["test://template/{id}/data"])
     report.contains("a template is filled in", (await client.read("test://template/41/data"))["text"], "41")
+    if client.protocol == HANDSHAKE:
+        watched = "test://watched-resource"
+        uri = AnyUrl(watched) if MAJOR == 1 else watched
+        with warnings.catch_warnings(action="ignore"):
+            await client.client.subscribe_resource(uri)
+            await client.client.unsubscribe_resource(uri)
+        report.contains("a resource can be watched, or not", (await client.read(watched))["text"], "watched")
 
 
 async def check_changes(report: Report, client: Connection, person: Person) -> None:
