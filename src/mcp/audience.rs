@@ -2,7 +2,7 @@
 //! after their handshake, and clients of the newer one for as long as their `subscriptions/listen` runs.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,7 +11,10 @@ use rmcp::{
     model::ResourceUpdatedNotificationParam,
     service::{Peer, ServiceError, SubscriptionContext, SubscriptionSendError, SubscriptionSink},
 };
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    sync::{broadcast, watch},
+    task,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::lists::Kinds;
@@ -21,6 +24,9 @@ use crate::metrics;
 pub(super) const MAX_SUBSCRIPTIONS: usize = 256;
 /// How many updates a subscriber may be behind; one that is further behind is told of all that it asked for.
 const KEPT_UPDATES: usize = 256;
+
+/// How many acknowledgements may be under way at a time.
+const MAX_ASKED: usize = 1_000;
 
 /// The resources that a session of the older era asked to be told of. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +98,9 @@ pub(super) struct Audience {
     changes: watch::Sender<Counts>,
     /// URIs of resources that hold something else.
     updates: broadcast::Sender<Arc<str>>,
+    /// What had changed when subscriptions were asked for, by the tasks that serve them. The library acknowledges a
+    /// subscription before it is listened to, and what changes in between may not be lost.
+    asked: Mutex<HashMap<task::Id, Counts>>,
 }
 
 impl Default for Audience {
@@ -100,6 +109,7 @@ impl Default for Audience {
             sessions: Mutex::default(),
             changes: watch::Sender::default(),
             updates: broadcast::Sender::new(KEPT_UPDATES),
+            asked: Mutex::default(),
         }
     }
 }
@@ -145,6 +155,24 @@ impl Audience {
         }
     }
 
+    /// Notes that the running task is about to acknowledge a subscription.
+    pub(super) fn asked(&self) {
+        let Some(id) = task::try_id() else { return };
+        let now = *self.changes.borrow();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= MAX_ASKED {
+            // Left behind by clients that went away before their acknowledgement.
+            asked.clear();
+        }
+        asked.insert(id, now);
+    }
+
+    /// What had changed when the running task last called [`Audience::asked`]; what has by now where it never did.
+    fn known(&self) -> Counts {
+        let asked = task::try_id().and_then(|id| self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id));
+        asked.unwrap_or_else(|| *self.changes.borrow())
+    }
+
     /// Serves a subscription until the client ends it or the server leaves. `may_know` says whether the client may hear of
     /// a resource, at the moment it is told.
     pub(super) async fn listen(
@@ -153,6 +181,7 @@ impl Audience {
         leaving: &CancellationToken,
         may_know: impl Fn(&str) -> bool + Send,
     ) -> Result<(), ErrorData> {
+        let mut known = self.known();
         let mut changes = self.changes.subscribe();
         let mut updates = self.updates.subscribe();
         let _counted = metrics::subscription();
@@ -165,8 +194,13 @@ impl Audience {
             prompts: accepted.prompts_list_changed == Some(true),
             logs: false,
         };
-        let mut known = *changes.borrow_and_update();
         loop {
+            let now = *changes.borrow_and_update();
+            let changed = now.since(std::mem::replace(&mut known, now)).and(accepted);
+            if let Err(error) = notify_subscriber(subscription.sink(), changed).await {
+                tracing::debug!(%error, "a subscriber could not be told that a list changed");
+                return Ok(());
+            }
             // The senders live in `self`, so no wait can end for the want of one.
             let updated = tokio::select! {
                 () = subscription.cancelled() => return Ok(()),
@@ -182,12 +216,6 @@ impl Audience {
                     tracing::debug!(%error, "a subscriber could not be told that a resource changed");
                     return Ok(());
                 }
-            }
-            let now = *changes.borrow_and_update();
-            let changed = now.since(std::mem::replace(&mut known, now)).and(accepted);
-            if let Err(error) = notify_subscriber(subscription.sink(), changed).await {
-                tracing::debug!(%error, "a subscriber could not be told that a list changed");
-                return Ok(());
             }
         }
     }
@@ -217,4 +245,23 @@ async fn notify_subscriber(sink: &SubscriptionSink, changed: Kinds) -> Result<()
         sink.notify_prompt_list_changed().await?;
     }
     Ok(())
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changes_between_acknowledgement_and_listening_is_told() {
+        let audience = Audience::default();
+        let tools = Kinds { tools: true, ..Kinds::default() };
+        audience.tell(tools);
+        let served = tokio::spawn(async move {
+            audience.asked();
+            audience.tell(tools);
+            let missed = audience.changes.borrow().since(audience.known()).tools;
+            // What was noted is used up.
+            (missed, audience.changes.borrow().since(audience.known()).tools)
+        });
+        assert_eq!(served.await.unwrap(), (true, false));
+    }
 }

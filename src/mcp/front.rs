@@ -76,8 +76,17 @@ pub(super) async fn front(State(front): State<Arc<Front>>, mut request: Request,
             }
             in_our_words(front.get(request, next).await).await
         }
+        Method::DELETE => ended(in_our_words(next.run(request).await).await),
         _ => in_our_words(next.run(request).await).await,
     }
+}
+
+/// The answer to the end of a session, which the library only calls accepted although it is over.
+fn ended(mut response: Response) -> Response {
+    if response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 impl Front {

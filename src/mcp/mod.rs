@@ -456,8 +456,10 @@ impl ServerHandler for McpServer {
     }
 
     /// The library leaves out what the capabilities do not promise. Resources that lead nowhere are left out as well; but
-    /// where there are gates it is not known yet who asks, and what is left out would tell what stands behind them.
+    /// where there are gates it is not known yet who asks, and what is left out would tell what stands behind them. Runs in
+    /// the task that goes on to listen.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.shared.audience.asked();
         let gateway = self.served();
         let tells_nothing = self.door == Door::Guarded && gateway.gated() != Gated::Nothing;
         let mut accepted = requested.clone();

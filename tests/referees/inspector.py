@@ -31,6 +31,7 @@ TOOL_ERROR = 5
 # The first is what it does when nothing is asked for.
 ERAS = ("legacy", "auto", "modern")
 VALUE = "inspector-value-9f2c41"
+EXAMPLE = Path(__file__).resolve().parents[2] / "capabilities/examples/conformance.yaml"
 
 
 class Inspector:
@@ -159,6 +160,27 @@ def check_kept(report: Report, inspector: Inspector, kept: dict) -> None:
     report.equal("a deletion survives a restart", names, ["KEPT"])
 
 
+def check_offers(report: Report, inspector: Inspector) -> None:
+    """Resources and prompts, and a call that would have to ask the person, which this command line cannot."""
+
+    def answer(method: str, *arguments: str) -> str:
+        code, result, stderr = inspector.run(method, *arguments)
+        report.check(f"{method} leaves with exit code 0", code == 0, f"exit code {code}: {stderr}")
+        return json.dumps(result)
+
+    report.contains("resources are listed", answer("resources/list"), "test://static-text", "test://static-binary")
+    report.contains("a template is listed", answer("resources/templates/list"), "test://template/{id}/data")
+    report.contains("a template is filled in", answer("resources/read", "--uri", "test://template/41/data"), "41")
+    report.contains("prompts are listed", answer("prompts/list"), "test_prompt_with_arguments")
+    filled = answer("prompts/get", "--prompt-name", "test_prompt_with_arguments", "--prompt-args", "arg1=one", "arg2=two")
+    report.contains("a prompt is filled in", filled, "one", "two")
+    report.contains("a call that reports progress answers", answer("tools/call", "--tool-name", "test_tool_with_progress"), "text")
+    code, result, stderr = inspector.run("tools/call", "--tool-name", "test_input_required_result_elicitation")
+    # The stateless protocol has an error of its own for it, the older one has none.
+    report.check("a question that cannot be asked: the exit code of an error", code in (1, TOOL_ERROR), code)
+    report.contains("a question that cannot be asked: the answer says so", f"{text_of(result)} {stderr}", "elicitation")
+
+
 def check_silence(report: Report, inspector: Inspector, servers: list[Server]) -> None:
     said = "".join(inspector.transcript)
     report.check("no answer holds a secret's value", VALUE not in said, said)
@@ -207,6 +229,17 @@ def over_http(report: Report, home: Path, transport: str, era: str) -> None:
                     check_kept(report, inspector, kept)
 
 
+def over_offers(report: Report, home: Path) -> None:
+    more = ["--capabilities", str(EXAMPLE)]
+    with report.section("stdio"):
+        check_offers(report, Inspector([*serve_command(home / "example"), *more], [], home))
+    with Server([*serve_command(home / "example", "http"), *more], home) as server:
+        url = server.url("/mcp")
+        for era in ERAS:
+            with report.section(f"http {era}"):
+                check_offers(report, Inspector([url], ["--transport", "http", "--protocol-era", era], home))
+
+
 def main() -> int:
     report = Report("inspector")
     with scratch("inspector") as home:
@@ -215,6 +248,8 @@ def main() -> int:
         for transport, era in (("http", "legacy"), ("http", "modern"), ("sse", "legacy")):
             with report.section(f"{transport} {era}"):
                 over_http(report, home, transport, era)
+        with report.section("offers"):
+            over_offers(report, home)
     return report.done()
 
 

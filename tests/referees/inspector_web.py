@@ -1,4 +1,5 @@
-"""Referee: MCP Inspector's page in a headless Chromium, which connects, lists the tools and clicks a call.
+"""Referee: MCP Inspector's page in a headless Chromium, which connects, lists the tools, clicks a call and answers what
+the server asks the person.
 
 The page speaks through Inspector's own process, over Streamable HTTP and HTTP+SSE.
 """
@@ -25,6 +26,8 @@ CLICKS = MODULES.parent / "inspector_web.mjs"
 START_SECONDS = 60
 PAGE_SECONDS = 240
 VALUE = "web-value-5d80c2"
+EXAMPLE = Path(__file__).resolve().parents[2] / "capabilities/examples/conformance.yaml"
+QUESTION = {"tool": "test_input_required_result_elicitation", "fields": {}, "answer": {"name": "Ada"}, "shows": "Hello, Ada!"}
 
 
 def free_port() -> int:
@@ -46,9 +49,9 @@ def wait_for(port: int, server: Server) -> None:
     raise RuntimeError(f"nothing listens on port {port}; standard error: {server.stderr[-2000:]}")
 
 
-def click(browser: str, page: str, home: Path) -> dict:
+def click(browser: str, page: str, call: dict, home: Path) -> dict:
     """One call by the page. What it showed."""
-    command = ["node", str(CLICKS), browser, page, "get_secret", "name", "WEB"]
+    command = ["node", str(CLICKS), browser, page, json.dumps(call)]
     node = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home)
     )
@@ -68,10 +71,15 @@ def click(browser: str, page: str, home: Path) -> dict:
         return {"errors": [f"no JSON: {out[-1000:]} {err[-1000:]}"]}
 
 
-def check_page(report: Report, shown: dict, secret: dict) -> None:
-    text = shown.get("text", "")
+def check_page(report: Report, shown: dict) -> str:
+    """What every page has to be. Its text."""
     report.equal("the page ran without errors", shown.get("errors"), [])
     report.equal("the page is connected", shown.get("status"), "connected")
+    return shown.get("text", "")
+
+
+def check_secret_page(report: Report, shown: dict, secret: dict) -> None:
+    text = check_page(report, shown)
     report.contains("the page lists every tool", text, *TOOLS)
     identifier = secret.get("id", "no id")
     report.check("the call's answer is shown, as text and as structure", text.count(identifier) >= 2, f"{identifier}: {text}")
@@ -87,6 +95,7 @@ def main() -> int:
     with scratch("inspector-web") as home, Server(serve_command(home / "data", "http"), home) as keyglass:
         url = keyglass.url("/mcp")
         _, result, _ = Inspector([url], ["--transport", "http"], home).call("create_secret", {"name": "WEB", "value": VALUE})
+        asked = {"tool": "get_secret", "fields": {"name": "WEB"}, "shows": "sec_"}
         port, token = free_port(), secrets.token_hex(16)
         settings = {
             "HOST": "127.0.0.1",
@@ -94,14 +103,25 @@ def main() -> int:
             "MCP_INSPECTOR_API_TOKEN": token,
             "MCP_AUTO_OPEN_ENABLED": "false",
         }
+
+        def page(url: str, transport: str) -> str:
+            target = url if transport == "http" else url.removesuffix("/mcp") + "/sse"
+            query = {"serverUrl": target, "transport": transport, "autoConnect": token}
+            return f"http://127.0.0.1:{port}/?{urllib.parse.urlencode(query)}"
+
         with Server([os.environ["INSPECTOR_BIN"], "--web"], home, **settings) as inspector:
             with report.section("start"):
                 wait_for(port, inspector)
-            for transport, target in (("http", url), ("sse", url.removesuffix("/mcp") + "/sse")):
+            for transport in ("http", "sse"):
                 with report.section(transport):
-                    asked = urllib.parse.urlencode({"serverUrl": target, "transport": transport, "autoConnect": token})
-                    shown = click(browser, f"http://127.0.0.1:{port}/?{asked}", home)
-                    check_page(report, shown, result.get("structuredContent") or {})
+                    shown = click(browser, page(url, transport), asked, home)
+                    check_secret_page(report, shown, result.get("structuredContent") or {})
+            with report.section("a question"):
+                asking = [*serve_command(home / "example", "http"), "--capabilities", str(EXAMPLE)]
+                with Server(asking, home) as server:
+                    shown = click(browser, page(server.url("/mcp"), "http"), QUESTION, home)
+                    check_page(report, shown)
+                    report.contains("the person is asked", shown.get("question", ""), "What is your name?")
         report.check("the server's log holds no secret's value", VALUE not in keyglass.stderr, keyglass.stderr)
     return report.done()
 

@@ -67,38 +67,38 @@ class Connection:
     """One connected client, with results as they are on the wire and a transcript of them."""
 
     def __init__(self, client, protocol: str, server_name: str | None):
-        self._client = client
+        self.client = client
         self.protocol = protocol
         self.server_name = server_name
         self.transcript: list[str] = []
         self.keys: list[str] = []
 
     async def list_tools(self) -> list[dict]:
-        return self._note(await self._client.list_tools())["tools"]
+        return self._note(await self.client.list_tools())["tools"]
 
     async def call(self, tool: str, arguments: dict | None = None) -> dict:
         try:
-            return self._note(await self._client.call_tool(tool, arguments))
+            return self._note(await self.client.call_tool(tool, arguments))
         except Exception as error:
             self.transcript.append(repr(error))
             raise
 
     async def resources(self) -> list[str]:
-        return [str(one["uri"]) for one in self._note(await self._client.list_resources())["resources"]]
+        return [str(one["uri"]) for one in self._note(await self.client.list_resources())["resources"]]
 
     async def templates(self) -> list[str]:
-        listed = self._note(await self._client.list_resource_templates())
+        listed = self._note(await self.client.list_resource_templates())
         return [one["uriTemplate"] for one in listed["resourceTemplates"]]
 
     async def read(self, uri: str) -> dict:
-        contents = self._note(await self._client.read_resource(AnyUrl(uri) if MAJOR == 1 else uri))["contents"]
+        contents = self._note(await self.client.read_resource(AnyUrl(uri) if MAJOR == 1 else uri))["contents"]
         return contents[0]
 
     async def prompts(self) -> list[dict]:
-        return self._note(await self._client.list_prompts())["prompts"]
+        return self._note(await self.client.list_prompts())["prompts"]
 
     async def prompt(self, name: str, arguments: dict[str, str]) -> list[str]:
-        messages = self._note(await self._client.get_prompt(name, arguments))["messages"]
+        messages = self._note(await self.client.get_prompt(name, arguments))["messages"]
         return [f"{message['role']}: {message['content']['text']}" for message in messages]
 
     def _note(self, result) -> dict:
@@ -108,8 +108,9 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connect(transport: str, mode: str, target, errlog) -> AsyncIterator[Connection]:
-    """Connects by one transport: `target` is a command line for stdio, else a URL."""
+async def connect(transport: str, mode: str, target, errlog, **callbacks) -> AsyncIterator[Connection]:
+    """Connects by one transport: `target` is a command line for stdio, else a URL. What the client can do beside
+    calling is what it has callbacks for."""
     if transport == "stdio":
         command, home = target
         streams = stdio_client(
@@ -121,11 +122,11 @@ async def connect(transport: str, mode: str, target, errlog) -> AsyncIterator[Co
         streams = (streamablehttp_client if MAJOR == 1 else streamable_http_client)(target)
 
     if MAJOR == 1:
-        async with streams as opened, ClientSession(opened[0], opened[1]) as session:
+        async with streams as opened, ClientSession(opened[0], opened[1], **callbacks) as session:
             greeting = await session.initialize()
             yield Connection(session, greeting.protocolVersion, greeting.serverInfo.name)
     else:
-        async with Client(streams, mode=mode, read_timeout_seconds=60) as client:
+        async with Client(streams, mode=mode, read_timeout_seconds=60, **callbacks) as client:
             # Without a greeting the client cannot know the server's name.
             name = None if mode == MODERN else client.server_info.name
             yield Connection(client, client.protocol_version, name)
