@@ -334,12 +334,18 @@ mod tests {
     const MOST: usize = 8 * 1024 * 1024;
 
     fn outcome(outcome: Result<CallOutput, CallError>, repetition: Repetition, request_id: &str) -> CallToolResult {
-        match outcome
-            .and_then(|output| fitting_result(super::result(output, request_id, true).expect("a result"), MOST))
-        {
-            Ok(result) => result,
-            Err(error) => failure(&error, repetition, request_id),
-        }
+        outcome_within(outcome, repetition, request_id, MOST)
+    }
+
+    fn outcome_within(
+        outcome: Result<CallOutput, CallError>,
+        repetition: Repetition,
+        request_id: &str,
+        most: usize,
+    ) -> CallToolResult {
+        let result = |output| super::result(output, request_id, true).expect("a result");
+        let result = outcome.and_then(|output| fitting_result(result(output), most));
+        result.unwrap_or_else(|error| failure(&error, repetition, request_id))
     }
 
     fn text_of(result: &CallToolResult) -> &str {
@@ -362,7 +368,8 @@ mod tests {
     fn a_result_that_is_too_large_says_how_to_ask_for_less() {
         let of = |text: String, max_bytes| {
             let Value::Object(structured) = json!({ "text": text }) else { panic!("an object") };
-            result(Ok(CallOutput { structured, binary: None }), Repetition::Harmless, "00ff", max_bytes)
+            let output = CallOutput::Answer { structured, binary: None };
+            outcome_within(Ok(output), Repetition::Harmless, "00ff", max_bytes)
         };
         for text in ["x".repeat(3_000), "\"".repeat(3_000), "é\\".repeat(1_000)] {
             let whole = serde_json::to_string(&of(text.clone(), MOST)).unwrap().len();
