@@ -167,6 +167,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
+    let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
+    remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
     let needs_remote = services
         .values()
         .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));

@@ -45,7 +45,10 @@ mod verbs;
 mod wiring;
 mod with;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 
@@ -183,6 +186,13 @@ impl Catalog {
     pub fn gates(&self) -> impl Iterator<Item = Option<GateId>> {
         let resources = self.resources.iter().map(|resource| resource.gate);
         self.tools().map(|tool| tool.gate).chain(resources).chain(self.prompts().map(|prompt| prompt.gate))
+    }
+
+    /// The groups of all tools, resources and prompts, each once.
+    pub fn groups(&self) -> BTreeSet<&str> {
+        let resources = self.resources.iter().map(|resource| &*resource.group);
+        let prompts = self.prompts().map(|prompt| &*prompt.group);
+        self.tools().map(|tool| &*tool.group).chain(resources).chain(prompts).collect()
     }
 
     /// Whether there is nothing at all to offer.

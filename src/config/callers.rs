@@ -185,9 +185,26 @@ impl Callers {
         self.tokens.iter().map(hold).collect()
     }
 
-    /// Whether nobody is named.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty() && self.oauth.is_none()
+    /// A remark on each group and each tool that is named and is not among these.
+    pub fn unknown(&self, groups: &BTreeSet<&str>, tools: &BTreeSet<&str>) -> Vec<String> {
+        let of_tokens = self.tokens.iter().flat_map(|token| token.groups.iter().flat_map(|groups| groups.iter()));
+        let scopes = self.oauth.as_ref().map(|oauth| &oauth.scopes);
+        let of_oauth = scopes.iter().flat_map(|scopes| scopes.groups.keys());
+        let remark = |setting: &str, kind: &str, name: &str, known: &BTreeSet<&str>| {
+            let near = nearest(name, known.iter().copied());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            format!("`{setting}` names the {kind} `{name}`, which no loaded spec has{near}")
+        };
+        let groups_of = |setting, names: &mut dyn Iterator<Item = &String>| -> Vec<String> {
+            let unknown: BTreeSet<&String> = names.filter(|name| !groups.contains(name.as_str())).collect();
+            unknown.into_iter().map(|name| remark(setting, "group", name, groups)).collect()
+        };
+        let mut remarks = groups_of("tokens", &mut of_tokens.into_iter());
+        remarks.extend(groups_of("oauth.scopes", &mut of_oauth.into_iter()));
+        let of_tools =
+            scopes.iter().flat_map(|scopes| scopes.tools.keys()).filter(|name| !tools.contains(name.as_str()));
+        remarks.extend(of_tools.map(|name| remark("oauth.scopes", "tool", name, tools)));
+        remarks
     }
 }
 
@@ -368,6 +385,22 @@ mod tests {
             let problem = checked(&config).expect_err(&config);
             assert!(problem.contains(words) && !problem.contains("canary"), "{config}: {problem}");
         }
+    }
+
+    #[test]
+    fn names_that_nothing_has_are_told_of() {
+        let config = "oauth: { issuer: 'https://a.test', resource: 'https://b.test', scopes: { groups: { pest: [x], pets: [x] }, \
+                      tools: { feed_pet: [y], fed_pet: [y] } } }\n\
+                      tokens: [{ name: a, token: 'env:A', groups: [birds, pets] }, { name: b, token: 'env:B', groups: [birds] }]";
+        let callers = checked(config).expect("good settings");
+        assert_eq!(
+            callers.unknown(&["pets"].into(), &["feed_pet"].into()),
+            [
+                "`tokens` names the group `birds`, which no loaded spec has",
+                "`oauth.scopes` names the group `pest`, which no loaded spec has; did you mean `pets`?",
+                "`oauth.scopes` names the tool `fed_pet`, which no loaded spec has; did you mean `feed_pet`?",
+            ]
+        );
     }
 
     #[test]
