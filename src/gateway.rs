@@ -1,14 +1,22 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use secrecy::SecretString;
 
 use crate::{
     access::{Access, GateId, Gated, Gates},
     backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment},
-    catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
+    catalog::{
+        Catalog, CompiledResource, CompiledTool, JsonObject,
+        resource::{ResourceSource, Target},
+    },
     clock::Clock,
     error::CallError,
+    guides::Guides,
+    mask::Mask,
+    originals::{Original, Originals},
 };
 
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
@@ -34,6 +42,10 @@ pub struct Gateway {
     pub gates: Arc<Gates>,
     /// Tells how far a key reaches that a caller brings.
     pub key_teller: Option<Embedded>,
+    /// The specs and schemas that the catalog was made from.
+    pub originals: Originals,
+    /// How to use the groups of tools.
+    pub guides: Guides,
 }
 
 /// What a server of a spec says about itself.
@@ -94,6 +106,33 @@ impl Gateway {
     ) -> Result<CallOutput, CallError> {
         let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
         call::call(tool, arguments, environment, context).await
+    }
+
+    /// Reads a spec or a schema. Nothing in it that calls authenticate with is shown.
+    pub async fn read_original(&self, original: &Original, access: &Access) -> Result<Content, CallError> {
+        let known = Mask::new(&self.secrets());
+        let text = original.read(access, known, self.limits).await?;
+        Ok(Content::Text { media_type: Some(original.kind.media_type().to_owned()), text })
+    }
+
+    /// All that calls authenticate with, and callers, at this moment.
+    fn secrets(&self) -> Vec<SecretString> {
+        let resources = self.catalog.resources().iter().filter_map(|resource| match &resource.source {
+            ResourceSource::Answer(tool) => Some(&**tool),
+            ResourceSource::Folder(_) => None,
+        });
+        let operations = self.tools().chain(resources).flat_map(|tool| tool.plan.operations());
+        let (mut services, mut secrets) = (HashSet::new(), Vec::new());
+        for operation in operations {
+            secrets.extend(operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).cloned());
+            if let (true, Ok(endpoint)) =
+                (services.insert(Arc::as_ptr(&operation.service)), &operation.service.endpoint)
+            {
+                secrets.extend(endpoint.secrets());
+            }
+        }
+        secrets.extend(self.gates.secrets());
+        secrets
     }
 
     /// Reads a resource.

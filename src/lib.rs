@@ -35,6 +35,8 @@
 //! | [`call`] | one call: check, bind, send, judge, decode, mask, check; reading a resource | transports |
 //! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
+//! | [`originals`] | the specs and schemas themselves, as resources; what is secret in them | MCP |
+//! | [`guides`] | a guide to each group of tools, as a prompt | MCP |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
@@ -73,6 +75,7 @@ pub mod diagnostic;
 pub mod dry_run;
 pub mod error;
 pub mod gateway;
+pub mod guides;
 pub mod http_server;
 pub mod import;
 pub mod jsonpath;
@@ -81,6 +84,7 @@ pub mod mcp;
 pub mod media_type;
 pub mod nearest;
 pub mod openapi;
+pub mod originals;
 pub mod prose;
 pub mod random;
 pub mod reload;

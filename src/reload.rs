@@ -44,7 +44,12 @@ pub struct Reload {
     contents: [u8; 32],
     /// What is known to be wrong with the specs that are served.
     known: HashSet<Problem>,
+    /// The files of folders that are offered.
+    offered: Offered,
 }
+
+/// Files that are offered as resources, by their URIs, as they were last seen.
+type Offered = BTreeMap<String, (PathBuf, Option<Age>)>;
 
 /// A diagnostic without its place, which moves with every line that is put before it.
 type Problem = (Code, String, String);
@@ -60,12 +65,18 @@ impl Reload {
         let Setup { gateway, diagnostics, sources, .. } = set_up;
         let snapshot = before.and(watched(&settings, sources, &gateway.catalog));
         let (contents, known) = (digest(sources, &gateway.catalog), problems(diagnostics, sources));
-        Some(Self { settings, clock, open, snapshot, contents, known })
+        let offered = offered(&gateway.catalog, Offered::new());
+        Some(Self { settings, clock, open, snapshot, contents, known, offered })
     }
 
-    /// Hands over a gateway after each change that leaves no new error, until `ended` is cancelled. What is wrong is
-    /// logged.
-    pub async fn run(self, mut replace: impl FnMut(Gateway), ended: CancellationToken) {
+    /// Hands over a gateway after each change that leaves no new error, and the URIs of files that are offered and hold
+    /// something else, until `ended` is cancelled. What is wrong is logged.
+    pub async fn run(
+        self,
+        mut replace: impl FnMut(Gateway),
+        mut updated: impl FnMut(&[String]),
+        ended: CancellationToken,
+    ) {
         let mut this = self;
         loop {
             tokio::select! {
@@ -75,15 +86,19 @@ impl Reload {
             // On a thread of its own: files may be slow, and specs large.
             let looked = tokio::task::spawn_blocking(move || {
                 let gateway = this.look();
-                (this, gateway)
+                let touched = this.touched();
+                (this, gateway, touched)
             });
-            let Ok((again, gateway)) = looked.await else {
+            let Ok((again, gateway, touched)) = looked.await else {
                 tracing::error!("reloading broke down; changes of specs are not seen any more");
                 return;
             };
             this = again;
             if let Some(gateway) = gateway {
                 replace(gateway);
+            }
+            if !touched.is_empty() {
+                updated(&touched);
             }
         }
     }
@@ -105,6 +120,19 @@ impl Reload {
         }
         self.snapshot = now;
         self.read()
+    }
+
+    /// The offered files that are others than when they were last seen.
+    fn touched(&mut self) -> Vec<String> {
+        let mut touched = Vec::new();
+        for (uri, (path, seen)) in &mut self.offered {
+            let now = fs::metadata(&*path).ok().map(|metadata| age(&metadata));
+            if *seen != now {
+                *seen = now;
+                touched.push(uri.clone());
+            }
+        }
+        touched
     }
 
     fn read(&mut self) -> Option<Gateway> {
@@ -139,6 +167,7 @@ impl Reload {
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
         };
         let catalog = &gateway.catalog;
+        self.offered = offered(catalog, std::mem::take(&mut self.offered));
         let (tools, resources, prompts) = (catalog.len(), catalog.resources().len(), catalog.prompts().len());
         tracing::info!(tools, resources, prompts, "the specs changed and were read anew");
         Some(gateway)
@@ -220,15 +249,7 @@ impl PartialEq for Stamp {
 
 fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
-    let age = Age {
-        modified: metadata.modified().ok(),
-        length: metadata.len(),
-        #[cfg(unix)]
-        node: {
-            use std::os::unix::fs::MetadataExt as _;
-            (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-        },
-    };
+    let age = age(&metadata);
     if let Some(old) = old.filter(|old| old.age == age) {
         return Some(old.clone());
     }
@@ -248,6 +269,36 @@ fn stamp(path: &Path, kind: Kind, old: Option<&Stamp>) -> Option<Stamp> {
         names
     });
     Some(Stamp { age, entries })
+}
+
+fn age(metadata: &fs::Metadata) -> Age {
+    Age {
+        modified: metadata.modified().ok(),
+        length: metadata.len(),
+        #[cfg(unix)]
+        node: {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+        },
+    }
+}
+
+/// The files of folders that are offered; those that are known keep how they were last seen.
+fn offered(catalog: &Catalog, mut known: Offered) -> Offered {
+    let resources = catalog.resources().iter().filter_map(|resource| match &resource.source {
+        ResourceSource::Folder(folder) => Some((resource, folder)),
+        ResourceSource::Answer(_) => None,
+    });
+    let files = resources
+        .flat_map(|(resource, folder)| folder.files.keys().map(|path| (resource.uri_of(path), folder.root.join(path))));
+    let seen = files.map(|(uri, path)| {
+        let seen = match known.remove(&uri) {
+            Some((before, seen)) if before == path => seen,
+            _ => fs::metadata(&path).ok().map(|metadata| age(&metadata)),
+        };
+        (uri, (path, seen))
+    });
+    seen.collect()
 }
 
 /// The files and folders that the settings name, the specs in them among them.

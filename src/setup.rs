@@ -19,6 +19,8 @@ use crate::{
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
     gateway::{self, Description, Gateway},
+    guides::Guides,
+    originals::{self, Originals},
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -189,8 +191,13 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
+    let parts =
+        originals::Parts { settings, workspace: &workspace, schemas: &schemas, sources: &sources, catalog: &catalog };
+    let originals = Originals::new(&parts);
+    let guides = Guides::new(&workspace, &catalog, &sources);
     let key_teller = embedded.clone();
-    let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates, key_teller };
+    let gateway =
+        Gateway { catalog, backends, limits, clock, instructions, descriptions, gates, key_teller, originals, guides };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
 }

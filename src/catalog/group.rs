@@ -11,7 +11,7 @@ pub fn group_of(document: &Document, place: usize, sources: &SourceMap) -> Arc<s
 
 /// The groups of a document.
 #[derive(Debug)]
-pub(super) struct Groups<'a> {
+pub(crate) struct Groups<'a> {
     document: &'a Document,
     /// What all of it belongs to, where it is shipped.
     shipped: Option<Arc<str>>,
@@ -19,7 +19,7 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn of(document: &'a Document, sources: &SourceMap) -> Self {
+    pub(crate) fn of(document: &'a Document, sources: &SourceMap) -> Self {
         let file = sources.name(document.file);
         let shipped = shipped::group_of(file).map(|group| Arc::from(group.name()));
         let file_stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -28,7 +28,7 @@ impl<'a> Groups<'a> {
 
     /// What the server at this place offers belongs to the group that is named as its namespace; where it has none, as the
     /// one service that it can only be for.
-    pub(super) fn of_server(&self, place: usize) -> Arc<str> {
+    pub(crate) fn of_server(&self, place: usize) -> Arc<str> {
         let server = self.document.servers.get(place);
         match server.and_then(|server| server.namespace.as_ref()) {
             Some(namespace) => self.named(&namespace.value),
@@ -40,7 +40,7 @@ impl<'a> Groups<'a> {
     }
 
     /// What no server offers belongs to the group that is named as the namespace of its service.
-    pub(super) fn of_service(&self, namespace: &str) -> Arc<str> {
+    pub(crate) fn of_service(&self, namespace: &str) -> Arc<str> {
         self.named(namespace)
     }
 

@@ -8,6 +8,7 @@ pub mod body;
 mod body_wiring;
 mod collected;
 pub mod compile;
+pub mod complete;
 mod explain;
 pub mod fill;
 mod flow;

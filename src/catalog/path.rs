@@ -11,7 +11,7 @@ use super::fill::{Fill, Scope, text_of};
 use crate::error::{ArgumentProblem, CallError};
 
 /// All but the unreserved characters of RFC 3986, section 2.3.
-pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What a URL cannot have in its path as it stands; the rest is left as its author wrote it.
 const LITERAL: &AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'^').add(b'|');

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     JsonObject,
     compile::{Compiler, Scene},
+    complete::{Choices, Wanted},
     fill,
     folder::{self, Reach},
     names,
@@ -52,6 +53,8 @@ pub struct PromptArgument {
     pub description: Option<String>,
     /// Whether it must be given. Where it need not and is not, nothing stands in its place.
     pub required: bool,
+    /// What a person may choose from.
+    pub choices: Choices,
 }
 
 /// A message of a prompt.
@@ -143,13 +146,19 @@ impl Compiler<'_> {
     pub(super) fn prompts(&mut self, server: &McpServer, scene: &Scene<'_>, reach: Reach<'_>) -> Vec<Lowered> {
         let prefix = server.namespace.as_ref().map_or_else(|| "other".to_owned(), |namespace| namespace.value.clone());
         let lowered = server.prompts.iter().filter_map(|prompt| {
-            let compiled = self.prompt(prompt, scene, reach)?;
+            let compiled = self.prompt(prompt, server, scene, reach)?;
             Some(Lowered { prompt: compiled, place: prompt.name.span, prefix: prefix.clone() })
         });
         lowered.collect()
     }
 
-    fn prompt(&mut self, prompt: &spec::Prompt, scene: &Scene<'_>, reach: Reach<'_>) -> Option<CompiledPrompt> {
+    fn prompt(
+        &mut self,
+        prompt: &spec::Prompt,
+        server: &McpServer,
+        scene: &Scene<'_>,
+        reach: Reach<'_>,
+    ) -> Option<CompiledPrompt> {
         let spec::Prompt { name, title, description, arguments: declared, content } = prompt;
         let title = title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone());
         let described = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
@@ -158,7 +167,7 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::warning(Code::MissingDescription, name.span, message));
         }
         let description = described.map_or_else(|| title.clone(), |text| tidy(text).into_owned());
-        let arguments = self.prompt_arguments(declared);
+        let arguments = self.prompt_arguments(declared, server, scene);
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
         let messages = match content {
             PromptContent::Messages(messages) => {
@@ -192,18 +201,30 @@ impl Compiler<'_> {
         Some(CompiledPrompt { name, title, description, arguments, messages, gate, group })
     }
 
-    fn prompt_arguments(&mut self, declared: &[InputParameter]) -> Vec<PromptArgument> {
+    fn prompt_arguments(
+        &mut self,
+        declared: &[InputParameter],
+        server: &McpServer,
+        scene: &Scene<'_>,
+    ) -> Vec<PromptArgument> {
         let mut arguments: Vec<PromptArgument> = Vec::new();
-        for InputParameter { name, description, required, .. } in declared {
+        let beside: Vec<&str> = declared.iter().map(|argument| argument.name.value.as_str()).collect();
+        for parameter in declared {
+            let InputParameter { name, description, required, complete, kind, keywords, .. } = parameter;
             if arguments.iter().any(|argument| argument.name == name.value) {
                 let message = format!("the argument `{}` is there already; the first one counts", name.value);
                 self.problems.push(Diagnostic::warning(Code::DuplicateParameter, name.span, message));
                 continue;
             }
+            let mut choices = Choices::of_parameter(kind.as_ref().map(|kind| kind.value.as_str()), keywords);
+            if let Some(complete) = complete {
+                choices.listing = self.listing(Wanted { name, complete, beside: &beside }, server, scene);
+            }
             arguments.push(PromptArgument {
                 name: name.value.clone(),
                 description: description.as_ref().map(|text| tidy(text.value.trim()).into_owned()),
                 required: required.as_ref().is_none_or(|required| required.value),
+                choices,
             });
         }
         arguments
@@ -296,7 +317,12 @@ mod tests {
     use super::*;
 
     fn prompt(text: &str) -> CompiledPrompt {
-        let argument = |name: &str, required| PromptArgument { name: name.to_owned(), description: None, required };
+        let argument = |name: &str, required| PromptArgument {
+            name: name.to_owned(),
+            description: None,
+            required,
+            choices: Choices::default(),
+        };
         CompiledPrompt {
             name: "p".to_owned(),
             title: "P".to_owned(),

@@ -17,6 +17,7 @@ use super::{
     CompiledTool, JsonObject,
     collected::does_same,
     compile::{Compiler, Scene, Use},
+    complete::{Choices, Listing, Wanted},
     folder::{Folder, Reach},
     names,
     uri::UriTemplate,
@@ -54,6 +55,8 @@ pub struct CompiledResource {
     pub gate: Option<GateId>,
     /// What it was written to be used with, as of a tool.
     pub group: Arc<str>,
+    /// What lists the values of placeholders, by their names.
+    pub listings: Vec<(String, Arc<Listing>)>,
 }
 
 /// What a resource is read from.
@@ -105,6 +108,23 @@ impl Target<'_> {
 }
 
 impl CompiledResource {
+    /// What a person may choose from for a placeholder of its URI. None where it has no such placeholder.
+    pub fn choices(&self, placeholder: &str) -> Option<Choices> {
+        self.uri.placeholders().find(|name| *name == placeholder)?;
+        let mut choices = match &self.source {
+            ResourceSource::Answer(tool) => {
+                let listed = tool.input.listed();
+                let schemas = listed.get("properties");
+                let schema = schemas.and_then(|schemas| schemas.get(names::argument(placeholder)));
+                schema.map(Choices::of_schema).unwrap_or_default()
+            }
+            ResourceSource::Folder(_) => Choices::default(),
+        };
+        let listing = self.listings.iter().find(|(name, _)| name == placeholder);
+        choices.listing = listing.map(|(_, listing)| Arc::clone(listing));
+        Some(choices)
+    }
+
     /// A file of its folder, as a client asks for it.
     pub fn uri_of(&self, path: &str) -> String {
         format!("{}/{path}", self.uri.to_string().trim_end_matches('/'))
@@ -224,7 +244,7 @@ impl Compiler<'_> {
         scene: &Scene<'_>,
         reach: Reach<'_>,
     ) -> Option<CompiledResource> {
-        let Resource { name, uri, title, description: _, mime_type, content, span: _ } = resource;
+        let Resource { name, uri, title, description: _, mime_type, parameters, content, span: _ } = resource;
         let template = match UriTemplate::parse(&uri.value) {
             Ok(template) => template,
             Err(problem) => {
@@ -258,8 +278,32 @@ impl Compiler<'_> {
                 (ResourceSource::Answer(Box::new(tool)), description, Some(stated.unwrap_or_else(|| JSON.to_owned())))
             }
         };
+        let listings = self.listings(parameters, &template, server, scene);
         let (name, gate, group) = (name.value.clone(), scene.gate, Arc::clone(&scene.group));
-        Some(CompiledResource { uri: template, name, title, description, media_type, source, gate, group })
+        Some(CompiledResource { uri: template, name, title, description, media_type, source, gate, group, listings })
+    }
+
+    /// What lists the values of the placeholders of a URI, as its parameters say.
+    fn listings(
+        &mut self,
+        parameters: &[InputParameter],
+        uri: &UriTemplate,
+        server: &McpServer,
+        scene: &Scene<'_>,
+    ) -> Vec<(String, Arc<Listing>)> {
+        let placeholders: Vec<&str> = uri.placeholders().collect();
+        let mut listings = Vec::new();
+        for InputParameter { name, complete, .. } in parameters {
+            if !placeholders.contains(&name.value.as_str()) {
+                let message = format!("`{}` is no placeholder of the URI; it is left out", name.value);
+                let problem = Diagnostic::warning(Code::UnknownPlaceholder, name.span, message);
+                self.problems.push(problem.with_nearest(&name.value, placeholders.iter().copied()));
+            } else if let Some(complete) = complete {
+                let listing = self.listing(Wanted { name, complete, beside: &placeholders }, server, scene);
+                listings.extend(listing.map(|listing| (name.value.clone(), listing)));
+            }
+        }
+        listings
     }
 
     /// What is done to read a resource, as a tool whose arguments are the placeholders of the URI and nothing else.
@@ -279,9 +323,18 @@ impl Compiler<'_> {
         }
         let span = resource.uri.span;
         // The type is that of the parameter it feeds.
-        let input = |name: &&str| InputParameter {
-            kind: Some(Spanned::new("any".to_owned(), span)),
-            ..InputParameter::bare(Spanned::new((*name).to_owned(), span))
+        let input = |name: &&str| {
+            let bare = InputParameter::bare(Spanned::new((*name).to_owned(), span));
+            match resource.parameters.iter().find(|declared| declared.name.value == *name) {
+                Some(InputParameter { kind, nullable, description, schema, keywords, .. })
+                    if kind.is_some() || schema.is_some() || !keywords.is_empty() =>
+                {
+                    let (kind, schema, keywords) = (kind.clone(), schema.clone(), keywords.clone());
+                    let (nullable, description) = (*nullable, description.clone());
+                    InputParameter { kind, nullable, description, schema, keywords, ..bare }
+                }
+                _ => InputParameter { kind: Some(Spanned::new("any".to_owned(), span)), ..bare },
+            }
         };
         let tool = Tool {
             name: resource.name.clone(),

@@ -66,7 +66,13 @@ impl Compiler<'_> {
         self.gone.entry(name.to_owned()).or_insert(left_out);
     }
 
-    fn lowered<'a>(&mut self, tool: &'a Tool, server: &'a McpServer, scene: &mut Scene<'a>) -> Option<CompiledTool> {
+    /// A tool or resource; none where it has an error.
+    pub(super) fn lowered<'a>(
+        &mut self,
+        tool: &'a Tool,
+        server: &'a McpServer,
+        scene: &mut Scene<'a>,
+    ) -> Option<CompiledTool> {
         let before = self.problems.len();
         let Tool { name: _, title: _, description: _, hints: stated, input_parameters, action, span: _ } = tool;
         let own = server.namespace.as_ref().map(|namespace| namespace.value.as_str());

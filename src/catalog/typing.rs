@@ -43,6 +43,7 @@ impl Compiler<'_> {
             schema,
             mapping: _,
             keywords,
+            complete: _,
         } = parameter;
         let mut schema = match schema {
             Some(reference) => self.resolve(reference)?,

@@ -155,9 +155,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // As large as all specs together, and needed no more.
     drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {
-        let server = server.clone();
-        let replace = move |gateway| server.replace(Arc::new(gateway));
-        tokio::spawn(reload.run(replace, shutdown.clone()));
+        let (replaced, told) = (server.clone(), server.clone());
+        let replace = move |gateway| replaced.replace(Arc::new(gateway));
+        let updated = move |uris: &[String]| told.updated(uris);
+        tokio::spawn(reload.run(replace, updated, shutdown.clone()));
     }
     match http {
         Some((address, options)) => {

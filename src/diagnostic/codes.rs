@@ -581,6 +581,36 @@ codes! {
     ///       - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.getPet }
     /// ```
     UnsafeResource = "unsafe-resource",
+    /// What lists the values of an argument cannot be used.
+    ///
+    /// Clients ask for values while a person types, so that the operation of a `complete` only reads, and takes nothing
+    /// but what is known by then: values by `with`, and other arguments of the same prompt or URI. The argument is offered
+    /// all the same; a person has to know its value.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - name: greet
+    ///         description: Greet a pet.
+    ///         arguments: [{ name: pet, description: Which., complete: { call: pets.deletePet, value: $.name, with: { id: '1' } } }]
+    ///         template: [{ role: user, content: 'Greet {{pet}}.' }]
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// exposes:
+    ///   - type: mcp
+    ///     prompts:
+    ///       - name: greet
+    ///         description: Greet a pet.
+    ///         arguments: [{ name: pet, description: Which., complete: { call: pets.listPets, value: '$[*].name' } }]
+    ///         template: [{ role: user, content: 'Greet {{pet}}.' }]
+    /// ```
+    UnusableCompletion = "unusable-completion",
     /// A `location` names a folder or a file that is not there, is out of reach or holds what cannot be offered.
     ///
     /// A relative one (`file:///./docs`) starts at the spec's file. Specs come from others, so a folder of resources, the

@@ -1,19 +1,63 @@
-//! Who is told that a list changed, of tools, resources or prompts: sessions of the older era after their handshake, and
-//! clients of the newer one for as long as their `subscriptions/listen` runs.
+//! Who is told that a list changed, of tools, resources or prompts, or what a resource holds: sessions of the older era
+//! after their handshake, and clients of the newer one for as long as their `subscriptions/listen` runs.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rmcp::{
     ErrorData, RoleServer,
+    model::ResourceUpdatedNotificationParam,
     service::{Peer, ServiceError, SubscriptionContext, SubscriptionSendError, SubscriptionSink},
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{http::MAX_SESSIONS, lists::Kinds};
+
+/// How many resources one session or one `subscriptions/listen` may be told of.
+pub(super) const MAX_SUBSCRIPTIONS: usize = 256;
+/// How many updates a subscriber may be behind; one that is further behind is told of all that it asked for.
+const KEPT_UPDATES: usize = 256;
+
+/// The resources that a session of the older era asked to be told of. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subscriptions(Arc<Mutex<BTreeSet<String>>>);
+
+impl Subscriptions {
+    /// Adds a URI. Error: there are too many.
+    pub(super) fn add(&self, uri: String) -> Result<(), ErrorData> {
+        let mut uris = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uris.len() >= MAX_SUBSCRIPTIONS && !uris.contains(&uri) {
+            let message =
+                format!("a session can subscribe to {MAX_SUBSCRIPTIONS} resources; unsubscribe from others first");
+            return Err(ErrorData::invalid_request(message, None));
+        }
+        uris.insert(uri);
+        Ok(())
+    }
+
+    /// Takes a URI away, where it is there.
+    pub(super) fn remove(&self, uri: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+    }
+
+    fn contains(&self, uri: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(uri)
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    peer: Peer<RoleServer>,
+    /// What it was told that there is.
+    announced: Kinds,
+    subscribed: Subscriptions,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -41,21 +85,34 @@ impl Counts {
 }
 
 /// The clients of one server, whatever their transport.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Audience {
     /// Sessions; those that ended are forgotten when another one joins.
-    sessions: Mutex<Vec<(Peer<RoleServer>, Kinds)>>,
+    sessions: Mutex<Vec<Session>>,
     /// How often each list changed.
     changes: watch::Sender<Counts>,
+    /// URIs of resources that hold something else.
+    updates: broadcast::Sender<Arc<str>>,
     listening: AtomicUsize,
 }
 
+impl Default for Audience {
+    fn default() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            changes: watch::Sender::default(),
+            updates: broadcast::Sender::new(KEPT_UPDATES),
+            listening: AtomicUsize::default(),
+        }
+    }
+}
+
 impl Audience {
-    /// Takes a session in, which was told that there are these. To be called once a session.
-    pub(super) fn join(&self, peer: Peer<RoleServer>, announced: Kinds) {
+    /// Takes a session in, which was told that there are these and asks for these resources. To be called once a session.
+    pub(super) fn join(&self, peer: Peer<RoleServer>, announced: Kinds, subscribed: Subscriptions) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|(peer, _)| !peer.is_transport_closed());
-        sessions.push((peer, announced));
+        sessions.retain(|session| !session.peer.is_transport_closed());
+        sessions.push(Session { peer, announced, subscribed });
     }
 
     /// Tells everyone what changed. Nobody waits for a client that is slow to read.
@@ -65,9 +122,9 @@ impl Audience {
         }
         self.changes.send_modify(|counts| counts.add(changed));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|(peer, _)| !peer.is_transport_closed());
-        for (peer, announced) in &*sessions {
-            let (peer, changed) = (peer.clone(), changed.and(*announced));
+        sessions.retain(|session| !session.peer.is_transport_closed());
+        for session in &*sessions {
+            let (peer, changed) = (session.peer.clone(), changed.and(session.announced));
             tokio::spawn(async move {
                 if let Err(error) = notify(&peer, changed).await {
                     tracing::debug!(%error, "a session could not be told that a list changed");
@@ -76,18 +133,38 @@ impl Audience {
         }
     }
 
-    /// Serves a subscription until the client ends it or the server leaves.
+    /// Tells whoever asked for this resource that it holds something else. Needs a runtime; nobody waits for a client that
+    /// is slow to read.
+    pub(super) fn updated(&self, uri: &str) {
+        self.updates.send(Arc::from(uri)).ok(); // nobody may be listening
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for session in sessions.iter().filter(|session| session.subscribed.contains(uri)) {
+            let (peer, update) = (session.peer.clone(), ResourceUpdatedNotificationParam::new(uri));
+            tokio::spawn(async move {
+                if let Err(error) = peer.notify_resource_updated(update).await {
+                    tracing::debug!(%error, "a session could not be told that a resource changed");
+                }
+            });
+        }
+    }
+
+    /// Serves a subscription until the client ends it or the server leaves. `may_know` says whether the client may hear of
+    /// a resource, at the moment it is told.
     pub(super) async fn listen(
         &self,
         subscription: SubscriptionContext,
         leaving: &CancellationToken,
+        may_know: impl Fn(&str) -> bool + Send,
     ) -> Result<(), ErrorData> {
         let mut changes = self.changes.subscribe();
+        let mut updates = self.updates.subscribe();
         let place = Place::take(&self.listening);
         if place.before >= MAX_SESSIONS {
             return Err(ErrorData::internal_error("too many subscriptions are open; close one, or retry later", None));
         }
         let accepted = subscription.accepted();
+        let asked: BTreeSet<Arc<str>> =
+            accepted.resource_subscriptions.iter().flatten().map(|uri| Arc::from(uri.as_str())).collect();
         let accepted = Kinds {
             tools: accepted.tools_list_changed == Some(true),
             resources: accepted.resources_list_changed == Some(true),
@@ -95,11 +172,21 @@ impl Audience {
         };
         let mut known = *changes.borrow_and_update();
         loop {
-            tokio::select! {
+            // The senders live in `self`, so no wait can end for the want of one.
+            let updated = tokio::select! {
                 () = subscription.cancelled() => return Ok(()),
                 () = leaving.cancelled() => return Ok(()),
-                // The sender lives in `self`, so the wait cannot end for the want of one.
-                _ = changes.changed() => {}
+                _ = changes.changed() => BTreeSet::new(),
+                updated = updates.recv() => match updated {
+                    Ok(uri) => BTreeSet::from([uri]).intersection(&asked).cloned().collect(),
+                    Err(_) => asked.clone(), // too far behind
+                },
+            };
+            for uri in updated.iter().filter(|uri| may_know(uri)) {
+                if let Err(error) = subscription.sink().notify_resource_updated(&**uri).await {
+                    tracing::debug!(%error, "a subscriber could not be told that a resource changed");
+                    return Ok(());
+                }
             }
             let now = *changes.borrow_and_update();
             let changed = now.since(std::mem::replace(&mut known, now)).and(accepted);

@@ -15,11 +15,13 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use super::lists::Entry;
+use super::lists::Own;
 use crate::{
     call::{Binary, CallOutput, Content},
     catalog::{CompiledPrompt, CompiledResource, CompiledTool, prompt},
     error::{CallError, Repetition},
+    guides::Guide,
+    originals::{Kind, Original},
 };
 
 /// The `_meta` key under which a failed call repeats its facts for programs: `kind`, `status`, `retryable`,
@@ -43,8 +45,8 @@ pub(super) fn listing(tool: &CompiledTool) -> Tool {
 }
 
 /// A resource or a file of one as a client sees it in `resources/list`.
-pub(super) fn resource(entry: Entry<'_>) -> Resource {
-    let Entry { resource, file } = entry;
+pub(super) fn resource(entry: Own<'_>) -> Resource {
+    let Own { resource, file } = entry;
     let (listed, media_type) = match file {
         None => {
             let listed = Resource::new(resource.uri.to_string(), &resource.name).with_title(&resource.title);
@@ -72,6 +74,31 @@ pub(super) fn template(resource: &CompiledResource) -> ResourceTemplate {
         Some(media_type) => listed.with_mime_type(media_type),
         None => listed,
     }
+}
+
+/// A spec or a schema as a client sees it in `resources/list`.
+pub(super) fn original(original: &Original) -> Resource {
+    Resource::new(original.uri(), &original.name)
+        .with_title(&original.title)
+        .with_description(&original.description)
+        .with_mime_type(original.kind.media_type())
+}
+
+/// The URIs of specs or schemas as a client sees them in `resources/templates/list`.
+pub(super) fn template_of_originals(kind: Kind) -> ResourceTemplate {
+    let (name, title, description) = match kind {
+        Kind::Spec => ("specs", "Capability specs", "A capability spec that tools were made from, by its file's name."),
+        Kind::Schema => ("schemas", "JSON Schemas", "A JSON Schema that specs refer to, by its file's name."),
+    };
+    ResourceTemplate::new(kind.template(), name)
+        .with_title(title)
+        .with_description(description)
+        .with_mime_type(kind.media_type())
+}
+
+/// A guide as a client sees it in `prompts/list`.
+pub(super) fn guide(guide: &Guide) -> Prompt {
+    Prompt::new(&guide.name, Some(&guide.description), None).with_title(&guide.title)
 }
 
 /// A prompt as a client sees it in `prompts/list`.

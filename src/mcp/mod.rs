@@ -6,6 +6,7 @@
 
 mod audience;
 pub mod authorization;
+mod complete;
 mod convert;
 mod credentials;
 mod drain;
@@ -30,11 +31,12 @@ use futures_util::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
-        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-        ServerConfig, SubscriptionFilter, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
+        CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, Implementation,
+        InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
+        UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -42,12 +44,18 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::ERROR_META_KEY;
-use self::{audience::Audience, lists::Kinds, paging::page};
+use self::{
+    audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
+    complete::Recent,
+    lists::Kinds,
+    paging::page,
+};
 use crate::{
     access::{Access, Doors, Gated},
     call::{self, CallContext},
     caller::Caller,
-    error::CallError,
+    catalog::prompt,
+    error::{CallError, Repetition},
     gateway::Gateway,
     nearest::nearest,
 };
@@ -75,6 +83,8 @@ pub struct McpServer {
     joined: Arc<AtomicBool>,
     /// What the session was told there is.
     announced: Arc<OnceLock<Kinds>>,
+    /// The resources that the session asked to be told of.
+    subscribed: Subscriptions,
     door: Door,
 }
 
@@ -94,6 +104,8 @@ struct Shared {
     /// What the guard of a transport looks at; replaced before what is served.
     doors: Doors,
     audience: Audience,
+    /// Values that were listed a moment ago.
+    recent: Recent,
     info: Implementation,
     info_json: Option<Value>,
 }
@@ -106,11 +118,19 @@ impl McpServer {
         let info = Implementation::new("keyglass", env!("CARGO_PKG_VERSION")).with_title("keyglass");
         let info_json = serde_json::to_value(&info).ok();
         Self {
-            shared: Arc::new(Shared { served, doors, audience: Audience::default(), info, info_json }),
+            shared: Arc::new(Shared {
+                served,
+                doors,
+                audience: Audience::default(),
+                recent: Recent::default(),
+                info,
+                info_json,
+            }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             joined: Arc::default(),
             announced: Arc::default(),
+            subscribed: Subscriptions::default(),
             door: Door::Own,
         }
     }
@@ -124,7 +144,18 @@ impl McpServer {
             let mut served = self.shared.served.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *served, gateway.clone())
         };
-        self.shared.audience.tell(lists::changes(&old.catalog, &gateway.catalog));
+        self.shared.recent.clear();
+        self.shared.audience.tell(lists::changes(&old, &gateway));
+        for original in lists::updated(&old, &gateway) {
+            self.shared.audience.updated(&original.uri());
+        }
+    }
+
+    /// Tells whoever asked for these resources that they hold something else. Needs a runtime.
+    pub fn updated(&self, uris: &[String]) {
+        for uri in uris {
+            self.shared.audience.updated(uri);
+        }
     }
 
     fn served(&self) -> Arc<Gateway> {
@@ -139,7 +170,8 @@ impl McpServer {
 
     /// The same server for one session.
     fn for_session(&self) -> Self {
-        Self { joined: Arc::default(), announced: Arc::default(), ..self.clone() }
+        let subscribed = Subscriptions::default();
+        Self { joined: Arc::default(), announced: Arc::default(), subscribed, ..self.clone() }
     }
 
     /// Who makes a request, and what they may use.
@@ -183,9 +215,28 @@ impl McpServer {
         ErrorData::invalid_params(message, None)
     }
 
+    /// What the URI of a spec or a schema holds. One that the caller may not read is as unknown as one that is not there.
+    async fn read_original(
+        &self,
+        uri: String,
+        gateway: &Gateway,
+        access: &Access,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let original = gateway.originals.find(&uri).filter(|original| original.is_open_to(access));
+        let original = original.ok_or_else(|| convert::unknown_resource(&uri))?;
+        let request_id = request_id()?;
+        let reading = gateway.read_original(original, access);
+        let content = self.awaited(reading, &original.name, &request_id, context).await?;
+        let content = content.map_err(|error| convert::read_error(&error, Repetition::Harmless, &uri, &request_id))?;
+        let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
+        self.sign(&mut result.meta, context);
+        Ok(ReadResourceResponse::Complete(result))
+    }
+
     fn unknown_prompt(&self, name: &str, access: &Access) -> ErrorData {
         let gateway = self.served();
-        let message = match nearest(name, lists::prompts(&gateway.catalog, access).map(|prompt| prompt.name.as_str())) {
+        let message = match nearest(name, lists::prompts(&gateway, access).map(lists::PromptEntry::name)) {
             Some(near) => format!("unknown prompt; did you mean `{near}`? `prompts/list` has all names"),
             None => "unknown prompt; `prompts/list` has all names".to_owned(),
         };
@@ -257,8 +308,10 @@ impl McpServer {
 
     fn info_for(&self, access: &Access) -> ServerConfig {
         let gateway = self.served();
-        let kinds = lists::kinds(&gateway.catalog, access);
-        let config = ServerConfig::new(kinds.capabilities()).with_server_info(self.shared.info.clone());
+        let kinds = lists::kinds(&gateway, access);
+        let mut capabilities = kinds.capabilities();
+        capabilities.completions = lists::has_choices(&gateway, access).then(Default::default);
+        let config = ServerConfig::new(capabilities).with_server_info(self.shared.info.clone());
         match gateway.instructions_for(access) {
             instructions if instructions.is_empty() => config,
             instructions => config.with_instructions(instructions),
@@ -274,7 +327,7 @@ impl ServerHandler for McpServer {
             Door::Guarded => Access::nothing(),
         };
         let mut info = self.info_for(&access);
-        info.capabilities = lists::kinds(&self.served().catalog, &Access::Everything).capabilities();
+        info.capabilities = lists::kinds(&self.served(), &Access::Everything).capabilities();
         info
     }
 
@@ -289,7 +342,7 @@ impl ServerHandler for McpServer {
         let mut result = self.negotiate_initialize(&request)?;
         result.capabilities = info.capabilities;
         result.instructions = info.instructions;
-        self.announced.set(lists::kinds(&self.served().catalog, &access)).ok(); // what was said first holds
+        self.announced.set(lists::kinds(&self.served(), &access)).ok(); // what was said first holds
         Ok(result)
     }
 
@@ -322,8 +375,8 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (resources, next) = page(lists::resources(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(convert::resource).collect());
+        let (resources, next) = page(lists::resources(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(lists::Entry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -336,9 +389,10 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (templates, next) = page(lists::templates(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page =
-            ListResourceTemplatesResult::with_all_items(templates.into_iter().map(convert::template).collect());
+        let (templates, next) = page(lists::templates(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListResourceTemplatesResult::with_all_items(
+            templates.into_iter().map(lists::TemplateEntry::listed).collect(),
+        );
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -351,8 +405,8 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (prompts, next) = page(lists::prompts(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(convert::prompt).collect());
+        let (prompts, next) = page(lists::prompts(&gateway, &access), cursor(request.as_ref()))?;
+        let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(lists::PromptEntry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
         self.sign(&mut page.meta, &context);
@@ -369,7 +423,7 @@ impl ServerHandler for McpServer {
         let found = gateway.catalog.resources().find(&request.uri);
         // A resource that the caller may not read is as unknown as one that is not there.
         let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
-            return Err(convert::unknown_resource(&request.uri));
+            return self.read_original(request.uri, &gateway, &access, &context).await;
         };
         let request_id = request_id()?;
         let call_context = CallContext { caller_key: backend_key, ..CallContext::new(&request_id) };
@@ -382,6 +436,17 @@ impl ServerHandler for McpServer {
         Ok(ReadResourceResponse::Complete(result))
     }
 
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let info = self.values(&request, &context).await?;
+        let mut result = CompleteResult::new(info);
+        self.sign(&mut result.meta, &context);
+        Ok(result)
+    }
+
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
@@ -390,7 +455,14 @@ impl ServerHandler for McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(*prompt));
-        let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
+        let Some(prompt) = prompt else {
+            let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
+            let guide = guide.ok_or_else(|| self.unknown_prompt(&request.name, &access))?;
+            let message = (prompt::Role::User, guide.text(&gateway.catalog, &access));
+            let mut result = convert::messages(vec![message]).with_description(&guide.description);
+            self.sign(&mut result.meta, &context);
+            return Ok(GetPromptResponse::Complete(result));
+        };
         let messages = prompt.filled(&request.arguments.unwrap_or_default());
         let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
         let mut result = convert::messages(messages).with_description(&prompt.description);
@@ -407,17 +479,47 @@ impl ServerHandler for McpServer {
         // A client may say it twice.
         if !self.joined.swap(true, Ordering::SeqCst) {
             let announced = self.announced.get().copied().unwrap_or(Kinds { tools: true, ..Kinds::default() });
-            self.shared.audience.join(context.peer, announced);
+            self.shared.audience.join(context.peer, announced, self.subscribed.clone());
         }
     }
 
-    /// The library leaves out what the capabilities do not promise.
+    /// The library leaves out what the capabilities do not promise. Resources that lead nowhere are left out as well; but
+    /// where there are gates it is not known yet who asks, and what is left out would tell what stands behind them.
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(requested.clone())
+        let gateway = self.served();
+        let tells_nothing = self.door == Door::Guarded && gateway.gated() != Gated::Nothing;
+        let mut accepted = requested.clone();
+        accepted.resource_subscriptions = accepted.resource_subscriptions.map(|uris| {
+            let known = |uri: &String| tells_nothing || lists::is_readable(&gateway, uri, &Access::Everything);
+            uris.into_iter().filter(known).take(MAX_SUBSCRIPTIONS).collect()
+        });
+        Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        self.shared.audience.listen(context, &self.leaving).await
+        let access = self.access(context.request_context());
+        let may_know = |uri: &str| lists::is_readable(&self.served(), uri, &access);
+        self.shared.audience.listen(context, &self.leaving, may_know).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if !lists::is_readable(&self.served(), &request.uri, &self.access(&context)) {
+            return Err(convert::unknown_resource(&request.uri));
+        }
+        self.subscribed.add(request.uri)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribed.remove(&request.uri);
+        Ok(())
     }
 
     /// Also takes in requests of known methods whose parameters the library could not read.
@@ -428,10 +530,13 @@ impl ServerHandler for McpServer {
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
-            "resources/read" => "a string `uri`",
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "a string `uri`",
             "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"
+            }
+            "completion/complete" => {
+                "a `ref` with `type` and `name` or `uri`, and an `argument` with `name` and `value`"
             }
             "initialize" => "`protocolVersion`, `capabilities` and `clientInfo`",
             method => {
@@ -463,20 +568,19 @@ impl ServerHandler for McpServer {
     }
 }
 
-/// The answers to `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`, all pages in one. The
-/// last three are left out where all of them are empty.
+/// The answers to `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`, all pages in one, with what
+/// specs offer and no more: neither the specs themselves nor guides. The last three are left out where all of them are empty.
 pub fn listing(gateway: &Gateway) -> Value {
     let (catalog, access) = (&gateway.catalog, &Access::Everything);
     let tools: Vec<_> = lists::tools(catalog, access).map(convert::listing).collect();
-    let kinds = lists::kinds(catalog, access);
-    if !kinds.resources && !kinds.prompts {
+    if catalog.resources().is_empty() && catalog.prompts().len() == 0 {
         return json!({ "tools": tools });
     }
     json!({
         "tools": tools,
-        "resources": lists::resources(catalog, access).map(convert::resource).collect::<Vec<_>>(),
-        "resourceTemplates": lists::templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
-        "prompts": lists::prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
+        "resources": lists::own_resources(catalog, access).map(convert::resource).collect::<Vec<_>>(),
+        "resourceTemplates": lists::own_templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
+        "prompts": lists::own_prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
     })
 }
 

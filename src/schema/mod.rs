@@ -87,6 +87,11 @@ impl SchemaStore {
         })
     }
 
+    /// Which spec refers to which file, directly or through another one. In no order.
+    pub fn uses(&self) -> impl Iterator<Item = (&Path, FileId)> {
+        self.found.iter().filter_map(|((spec, _), found)| Some((spec.as_path(), (*self.files.get(found)?)?)))
+    }
+
     /// The place a reference in `base` leads to, and what stands there.
     fn find(
         &mut self,
@@ -161,14 +166,12 @@ impl SchemaStore {
     }
 
     fn locate_file(&mut self, path: &Path, spec: &Path) -> Result<PathBuf, Problem> {
-        if self.shipped.contains(path) && spec.starts_with(shipped::ROOT) {
-            return Ok(path.to_owned());
-        }
         let key = (spec.to_owned(), path.to_owned());
         if let Some(found) = self.found.get(&key) {
             return Ok(found.clone());
         }
-        let found = self.readable(path, spec)?;
+        let is_shipped = self.shipped.contains(path) && spec.starts_with(shipped::ROOT);
+        let found = if is_shipped { path.to_owned() } else { self.readable(path, spec)? };
         self.found.insert(key, found.clone());
         Ok(found)
     }

@@ -109,6 +109,8 @@ pub struct Resource {
     pub description: Option<Spanned<String>>,
     /// Its media type.
     pub mime_type: Option<Spanned<String>>,
+    /// What is said of the placeholders of its URI. The language has no place for it; this is an extension.
+    pub parameters: Vec<InputParameter>,
     /// What it is read from.
     pub content: ResourceContent,
     /// Where it stands.
@@ -325,6 +327,7 @@ fn read_resource(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Optio
     let description = fields.text(&["description"], problems);
     let mime_type = fields.text(&["mimeType"], problems);
     let location = fields.text(&["location"], problems);
+    let parameters = parameters::read_completed(fields.named(&["inputParameters"], problems), problems);
     let action = flow::read_action(&mut fields, problems);
     fields.skip(&["binary", "maxBinarySize", "tags"]);
     let span = fields.span();
@@ -344,7 +347,7 @@ fn read_resource(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Optio
     }
     let uri = uri?;
     let name = name.unwrap_or_else(|| uri.clone());
-    Some(Resource { name, uri, title, description, mime_type, content, span })
+    Some(Resource { name, uri, title, description, mime_type, parameters, content, span })
 }
 
 fn read_prompt(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<Prompt> {
@@ -353,7 +356,7 @@ fn read_prompt(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<
     let name = named.name(&mut fields, problems);
     let title = fields.text(&["display", "label", "title"], problems);
     let description = fields.text(&["description"], problems);
-    let arguments = parameters::read_inputs(fields.named(&["arguments", "inputParameters"], problems), problems);
+    let arguments = parameters::read_completed(fields.named(&["arguments", "inputParameters"], problems), problems);
     let location = fields.text(&["location"], problems);
     let messages = fields.named(&["template"], problems);
     let messages: Vec<Message> = messages.iter().filter_map(|message| read_message(message, problems)).collect();

@@ -6,6 +6,7 @@
 mod auth;
 mod binds;
 mod body;
+mod complete;
 mod consumes;
 mod document;
 mod exposes;
@@ -36,6 +37,7 @@ pub use self::{
     auth::{ApiKey, Authentication, AuthenticationKind, OAuth2, Placement, User},
     binds::{Bind, BindSource},
     body::{Body, BodyKind, ParametersAs, Part},
+    complete::Complete,
     consumes::{Consumes, Operation},
     document::{Document, Info},
     exposes::{CacheScope, Hints, LeftOut, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},

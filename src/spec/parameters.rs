@@ -1,6 +1,7 @@
 //! Input parameters of operations, tools and flows, as written. Nothing is resolved here.
 
 use super::{
+    complete::{self, Complete},
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
 };
@@ -29,6 +30,8 @@ pub struct InputParameter {
     pub mapping: Option<Spanned<String>>,
     /// Keywords of JSON Schema that stand beside the type, as in `enum`.
     pub keywords: Vec<(Spanned<String>, serde_json::Value)>,
+    /// What lists its values, where it is an argument of a prompt or a placeholder of a URI.
+    pub complete: Option<Complete>,
 }
 
 /// Where a parameter goes in a request.
@@ -103,6 +106,7 @@ impl InputParameter {
             schema: None,
             mapping: None,
             keywords: Vec::new(),
+            complete: None,
         }
     }
 
@@ -113,10 +117,15 @@ impl InputParameter {
 }
 
 pub(super) fn read_inputs(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<InputParameter> {
-    nodes.into_iter().filter_map(|named| read_input(&named, problems)).collect()
+    nodes.into_iter().filter_map(|named| read_input(&named, false, problems)).collect()
 }
 
-fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<InputParameter> {
+/// Those that a person fills in, so that values may be listed for them.
+pub(super) fn read_completed(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnostic>) -> Vec<InputParameter> {
+    nodes.into_iter().filter_map(|named| read_input(&named, true, problems)).collect()
+}
+
+fn read_input(named: &NamedNode<'_>, completed: bool, problems: &mut Vec<Diagnostic>) -> Option<InputParameter> {
     let mut fields = Fields::of(named.node, "a parameter", problems)?;
     let Some(name) = named.name(&mut fields, problems).filter(|name| !name.value.is_empty()) else {
         problems.push(Diagnostic::error(Code::MissingField, fields.span(), "a parameter needs `name`"));
@@ -126,6 +135,7 @@ fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<I
         Some(text) => Some(read_location(text, problems)?),
         None => None,
     };
+    let complete = if completed { fields.node(&["complete"]) } else { None };
     let parameter = InputParameter {
         name,
         location,
@@ -143,6 +153,7 @@ fn read_input(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Option<I
                 Some((Spanned::new(keyword.to_owned(), node.span), node.to_json()))
             })
             .collect(),
+        complete: complete.and_then(|node| complete::read(node, problems)),
     };
     fields.skip(&["display", "label", "tags", "example", "examples"]);
     fields.finish(problems);

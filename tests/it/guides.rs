@@ -1,4 +1,5 @@
-//! What a person sees of the server besides its tools: groups and guides.
+//! What a person sees of the server besides its tools: groups, guides, and the specs and schemas themselves; in both
+//! protocol eras and behind gates.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,6 +8,13 @@ use keyglass::{
     clock::Clock,
     config::Options,
     setup::{Purpose, setup},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    mcp::{initialize, initialized, modern, request},
+    support::{CREDENTIAL, Client, Keyglass, Lined, TOKEN, within},
 };
 
 fn catalog(capabilities: &[&Path], tools: &[&str]) -> Catalog {
@@ -47,4 +55,209 @@ fn what_a_server_offers_is_of_its_namespace_and_the_rest_of_its_service() {
     assert_eq!(groups, [("one", "shop"), ("nameless", "spec"), ("two", "pets"), ("three", "cars")]);
     assert!(catalog.resources().iter().all(|resource| &*resource.group == "shop"));
     assert_eq!(catalog.prompts().map(|prompt| &*prompt.group).collect::<Vec<_>>(), ["shop"]);
+}
+
+/// A literal credential of a spec, which nobody is to see.
+const CANARY: &str = "canary-literal-5f0a";
+
+/// Two specs with a schema, one of them behind a gate.
+struct Specs(TempDir);
+
+impl Specs {
+    fn new() -> Self {
+        let this = Self(tempfile::tempdir().expect("a folder"));
+        fs::create_dir_all(this.path().join("more stuff")).expect("made");
+        this.write(
+            "open.yaml",
+            &format!(
+                "naftiko: 1.0.0-alpha2\ninfo: {{ label: Pet shop, description: Pets and their owners. }}\ncapability:\n  \
+                 consumes:\n    - type: http\n      namespace: pets\n      baseUri: https://u:{CANARY}@pets.test/v1\n      \
+                 authentication: {{ type: apikey, key: X-Key, value: {CANARY} }} # was {CANARY}\n      resources:\n        - \
+                 {{ path: /pets, operations: [{{ name: listPets, method: GET, description: List the pets. }}] }}\n        - \
+                 {{ path: '/pets/{{id}}', operations: [{{ name: dropPet, method: DELETE, description: Remove a pet., \
+                 inputParameters: [{{ name: id, in: path, schema: 'pet.json#/$defs/Id' }}] }}] }}\n"
+            ),
+        );
+        this.write("pet.json", r#"{"$defs": {"Id": {"type": "string"}}}"#);
+        this.write(
+            "more stuff/gated.yaml",
+            "naftiko: 1.0.0-alpha2\ninfo: { label: Vault, description: A vault. }\nbinds: [{ namespace: env, keys: { \
+             TEST_TOKEN: TEST_TOKEN } }]\ncapability:\n  exposes:\n    - type: mcp\n      namespace: vault\n      \
+             description: Opens the vault.\n      authentication: { type: bearer, token: '{{TEST_TOKEN}}' }\n      tools: \
+             [{ name: open_vault, description: Open it., outputParameters: [{ name: a, type: string, value: b }] }]\n",
+        );
+        this
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path().join(path), text).expect("written");
+    }
+
+    fn arguments(&self) -> [&str; 2] {
+        ["--capabilities", self.path().to_str().expect("text")]
+    }
+}
+
+const OPEN: &str = "keyglass://specs/open.yaml";
+const GATED: &str = "keyglass://specs/more%20stuff%2Fgated.yaml";
+const SCHEMA: &str = "keyglass://schemas/pet.json";
+
+async fn post(client: &Client, method: &str, name: &str, params: &Value, more: &[(&str, &str)]) -> Value {
+    let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+    headers.extend((!name.is_empty()).then_some(("mcp-name", name)));
+    headers.extend(more);
+    let response = within(client.post("/mcp", modern(1, method, params), &headers).send()).await.expect("an answer");
+    let text = response.text().await.expect("text");
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+}
+
+fn all<'a>(answer: &'a Value, list: &str, member: &str) -> Vec<&'a str> {
+    let entries = answer["result"][list].as_array().unwrap_or_else(|| panic!("no list: {answer}"));
+    entries.iter().map(|entry| entry[member].as_str().expect("text")).collect()
+}
+
+async fn over_pipes(
+    specs: &Specs,
+) -> (Keyglass, Lined<tokio::process::ChildStdout, tokio::process::ChildStdin>, Value) {
+    let (keyglass, mut client) = Keyglass::over_pipes_for("embedded", &specs.arguments());
+    let hello = client.ask(&initialize(1)).await;
+    client.send(&initialized()).await;
+    (keyglass, client, hello)
+}
+
+#[tokio::test]
+async fn specs_and_schemas_are_read_without_their_secrets() {
+    let specs = Specs::new();
+    let (keyglass, mut client, _) = over_pipes(&specs).await;
+    let list = client.ask(&request(2, "resources/list", &json!({}))).await;
+    assert_eq!(all(&list, "resources", "uri"), [GATED, OPEN, SCHEMA]);
+    assert_eq!(list["result"]["resources"][1]["title"], "Pet shop (capability spec)");
+    assert_eq!(list["result"]["resources"][1]["description"], "Pets and their owners.");
+    let templates = client.ask(&request(3, "resources/templates/list", &json!({}))).await;
+    let expected = ["keyglass://specs/{name}", "keyglass://schemas/{name}"];
+    assert_eq!(all(&templates, "resourceTemplates", "uriTemplate"), expected);
+    for (uri, kind, part) in [
+        (OPEN, "application/yaml", "authentication: { type: apikey, key: X-Key, value: '[masked]' } # was [masked]"),
+        (OPEN, "application/yaml", "baseUri: 'https://pets.test/v1'"),
+        (GATED, "application/yaml", "token: '{{TEST_TOKEN}}'"),
+        ("keyglass://specs/more stuff/gated.yaml", "application/yaml", "open_vault"),
+        (SCHEMA, "application/schema+json", r#"{"$defs""#),
+    ] {
+        let answer = client.ask(&request(4, "resources/read", &json!({ "uri": uri }))).await;
+        let content = &answer["result"]["contents"][0];
+        assert_eq!((&content["uri"], &content["mimeType"]), (&json!(uri), &json!(kind)), "{answer}");
+        let text = content["text"].as_str().expect("text");
+        assert!(text.contains(part), "{uri}: {text}");
+        assert!(!text.contains(CANARY) && !text.contains(CREDENTIAL) && !text.contains(TOKEN), "{text}");
+    }
+    // What the program knows as a secret is masked wherever it stands, in comments and schemas as well.
+    let pet = format!(r#"{{"$comment": "{CREDENTIAL}", "$defs": {{"Id": {{"type": "string"}}}}}}"#);
+    let open = fs::read_to_string(specs.path().join("open.yaml")).expect("read");
+    for (file, uri, text) in
+        [("pet.json", SCHEMA, pet.as_str()), ("open.yaml", OPEN, &format!("{open}# {CREDENTIAL} {CANARY}\n"))]
+    {
+        specs.write(file, text);
+        let answer = client.ask(&request(5, "resources/read", &json!({ "uri": uri }))).await;
+        let text = answer["result"]["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
+        assert!(!text.contains(CANARY), "{text}");
+    }
+    specs.write("open.yaml", "a: [");
+    let broken = client.ask(&request(6, "resources/read", &json!({ "uri": OPEN }))).await;
+    assert!(broken["error"]["message"].as_str().expect("a message").contains("not well-formed"), "{broken}");
+    for uri in ["keyglass://specs/none.yaml", "keyglass://specs/../open.yaml", "keyglass://schemas/open.yaml"] {
+        let unknown = client.ask(&request(7, "resources/read", &json!({ "uri": uri }))).await;
+        assert_eq!((&unknown["error"]["code"], &unknown["error"]["data"]["uri"]), (&json!(-32002), &json!(uri)));
+    }
+    assert!(!keyglass.log().contains(CANARY));
+}
+
+#[tokio::test]
+async fn a_gated_spec_and_its_guide_are_for_those_who_are_let_in() {
+    let specs = Specs::new();
+    let (_keyglass, client) = Keyglass::over_http_for("embedded", &specs.arguments()).await;
+    let bearer = format!("Bearer {TOKEN}");
+    for (headers, is_in) in [(vec![], false), (vec![("authorization", bearer.as_str())], true)] {
+        let list = post(&client, "resources/list", "", &json!({}), &headers).await;
+        assert_eq!(all(&list, "resources", "uri").contains(&GATED), is_in, "{list}");
+        assert!(all(&list, "resources", "uri").contains(&OPEN), "{list}");
+        let answer = post(&client, "resources/read", GATED, &json!({ "uri": GATED }), &headers).await;
+        assert_eq!(answer["result"].is_object(), is_in, "{answer}");
+        let list = post(&client, "prompts/list", "", &json!({}), &headers).await;
+        let expected: &[&str] = if is_in { &["guide_vault", "guide_pets"] } else { &["guide_pets"] };
+        assert_eq!(all(&list, "prompts", "name"), expected, "{list}");
+        let guide = post(&client, "prompts/get", "guide_vault", &json!({"name": "guide_vault"}), &headers).await;
+        assert_eq!(guide["result"].is_object(), is_in, "{guide}");
+        assert_eq!(guide.to_string().contains("open_vault"), is_in, "{guide}");
+    }
+    // A gate that is new in a file is not known yet: nobody who came without one reads it.
+    let open = fs::read_to_string(specs.path().join("open.yaml")).expect("read");
+    let gate = "  exposes: [{ type: mcp, namespace: p, authentication: { type: bearer, token: '{{T}}' } }]\n";
+    specs.write("open.yaml", &format!("{open}{gate}"));
+    let answer = post(&client, "resources/read", OPEN, &json!({ "uri": OPEN }), &[]).await;
+    assert!(answer.get("result").is_none(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_guide_says_how_to_use_a_group() {
+    let specs = Specs::new();
+    let (_keyglass, mut client, _) = over_pipes(&specs).await;
+    let guide = client.ask(&request(2, "prompts/get", &json!({"name": "guide_pets"}))).await;
+    let [message] = guide["result"]["messages"].as_array().expect("messages").as_slice() else { panic!("{guide}") };
+    assert_eq!(message["role"], "user");
+    let text = message["content"]["text"].as_str().expect("text");
+    for part in [
+        "- `list_pets` (reads): List the pets.\n- `drop_pet` (destructive): Remove a pet.",
+        "Begin with `list_pets`",
+        "Before you call `drop_pet`, tell me what will be gone",
+        "If a call fails, read the whole message",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let unknown = client.ask(&request(3, "prompts/get", &json!({"name": "guide_pet"}))).await;
+    assert!(unknown["error"]["message"].as_str().expect("a message").contains("`guide_pets`"), "{unknown}");
+}
+
+#[test]
+fn every_shipped_guide_is_short() {
+    let options = Options { group: vec!["all".to_owned()], ..Options::default() };
+    let gateway =
+        setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up").gateway;
+    let (catalog, everything) = (&gateway.catalog, keyglass::access::Access::Everything);
+    let guides: Vec<_> = gateway.guides.open_to(catalog, &everything).collect();
+    assert_eq!(
+        guides.iter().map(|guide| guide.name.as_str()).collect::<Vec<_>>(),
+        ["guide_runloop", "guide_runtools", "guide_runtype", "guide_management"]
+    );
+    let mut all = String::new();
+    for guide in guides {
+        let text = guide.text(catalog, &everything);
+        assert!((400..=1_500).contains(&text.chars().count()), "{}: {text}", text.chars().count());
+        all.push_str(&format!("## {}: {}\n{}\n\n{text}\n\n", guide.name, guide.title, guide.description));
+    }
+    insta::assert_snapshot!("shipped_guides", all);
+}
+
+#[test]
+fn a_guide_to_very_many_tools_is_short_too_and_has_a_name_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let operations: Vec<String> =
+        (0..200).map(|number| format!("{{ name: writeThing{number}, method: PUT, description: Write it. }}")).collect();
+    let text = format!(
+        "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - {{ type: http, namespace: s, baseUri: 'https://s.test', \
+         resources: [{{ path: /s, operations: [{}] }}] }}\n  exposes:\n    - {{ type: mcp, namespace: x, prompts: [{{ name: \
+         guide_s, description: P., template: [{{ role: user, content: Hi. }}] }}] }}\n",
+        operations.join(", ")
+    );
+    fs::write(folder.path().join("spec.yaml"), text).expect("written");
+    let options = Options { capabilities: vec![folder.path().to_owned()], ..Options::default() };
+    let gateway =
+        setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up").gateway;
+    let everything = keyglass::access::Access::Everything;
+    let guide = gateway.guides.find("guide_s_2", &gateway.catalog, &everything).expect("a guide");
+    let text = guide.text(&gateway.catalog, &everything);
+    assert!(text.chars().count() <= 1_500 && text.contains("more that `tools/list` has"), "{text}");
 }

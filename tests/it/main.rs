@@ -14,6 +14,8 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod corpus;
@@ -43,6 +45,8 @@ mod resources;
 mod shipyard;
 #[cfg(test)]
 mod specs;
+#[cfg(test)]
+mod subscriptions;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

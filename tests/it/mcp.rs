@@ -111,7 +111,10 @@ async fn stdio_speaks_the_older_era() {
     let hello = client.ask(&initialize(1)).await;
     assert_eq!(hello["result"]["protocolVersion"], "2025-11-25");
     assert_eq!(hello["result"]["serverInfo"]["name"], "keyglass");
-    assert_eq!(hello["result"]["capabilities"], json!({"tools": {"listChanged": true}}));
+    let changing = json!({"listChanged": true});
+    let announced = json!({
+        "tools": changing, "completions": {}, "resources": {"listChanged": true, "subscribe": true}, "prompts": changing});
+    assert_eq!(hello["result"]["capabilities"], announced, "the specs themselves, and a guide to the tools");
     client.send(&initialized()).await;
     let list = client.ask(&request(2, "tools/list", &json!({}))).await;
     for tool in list["result"]["tools"].as_array().unwrap() {

@@ -12,6 +12,8 @@ use crate::{
 };
 
 const CHANGED: &str = "notifications/tools/list_changed";
+/// Of specs and schemas themselves, which are resources.
+const FILES_CHANGED: &str = "notifications/resources/list_changed";
 
 /// A folder with a spec that offers tools of these names.
 struct Specs {
@@ -107,6 +109,7 @@ async fn a_new_file_counts_and_an_old_error_stops_nothing() {
     let more = fs::read_to_string(&specs.file).expect("read").replace("get_secret", "read_secret");
     fs::write(specs.file.with_file_name("deeper").join("more.yaml"), more).expect("written");
     assert_eq!(client.receive().await.expect("a message")["method"], CHANGED);
+    assert_eq!(client.receive().await.expect("a message")["method"], FILES_CHANGED);
     assert_eq!(names(&list(&mut client).await), ["read_secret", "get_secret"]);
     assert_eq!(keyglass.log().matches("broken.yaml:").count(), 1, "said once: {}", keyglass.log());
 }
@@ -134,6 +137,9 @@ async fn schemas_count_too_even_those_that_come_late() {
         let schema = json!({"type": "object", "properties": {member: {"type": "string"}}});
         fs::write(root.join("schemas/x.json"), schema.to_string()).expect("written");
         assert_eq!(client.receive().await.expect("a message")["method"], CHANGED);
+        if first {
+            assert_eq!(client.receive().await.expect("a message")["method"], FILES_CHANGED);
+        }
         let list = list(&mut client).await;
         assert_eq!(names(&list), ["get_x", "set_x"]);
         assert!(list["result"]["tools"][1]["inputSchema"]["properties"][member].is_object(), "{list}");

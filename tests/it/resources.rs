@@ -182,16 +182,17 @@ async fn resources_are_listed_and_read() {
     let (specs, url) = (Specs::new(), service().await);
     let (keyglass, mut client, hello) = over_pipes(&specs, &url).await;
     let announced = &hello["result"]["capabilities"];
-    assert_eq!(announced["resources"], json!({"listChanged": true}), "{hello}");
+    assert_eq!(announced["resources"], json!({"listChanged": true, "subscribe": true}), "{hello}");
     assert_eq!(announced["prompts"], json!({"listChanged": true}), "{hello}");
     let list = client.ask(&request(2, "resources/list", &json!({}))).await;
     let expected =
         ["data://pets", "docs://handbook/deeper/dot.png", "docs://handbook/guide.md", "docs://handbook/large.txt"];
+    let expected = expected.into_iter().chain(["keyglass://specs/spec.yaml"]).collect::<Vec<_>>();
     assert_eq!(all(&list, "resources", "uri"), expected);
     let templates = client.ask(&request(3, "resources/templates/list", &json!({}))).await;
     assert_eq!(
         all(&templates, "resourceTemplates", "uriTemplate"),
-        ["data://pets/{key}", "data://pets/{id}/photo.png", "data://hours/{day}"]
+        ["data://pets/{key}", "data://pets/{id}/photo.png", "data://hours/{day}", "keyglass://specs/{name}"]
     );
     for newer in ["resultType", "ttlMs", "cacheScope", "_meta"] {
         assert!(list["result"].get(newer).is_none(), "{newer}");
@@ -441,7 +442,7 @@ async fn long_lists_come_in_pages() {
     }
     specs.write("more.yaml", spec);
     let (_keyglass, mut client, _) = over_pipes(&specs, "embedded").await;
-    for (method, list, total) in [("resources/list", "resources", 134), ("prompts/list", "prompts", 132)] {
+    for (method, list, total) in [("resources/list", "resources", 136), ("prompts/list", "prompts", 132)] {
         let first = client.ask(&request(2, method, &json!({}))).await;
         let cursor = first["result"]["nextCursor"].as_str().expect("a cursor").to_owned();
         let second = client.ask(&request(3, method, &json!({ "cursor": cursor }))).await;
@@ -494,10 +495,10 @@ async fn only_what_is_there_is_announced() {
                 [{role: user, content: Hi.}]}]}]}\n";
     specs.write("spec.yaml", open);
     let (_keyglass, mut client, hello) = over_pipes(&specs, "embedded").await;
-    let expected = json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true}});
-    assert_eq!(hello["result"]["capabilities"], expected);
-    let none = client.ask(&request(2, "resources/list", &json!({}))).await;
-    assert_eq!(none["result"]["resources"], json!([]), "{none}");
+    let announced = &hello["result"]["capabilities"];
+    assert_eq!(announced["prompts"], json!({"listChanged": true}), "{hello}");
+    let list = client.ask(&request(2, "resources/list", &json!({}))).await;
+    assert_eq!(all(&list, "resources", "uri"), ["keyglass://specs/spec.yaml"], "nothing but the spec itself");
 }
 
 #[tokio::test]
