@@ -174,10 +174,15 @@ impl Access {
         }
     }
 
-    /// Whether a caller may read a whole file that stands behind this gate: specs and schemas tell of what is in all groups.
-    pub fn sees_files(&self, gate: Option<GateId>) -> bool {
-        let is_bounded = matches!(self, Self::Within(bounds) if bounds.groups.is_some() || bounds.granted.is_some());
-        self.is_open(gate) && !is_bounded
+    /// Whether a caller may see the whole of what stands behind all these gates, of whatever groups: what they are bound to
+    /// by group or by scope is only a part of it.
+    pub fn sees_whole(&self, gates: &BTreeSet<GateId>) -> bool {
+        let is_whole = match self {
+            Self::Everything | Self::Through(_) => true,
+            Self::Within(bounds) => bounds.groups.is_none() && bounds.granted.is_none(),
+        };
+        let is_behind_none = gates.is_empty() && self.is_open(None);
+        is_whole && (is_behind_none || !gates.is_empty() && gates.iter().all(|gate| self.is_open(Some(*gate))))
     }
 
     fn is_open(&self, gate: Option<GateId>) -> bool {
@@ -458,5 +463,13 @@ mod tests {
         }
         assert!(access.hears_of(None, "a") && !access.hears_of(None, "b") && !access.hears_of(Some(gate(2)), "a"));
         assert!(!access.hears_why(None));
+        assert!(!access.sees_whole(&BTreeSet::new()) && !access.sees_whole(&[gate(1)].into()));
+        let sees = |access: &Access| {
+            [[].into(), [gate(1)].into(), [gate(1), gate(2)].into()].map(|gates| access.sees_whole(&gates))
+        };
+        let only = Bounds { gates: Opened::Only([gate(1)].into()), ..Bounds::default() };
+        assert_eq!(sees(&Access::Within(Arc::new(only))), [false, true, false]);
+        assert_eq!(sees(&Access::Through(Arc::new([gate(1)].into()))), [true, true, false]);
+        assert_eq!(sees(&Access::Everything), [true, true, true]);
     }
 }

@@ -116,8 +116,7 @@ impl Original {
 
     /// Whether a caller may read it.
     pub fn is_open_to(&self, access: &Access) -> bool {
-        access.sees_files(None)
-            && self.gates.iter().any(|gates| gates.iter().all(|gate| access.sees_files(Some(*gate))))
+        self.gates.iter().any(|gates| access.sees_whole(gates))
     }
 
     /// The sets of gates before it: whoever is let through all of one may read it.

@@ -368,9 +368,20 @@ async fn a_token_of_the_operator_is_good_for_its_groups_and_up_to_its_ceiling() 
     let about = |answer: Answer| answer.body["result"]["instructions"].as_str().expect("instructions").to_owned();
     let told = about(served.ask(&[A], "server/discover", json!({})).await);
     assert!(told.contains("About pets.") && !told.contains("birds"), "{told}");
-    assert_eq!(names(&served.ask(&[A], "prompts/list", json!({})).await.body["result"]["prompts"]), ["about_pets"]);
+    assert_eq!(
+        names(&served.ask(&[A], "prompts/list", json!({})).await.body["result"]["prompts"]),
+        ["about_pets", "guide_pets"]
+    );
     let resources = served.ask(&[A], "resources/list", json!({})).await.body["result"]["resources"].clone();
     assert_eq!(resources.as_array().expect("resources").len(), 1, "{resources}");
+    let resources = served.ask(&[OPERATOR], "resources/list", json!({})).await.body["result"]["resources"].clone();
+    let uris = resources.as_array().expect("resources").iter().map(|resource| resource["uri"].clone());
+    let uris: Vec<Value> = uris.filter(|uri| uri != "res://pets").collect();
+    assert!(uris.len() > 1, "the specs themselves, which tell of all groups: {resources}");
+    for uri in uris {
+        let read = served.ask(&[A], "resources/read", json!({"uri": uri})).await;
+        assert_eq!(read.body["error"]["code"], -32602, "{uri}");
+    }
     let read = served.ask(&[A], "resources/read", json!({"uri": "res://birds"})).await;
     assert_eq!(read.body["error"]["code"], -32602);
     for shown in [&[][..], &[("authorization", "Bearer canary-c")], &[("authorization", "Basic YTpi")]] {
