@@ -60,7 +60,8 @@ mod subscriptions;
 mod support;
 #[cfg(test)]
 mod tls;
-#[cfg(all(test, feature = "opentelemetry"))]
+#[cfg(test)]
+#[cfg(feature = "opentelemetry")]
 mod traces;
 #[cfg(test)]
 mod tutorial;
