@@ -140,7 +140,7 @@ impl McpServer {
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
         let mut span = Span::call(&trace_of(context), what);
-        let request_time = self.bounds.limits.request_time;
+        let request_time = self.capacity.limits.request_time;
         let mut work = pin!(AssertUnwindSafe(span.parent().scope(work)).catch_unwind());
         let mut overdue = pin!(tokio::time::sleep(request_time));
         let listener = requester.filter(|requester| requester.hears_progress());
@@ -228,7 +228,7 @@ impl McpServer {
                     repetition,
                     &round.request_id,
                     round.is_modern,
-                    self.bounds.limits.max_result_bytes,
+                    self.capacity.limits.max_result_bytes,
                 )?;
                 self.sign(&mut result.meta, &context);
                 Ok(CallToolResponse::Complete(result))
@@ -263,7 +263,7 @@ impl McpServer {
         repetition: Repetition,
         round: &Round,
     ) -> CallToolResponse {
-        let (abort, most) = (self.abort.clone(), self.bounds.limits.max_result_bytes);
+        let (abort, most) = (self.abort.clone(), self.capacity.limits.max_result_bytes);
         let Round { requester, request_id, is_modern, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
@@ -363,7 +363,7 @@ impl McpServer {
         let repetition = target.repetition();
         let reading = gateway.read(resource, target, &call_context);
         let read = self.awaited(reading, &round, &context).await?;
-        let most = self.bounds.limits.max_result_bytes;
+        let most = self.capacity.limits.max_result_bytes;
         let read = read.and_then(|read| match read {
             Read::Content(content) => Ok(Read::Content(convert::fitting(content, most)?)),
             other => Ok(other),

@@ -56,7 +56,7 @@ use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
     client::SessionLevel,
     complete::Recent,
-    limits::{Bounds, Limits},
+    limits::{Capacity, Limits},
     lists::Kinds,
     paging::page,
     state::Sealer,
@@ -100,7 +100,7 @@ pub struct McpServer {
     door: Door,
     /// The least of log messages that the session wants.
     level: Arc<SessionLevel>,
-    bounds: Arc<Bounds>,
+    capacity: Arc<Capacity>,
 }
 
 /// How callers come in.
@@ -159,13 +159,13 @@ impl McpServer {
             subscribed: Subscriptions::default(),
             door: Door::Own,
             level: Arc::default(),
-            bounds: Arc::new(Bounds::new(Limits::default())),
+            capacity: Arc::new(Capacity::new(Limits::default())),
         })
     }
 
     /// The same server within these limits.
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { bounds: Arc::new(Bounds::new(limits)), ..self }
+        Self { capacity: Arc::new(Capacity::new(limits)), ..self }
     }
 
     /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
@@ -472,7 +472,7 @@ impl ServerHandler for McpServer {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let caller = self.caller(context.request_context());
-        let place = self.bounds.subscriptions.take(&caller.principal);
+        let place = self.capacity.subscriptions.take(&caller.principal);
         let _place = place.map_err(|full| {
             metrics::refused(metrics::Refused::Subscription);
             ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
