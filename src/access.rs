@@ -3,6 +3,9 @@
 //!
 //! Must not know MCP nor specs. A gate whose credential is not known lets nobody in.
 
+mod offer;
+mod scopes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
@@ -12,7 +15,14 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::credential::{Credential, Slot};
+pub use self::{
+    offer::Offer,
+    scopes::{Granted, ScopePolicy, Scopes},
+};
+use crate::{
+    catalog::risk::Risk,
+    credential::{Credential, Slot},
+};
 
 /// An exposed server that asks its callers for a credential. The same for as long as its file and its place in that are,
 /// so that what a caller may use never becomes what another may when specs are read again.
@@ -52,6 +62,32 @@ pub enum Access {
     Everything,
     /// What stands behind no gate, and what stands behind these.
     Through(Arc<BTreeSet<GateId>>),
+    /// What lies within bounds.
+    Within(Arc<Bounds>),
+}
+
+/// Bounds of what a caller may use. What is offered has to lie within all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The gates that are open.
+    pub gates: Opened,
+    /// Groups, where it is not all of them.
+    pub groups: Option<Arc<BTreeSet<String>>>,
+    /// The worst class of risk.
+    pub ceiling: Option<Risk>,
+    /// What scopes grant.
+    pub granted: Option<Granted>,
+}
+
+/// Which gates are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// All of them.
+    All,
+    /// These, and there has to be no gate where there is none.
+    Besides(BTreeSet<GateId>),
+    /// These; what stands behind none is closed.
+    Only(BTreeSet<GateId>),
 }
 
 /// What a caller shows.
@@ -98,12 +134,63 @@ impl Access {
         Self::Through(Arc::default())
     }
 
-    /// Whether something may be used that stands behind this gate, or behind none.
-    pub fn allows(&self, gate: Option<GateId>) -> bool {
-        match (self, gate) {
-            (Self::Everything, _) | (_, None) => true,
-            (Self::Through(gates), Some(gate)) => gates.contains(&gate),
+    /// Whether an offer may be used.
+    pub fn allows<'a>(&self, offer: impl Into<Offer<'a>>) -> bool {
+        let offer = offer.into();
+        self.reaches(&offer) && self.lacks_scopes(offer).is_none()
+    }
+
+    /// All scopes that an offer needs, where it could be used if it were not for the want of some of them.
+    pub fn lacks_scopes<'a>(&self, offer: impl Into<Offer<'a>>) -> Option<Scopes> {
+        let offer = offer.into();
+        match self {
+            Self::Everything | Self::Through(_) => None,
+            Self::Within(bounds) => bounds.granted.as_ref()?.lacks(&offer).filter(|_| self.reaches(&offer)),
         }
+    }
+
+    /// Whether a caller may hear of something of a group behind this gate, or behind none, whatever it does.
+    pub fn hears_of(&self, gate: Option<GateId>, group: &str) -> bool {
+        self.allows(Offer { gate, group, risk: Risk::Read, tool: None })
+    }
+
+    /// Whether a caller may hear why something was left out that would stand behind this gate, of whatever group.
+    pub fn hears_why(&self, gate: Option<GateId>) -> bool {
+        match self {
+            Self::Everything | Self::Through(_) => self.is_open(gate),
+            Self::Within(_) => false,
+        }
+    }
+
+    fn is_open(&self, gate: Option<GateId>) -> bool {
+        match (self, gate) {
+            (Self::Everything, _) => true,
+            (Self::Through(gates), gate) => gate.is_none_or(|gate| gates.contains(&gate)),
+            (Self::Within(bounds), gate) => match (&bounds.gates, gate) {
+                (Opened::All, _) | (Opened::Besides(_), None) => true,
+                (Opened::Besides(gates) | Opened::Only(gates), Some(gate)) => gates.contains(&gate),
+                (Opened::Only(_), None) => false,
+            },
+        }
+    }
+
+    /// Whether an offer lies within everything but scopes.
+    fn reaches(&self, offer: &Offer<'_>) -> bool {
+        let within = match self {
+            Self::Everything | Self::Through(_) => true,
+            Self::Within(bounds) => {
+                bounds.groups.as_ref().is_none_or(|groups| groups.contains(offer.group))
+                    && bounds.ceiling.is_none_or(|ceiling| offer.risk <= ceiling)
+            }
+        };
+        within && self.is_open(offer.gate)
+    }
+}
+
+impl Default for Opened {
+    /// What asks for nothing is open.
+    fn default() -> Self {
+        Self::Besides(BTreeSet::new())
     }
 }
 
@@ -148,6 +235,12 @@ impl Gates {
     pub fn opened_by(&self, shown: &Shown) -> BTreeSet<GateId> {
         let opened = self.0.iter().filter(|(_, gate)| bool::from(matches(&gate.credential, shown)));
         opened.map(|(gate, _)| *gate).collect()
+    }
+
+    /// Whether one of these gates asks for a bearer token.
+    pub fn opens_by_bearer(&self, gates: &BTreeSet<GateId>) -> bool {
+        let mut gates = gates.iter().filter_map(|gate| self.0.get(gate));
+        gates.any(|gate| matches!(gate.credential, Credential::Bearer(_)))
     }
 
     /// The servers behind these gates, for a person.
@@ -277,12 +370,49 @@ mod tests {
     #[test]
     fn access_is_what_was_opened_and_what_has_no_gate() {
         let some = Access::Through(Arc::new([gate(1)].into()));
-        for (access, open, own, other) in
-            [(Access::Everything, true, true, true), (some, true, true, false), (Access::nothing(), true, false, false)]
-        {
-            assert_eq!(access.allows(None), open);
-            assert_eq!(access.allows(Some(gate(1))), own);
-            assert_eq!(access.allows(Some(gate(2))), other);
+        let within = |gates| Access::Within(Arc::new(Bounds { gates, ..Bounds::default() }));
+        for (access, open, own, other) in [
+            (Access::Everything, true, true, true),
+            (some, true, true, false),
+            (Access::nothing(), true, false, false),
+            (within(Opened::All), true, true, true),
+            (within(Opened::Besides([gate(1)].into())), true, true, false),
+            (within(Opened::Only([gate(1)].into())), false, true, false),
+            (within(Opened::default()), true, false, false),
+        ] {
+            let allows = |gate| access.allows(Offer { gate, group: "a", risk: Risk::Read, tool: None });
+            assert_eq!([allows(None), allows(Some(gate(1))), allows(Some(gate(2)))], [open, own, other], "{access:?}");
         }
+    }
+
+    #[test]
+    fn what_is_used_lies_within_all_bounds() {
+        let policy =
+            ScopePolicy { groups: [("b".to_owned(), ["s".to_owned()].into())].into(), ..ScopePolicy::default() };
+        let bounds = Bounds {
+            gates: Opened::Besides([gate(1)].into()),
+            groups: Some(Arc::new(["a".to_owned(), "b".to_owned()].into())),
+            ceiling: Some(Risk::Write),
+            granted: Some(Granted::new(Arc::new(policy), [])),
+        };
+        let access = Access::Within(Arc::new(bounds));
+        for (group, risk, behind, allowed, scopes) in [
+            ("a", Risk::Read, None, true, 0),
+            ("a", Risk::Write, Some(gate(1)), true, 0),
+            ("a", Risk::Write, Some(gate(2)), false, 0),
+            ("a", Risk::Destructive, None, false, 0),
+            ("c", Risk::Read, None, false, 0),
+            ("", Risk::Read, None, false, 0),
+            ("b", Risk::Read, None, false, 1),
+            // Nobody is told to fetch scopes for what stays closed.
+            ("b", Risk::Destructive, None, false, 0),
+            ("b", Risk::Read, Some(gate(2)), false, 0),
+        ] {
+            let offer = Offer { gate: behind, group, risk, tool: None };
+            assert_eq!(access.allows(offer), allowed, "{offer:?}");
+            assert_eq!(access.lacks_scopes(offer).map_or(0, |lacks| lacks.len()), scopes, "{offer:?}");
+        }
+        assert!(access.hears_of(None, "a") && !access.hears_of(None, "b") && !access.hears_of(Some(gate(2)), "a"));
+        assert!(!access.hears_why(None));
     }
 }

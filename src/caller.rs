@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use crate::access::{Access, GateId};
+use crate::access::{Access, Bounds, GateId, Opened};
 
 /// The longest name of a caller, in characters.
 const MAX_NAME: usize = 64;
@@ -34,6 +34,8 @@ enum Identity {
     Anonymous,
     Operator,
     Gates(BTreeSet<GateId>),
+    Token(String),
+    Subject { issuer: String, subject: String },
 }
 
 impl Caller {
@@ -56,6 +58,25 @@ impl Caller {
     pub fn through(gates: BTreeSet<GateId>, name: &str) -> Self {
         let principal = Principal::new(Identity::Gates(gates.clone()), &format!("gate:{name}"));
         Self { principal, access: Access::Through(Arc::new(gates)) }
+    }
+
+    /// The same who may use what stands behind these gates alone.
+    pub fn only_through(gates: BTreeSet<GateId>, name: &str) -> Self {
+        let bounds = Bounds { gates: Opened::Only(gates.clone()), ..Bounds::default() };
+        Self { access: Access::Within(Arc::new(bounds)), ..Self::through(gates, name) }
+    }
+
+    /// Whoever shows the operator's token of this name.
+    pub fn named(name: &str, bounds: Bounds) -> Self {
+        let principal = Principal::new(Identity::Token(name.to_owned()), &format!("token:{name}"));
+        Self { principal, access: Access::Within(Arc::new(bounds)) }
+    }
+
+    /// Whoever shows a token that an issuer gave out for this subject.
+    pub fn subject(issuer: &str, subject: &str, bounds: Bounds) -> Self {
+        let identity = Identity::Subject { issuer: issuer.to_owned(), subject: subject.to_owned() };
+        let principal = Principal::new(identity, &format!("subject:{subject}"));
+        Self { principal, access: Access::Within(Arc::new(bounds)) }
     }
 }
 
@@ -92,6 +113,9 @@ mod tests {
                 Caller::operator(),
                 Caller::through(gate("a"), "a"),
                 Caller::through(gate("b"), "a"),
+                Caller::named("a", Bounds::default()),
+                Caller::subject("https://a.test", "a", Bounds::default()),
+                Caller::subject("https://b.test", "a", Bounds::default()),
             ]
         };
         for (place, caller) in all().iter().enumerate() {
@@ -101,7 +125,7 @@ mod tests {
         }
         assert_eq!(
             all().map(|caller| caller.principal.name().to_owned()),
-            ["local", "anonymous", "operator", "gate:a", "gate:a"]
+            ["local", "anonymous", "operator", "gate:a", "gate:a", "token:a", "subject:a", "subject:a"]
         );
     }
 

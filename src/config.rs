@@ -6,6 +6,7 @@
 
 mod backend_limits;
 mod backend_policy;
+pub mod callers;
 mod master_key;
 mod mcp_limits;
 mod shape;
@@ -26,8 +27,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use self::{
-    backend_limits::BackendLimits, backend_policy::BackendPolicy, master_key::MasterKeyLocation, mcp_limits::McpLimits,
-    tls::tls,
+    backend_limits::BackendLimits, backend_policy::BackendPolicy, callers::Callers, master_key::MasterKeyLocation,
+    mcp_limits::McpLimits, tls::tls,
 };
 use crate::{
     backend::{
@@ -131,6 +132,10 @@ pub struct ConfigFile {
     /// Key of at least 32 bytes that replicas share, by reference: `env:NAME` or `file:PATH`. What a client carries from one
     /// request to the next is sealed with it.
     pub state_key: Option<String>,
+    /// Bearer tokens of callers over HTTP, besides that of `--token`.
+    pub tokens: Vec<callers::TokenEntry>,
+    /// Tokens of an authorization server, for callers over HTTP.
+    pub oauth: Option<callers::OAuthEntry>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -170,6 +175,8 @@ pub struct Settings {
     pub stateless: bool,
     /// The key that replicas share.
     pub state_key: Option<CredentialReference>,
+    /// Who may call over HTTP.
+    pub callers: Callers,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -351,6 +358,7 @@ impl Options {
             open_metrics: file.open_metrics,
             stateless: file.stateless,
             state_key: state_key.map_err(invalid("state_key"))?,
+            callers: Callers::checked(file.tokens, file.oauth)?,
             remarks,
         })
     }
@@ -407,6 +415,7 @@ impl ConfigFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
+        config.tokens.iter_mut().for_each(|token| token.resolve(folder));
         for reference in [&mut config.master_key, &mut config.state_key] {
             if let Some(path) = reference.as_ref().and_then(|reference| reference.strip_prefix("file:")) {
                 *reference = Some(format!("file:{}", folder.join(path).display()));

@@ -28,10 +28,21 @@ pub struct Gateway {
     pub clock: Clock,
     /// What a client is told about this server.
     pub instructions: String,
-    /// What the servers of the specs say about themselves, with the gate before each.
-    pub descriptions: Vec<(Option<GateId>, String)>,
+    /// What the servers of the specs say about themselves.
+    pub descriptions: Vec<Description>,
     /// What callers have to show who may be anybody.
     pub gates: Arc<Gates>,
+}
+
+/// What a server of a spec says about itself.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The gate before it.
+    pub gate: Option<GateId>,
+    /// The group of what it offers.
+    pub group: Arc<str>,
+    /// What it says.
+    pub text: String,
 }
 
 impl Gateway {
@@ -52,12 +63,14 @@ impl Gateway {
 
     /// What a client of this access is told: nothing about tools and services it may not use.
     pub fn instructions_for(&self, access: &Access) -> String {
-        if *access == Access::Everything || self.gated() == Gated::Nothing {
-            return self.instructions.clone();
+        match access {
+            Access::Everything => return self.instructions.clone(),
+            Access::Through(_) if self.gated() == Gated::Nothing => return self.instructions.clone(),
+            Access::Through(_) | Access::Within(_) => {}
         }
-        let allowed = self.descriptions.iter().filter(|(gate, _)| access.allows(*gate));
+        let allowed = self.descriptions.iter().filter(|server| access.hears_of(server.gate, &server.group));
         let mut lines = vec![PREAMBLE];
-        lines.extend(allowed.map(|(_, description)| description.as_str()));
+        lines.extend(allowed.map(|server| server.text.as_str()));
         told(lines)
     }
 

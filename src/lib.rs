@@ -25,7 +25,7 @@
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
-//! | [`access`] | who may use which tools, resources and prompts | MCP, specs |
+//! | [`access`] | who may use which tools, resources and prompts: gates, groups, classes of risk, scopes | MCP, specs |
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |

@@ -5,20 +5,20 @@ use std::{collections::BTreeSet, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    access::GateId,
     backend::{Backend, Backends, Remote, embedded},
     base_url,
     catalog::{
         self,
         compile::{Parts, Services},
         gate::gate_of,
+        group::group_of,
         join::Joiner,
         service::Route,
     },
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
-    gateway::{self, Gateway},
+    gateway::{self, Description, Gateway},
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -181,7 +181,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // A spec of fixed values calls nobody.
     let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
     let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
-    let instructions = gateway::told(lines.chain(descriptions.iter().map(|(_, description)| description.as_str())));
+    let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let gateway = Gateway { catalog, backends, limits, clock, instructions, descriptions, gates };
@@ -289,16 +289,20 @@ fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<
     lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
 }
 
-/// What the servers say about themselves, with the gate before each.
-fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<(Option<GateId>, String)> {
+/// What the servers say about themselves.
+fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<Description> {
     let servers = workspace
         .documents
         .iter()
         .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
         .filter_map(|(document, place, server)| {
-            let description = tidy(server.description.as_ref()?.value.trim()).into_owned();
-            Some((gate_of(document, place, sources), description))
+            let text = tidy(server.description.as_ref()?.value.trim()).into_owned();
+            Some(Description {
+                gate: gate_of(document, place, sources),
+                group: group_of(document, place, sources),
+                text,
+            })
         })
         .collect()
 }

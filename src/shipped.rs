@@ -110,6 +110,12 @@ pub fn specs(groups: &[Group]) -> Vec<Source> {
     groups.iter().flat_map(|group| group.specs()).collect()
 }
 
+/// The group that the shipped spec of this name belongs to.
+pub fn group_of(name: &str) -> Option<Group> {
+    let has = |group: &Group| group.specs().iter().any(|spec| spec.shipped_name() == Some(name));
+    Group::ALL.into_iter().find(has)
+}
+
 /// The shipped JSON Schemas that the specs refer to.
 pub fn schemas() -> Vec<Source> {
     shipped![

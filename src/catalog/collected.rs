@@ -1,6 +1,9 @@
 //! Tools of many files under names of their own: the same one merged, different ones told apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 
@@ -80,6 +83,7 @@ impl Collected {
                 problems.push(problem.with_secondary(place, "the first one"));
                 let careful = first.hints.careful(tool.hints);
                 if is_richer(&tool, first) {
+                    tool.group = Arc::clone(&first.group);
                     *first = tool;
                 }
                 first.hints = careful;

@@ -16,6 +16,7 @@ use super::{
     collected::Collected,
     folder::Reach,
     gate::{gate_of, gate_of_rest, open_elsewhere},
+    group::Groups,
     join::{Joined, Joiner, Wanted},
     lookup::Index,
     names,
@@ -152,6 +153,8 @@ pub(super) struct Scene<'a> {
     pub(super) missing: &'a [Spanned<String>],
     /// The gate before the server whose tools are compiled.
     pub(super) gate: Option<GateId>,
+    /// The group of what that server offers.
+    pub(super) group: Arc<str>,
     pub(super) used_as: Use,
     /// How often each operation was called so far, for operations that share a name.
     pub(super) calls: BTreeMap<String, usize>,
@@ -178,10 +181,10 @@ impl Use {
 impl Scene<'_> {
     /// The same for another use. Which operations were called how often does not go with it.
     pub(super) fn for_use(&self, used_as: Use) -> Scene<'_> {
-        let Self { index, consumes, left_out, aggregates, index_of, missing, gate, used_as: _, calls: _ } = self;
+        let Self { index, consumes, left_out, aggregates, index_of, missing, gate, group, used_as: _, calls: _ } = self;
         let (consumes, calls) = (consumes.clone(), BTreeMap::new());
-        let index_of = Rc::clone(index_of);
-        Scene { index: *index, consumes, left_out, aggregates, index_of, missing, gate: *gate, used_as, calls }
+        let (index_of, group) = (Rc::clone(index_of), Arc::clone(group));
+        Scene { index: *index, consumes, left_out, aggregates, index_of, missing, gate: *gate, group, used_as, calls }
     }
 }
 
@@ -203,10 +206,12 @@ impl Compiler<'_> {
         let consumes = self.unique(consumes);
         let (gate, used_as, calls) = (None, Use::Tool, BTreeMap::new());
         let index_of = Rc::new(Index::new(&consumes, aggregates));
-        let mut scene = Scene { index, consumes, left_out, aggregates, index_of, missing, gate, used_as, calls };
+        let (groups, group) = (Groups::of(document, self.sources), Arc::default());
+        let mut scene = Scene { index, consumes, left_out, aggregates, index_of, missing, gate, group, used_as, calls };
         let (mut tools, mut resources, mut prompts) = (Vec::new(), Vec::new(), Vec::new());
         for (position, server) in servers.iter().enumerate() {
             scene.gate = gate_of(document, position, self.sources);
+            scene.group = groups.of_server(position);
             for LeftOut { name, call: _, reason } in &server.left_out {
                 if let (Some(name), Some(reason)) = (name, reason) {
                     self.left_out(&name.value, scene.gate, (reason.value.clone(), reason.span));
@@ -216,7 +221,7 @@ impl Compiler<'_> {
                 tools.extend(self.tool(tool, server, &mut scene).map(|compiled| (compiled, tool.name.clone())));
             }
             resources.extend(self.resources(server, &scene, reach));
-            prompts.extend(self.prompts(server, scene.gate, reach));
+            prompts.extend(self.prompts(server, &scene, reach));
         }
         Offers { tools, resources, prompts }
     }
@@ -239,6 +244,7 @@ impl Compiler<'_> {
             .flat_map(|server| &server.left_out)
             .filter_map(|tool| tool.call.as_deref())
             .collect();
+        let groups = Groups::of(document, self.sources);
         for consumed in &document.consumes {
             if !namespaces.insert(consumed.namespace.value.as_str()) {
                 continue; // reported as a duplicate
@@ -274,6 +280,7 @@ impl Compiler<'_> {
                     hints,
                     description: described,
                     gate,
+                    group: groups.of_service(&consumed.namespace.value),
                 };
                 match shaped.and_then(|shaped| self.finish(draft, shaped, before)) {
                     Some(compiled) => tools.push((compiled, tool.name)),

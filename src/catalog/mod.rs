@@ -13,12 +13,14 @@ pub mod fill;
 mod flow;
 pub mod folder;
 pub mod gate;
+pub mod group;
 pub mod hints;
 pub mod input;
 pub mod join;
 mod listed;
 mod lookup;
 pub mod names;
+mod offer;
 pub mod output;
 pub mod path;
 pub mod plan;
@@ -26,6 +28,7 @@ pub mod prompt;
 pub mod request;
 mod resolve;
 pub mod resource;
+pub mod risk;
 mod secrets;
 pub mod service;
 pub mod shape;
@@ -38,7 +41,7 @@ mod verbs;
 mod wiring;
 mod with;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use indexmap::IndexMap;
 
@@ -107,6 +110,9 @@ pub struct CompiledTool {
     pub shaping: Shaping,
     /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
+    /// What it was written to be used with: the name of a shipped group, the namespace of the server that offers it or
+    /// else of its service, or the name of its file without the ending.
+    pub group: Arc<str>,
 }
 
 impl CompiledTool {

@@ -2,12 +2,14 @@
 //!
 //! A value goes into the text as it is and is never looked at again: what stands in it is no placeholder.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{
     JsonObject,
-    compile::Compiler,
+    compile::{Compiler, Scene},
     fill,
     folder::{self, Reach},
     names,
@@ -37,6 +39,8 @@ pub struct CompiledPrompt {
     pub messages: Vec<PromptMessage>,
     /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
+    /// What it was written to be used with, as of a tool.
+    pub group: Arc<str>,
 }
 
 /// An argument of a prompt, a text.
@@ -78,6 +82,17 @@ pub enum Piece {
 }
 
 impl CompiledPrompt {
+    /// Whether it is the same for all who use it, whatever it was written to be used with.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let Self { name, title, description, arguments, messages, gate, group: _ } = self;
+        *name == other.name
+            && *title == other.title
+            && *description == other.description
+            && *arguments == other.arguments
+            && *messages == other.messages
+            && *gate == other.gate
+    }
+
     /// The messages with these arguments in them. Error: what is wrong with the arguments.
     pub fn filled(&self, given: &JsonObject) -> Result<Vec<(Role, String)>, String> {
         let mut problems = Vec::new();
@@ -125,16 +140,16 @@ impl CompiledPrompt {
 
 impl Compiler<'_> {
     /// The prompts of a server, each with its own name and what to put before that where it is taken.
-    pub(super) fn prompts(&mut self, server: &McpServer, gate: Option<GateId>, reach: Reach<'_>) -> Vec<Lowered> {
+    pub(super) fn prompts(&mut self, server: &McpServer, scene: &Scene<'_>, reach: Reach<'_>) -> Vec<Lowered> {
         let prefix = server.namespace.as_ref().map_or_else(|| "other".to_owned(), |namespace| namespace.value.clone());
         let lowered = server.prompts.iter().filter_map(|prompt| {
-            let compiled = self.prompt(prompt, gate, reach)?;
+            let compiled = self.prompt(prompt, scene, reach)?;
             Some(Lowered { prompt: compiled, place: prompt.name.span, prefix: prefix.clone() })
         });
         lowered.collect()
     }
 
-    fn prompt(&mut self, prompt: &spec::Prompt, gate: Option<GateId>, reach: Reach<'_>) -> Option<CompiledPrompt> {
+    fn prompt(&mut self, prompt: &spec::Prompt, scene: &Scene<'_>, reach: Reach<'_>) -> Option<CompiledPrompt> {
         let spec::Prompt { name, title, description, arguments: declared, content } = prompt;
         let title = title.as_ref().map_or_else(|| names::readable(&name.value), |title| title.value.clone());
         let described = description.as_ref().map(|text| text.value.trim()).filter(|text| !text.is_empty());
@@ -173,7 +188,8 @@ impl Compiler<'_> {
                 self.problems.push(Diagnostic::warning(Code::UnusedArgument, place, message).with_help(help));
             }
         }
-        Some(CompiledPrompt { name: name.value.clone(), title, description, arguments, messages, gate })
+        let (name, gate, group) = (name.value.clone(), scene.gate, Arc::clone(&scene.group));
+        Some(CompiledPrompt { name, title, description, arguments, messages, gate, group })
     }
 
     fn prompt_arguments(&mut self, declared: &[InputParameter]) -> Vec<PromptArgument> {
@@ -217,7 +233,7 @@ pub(super) fn collect(all: Vec<Lowered>, problems: &mut Vec<Diagnostic>) -> Inde
     let mut prompts: IndexMap<String, (CompiledPrompt, Span)> = IndexMap::new();
     for Lowered { mut prompt, place, prefix } in all {
         if let Some((first, first_place)) = prompts.get(&prompt.name) {
-            if *first == prompt {
+            if first.says_the_same(&prompt) {
                 let message = format!("`{}` is the prompt of this name again; they are one", prompt.name);
                 let problem = Diagnostic::note(Code::DuplicatePrompt, place, message);
                 problems.push(problem.with_secondary(*first_place, "the first one"));
@@ -288,6 +304,7 @@ mod tests {
             arguments: vec![argument("a", true), argument("b", false)],
             messages: vec![PromptMessage { role: Role::User, text: pieces(text, &["a", "b"]).0 }],
             gate: None,
+            group: "g".into(),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -51,6 +52,8 @@ pub struct CompiledResource {
     pub source: ResourceSource,
     /// The gate before it, where callers have to show something.
     pub gate: Option<GateId>,
+    /// What it was written to be used with, as of a tool.
+    pub group: Arc<str>,
 }
 
 /// What a resource is read from.
@@ -255,8 +258,8 @@ impl Compiler<'_> {
                 (ResourceSource::Answer(Box::new(tool)), description, Some(stated.unwrap_or_else(|| JSON.to_owned())))
             }
         };
-        let (name, gate) = (name.value.clone(), scene.gate);
-        Some(CompiledResource { uri: template, name, title, description, media_type, source, gate })
+        let (name, gate, group) = (name.value.clone(), scene.gate, Arc::clone(&scene.group));
+        Some(CompiledResource { uri: template, name, title, description, media_type, source, gate, group })
     }
 
     /// What is done to read a resource, as a tool whose arguments are the placeholders of the URI and nothing else.

@@ -1,7 +1,7 @@
 //! One tool, from what its spec writes to what is offered: mode, arguments, hints, description, answer. A continuation of
 //! `compile.rs`.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::json;
 
@@ -153,7 +153,16 @@ impl Compiler<'_> {
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         self.finish(
-            Draft { tool, operation: name, arguments, plan, hints, description, gate: scene.gate },
+            Draft {
+                tool,
+                operation: name,
+                arguments,
+                plan,
+                hints,
+                description,
+                gate: scene.gate,
+                group: Arc::clone(&scene.group),
+            },
             shaped,
             before,
         )
@@ -244,7 +253,7 @@ impl Compiler<'_> {
         shaped: (Shaping, OutputSchema),
         before: usize,
     ) -> Option<CompiledTool> {
-        let Draft { tool, operation, arguments, plan, hints, description, gate } = draft;
+        let Draft { tool, operation, arguments, plan, hints, description, gate, group } = draft;
         let Tool { name, title, .. } = tool;
         let input = match InputSchema::new(arguments.into_list(), &mut self.checker) {
             Ok(input) => input,
@@ -277,6 +286,7 @@ impl Compiler<'_> {
             plan,
             shaping,
             gate,
+            group,
         })
     }
 
@@ -342,6 +352,7 @@ pub(super) struct Draft<'a> {
     pub(super) hints: Hints,
     pub(super) description: String,
     pub(super) gate: Option<GateId>,
+    pub(super) group: Arc<str>,
 }
 
 impl Plan {

@@ -17,15 +17,18 @@ use tokio_util::sync::CancellationToken;
 use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
 use crate::{
     access::Gated,
-    backend::embedded::{self, Embedded},
+    backend::{
+        Backend, Remote,
+        embedded::{self, Embedded},
+    },
     clock::Clock,
-    config::{self, CredentialReference, Options, Settings},
+    config::{self, Callers, CredentialReference, Options, Settings},
     diagnostic::{self, has_errors},
     http_server::Tls,
-    mcp::{self, McpServer, guard, http::HttpOptions},
+    mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
     random::random_hex,
     reload::{Reload, Snapshot},
-    setup::{self, Open, Purpose, setup},
+    setup::{self, Open, Purpose, SetupError, setup},
 };
 
 /// The shortest key that seals what clients carry, in bytes.
@@ -119,12 +122,18 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let token = token.map(|text| text.parse::<CredentialReference>()).transpose();
     let token = token.map_err(|problem| Usage(format!("--token: {problem}")))?;
     let token = token.map(|reference| reference.read()).transpose()?;
-    if let Some(address) = http {
-        guard::check_bind(address, token.as_ref()).map_err(|problem| Usage(problem.to_string()))?;
-    }
     let settings = options.or_environment()?.settings()?;
     let stateless = stateless || settings.stateless;
     let state_key = state_key_of(state_key, &settings, stateless && http.is_some())?;
+    let http = match http {
+        Some(address) => {
+            let options = http_options(token, allow_host, allow_origin, &settings.callers)?;
+            let options = HttpOptions { stateless, open_metrics: settings.open_metrics, ..options };
+            options.check(address).map_err(|problem| Usage(problem.to_string()))?;
+            Some((address, options))
+        }
+        None => None,
+    };
     let before = Snapshot::of(&settings);
     let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
     diagnostic::log(&set_up.diagnostics, &set_up.sources);
@@ -158,7 +167,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
-    let (limits, open_metrics) = (settings.mcp_limits, settings.open_metrics);
+    let limits = settings.mcp_limits;
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();
     let server = McpServer::new(Arc::new(set_up.gateway)).with_limits(limits).with_state_key(state_key);
@@ -170,15 +179,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tokio::spawn(reload.run(replace, shutdown.clone()));
     }
     match http {
-        Some(address) => {
-            let options = HttpOptions {
-                token,
-                allowed_hosts: allow_host,
-                allowed_origins: allow_origin,
-                stateless,
-                open_metrics,
-            };
-            options.check(address).map_err(|problem| Usage(problem.to_string()))?;
+        Some((address, options)) => {
             let listener = bind(address).await?;
             let address = listener.local_addr()?;
             if stateless {
@@ -230,6 +231,24 @@ fn state_key_of(given: Option<String>, settings: &Settings, stateless: bool) -> 
         return Err(Usage(problem).into());
     }
     Ok(Some(key))
+}
+
+/// Who may talk to the HTTP server.
+fn http_options(
+    token: Option<SecretString>,
+    allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    callers: &Callers,
+) -> anyhow::Result<HttpOptions> {
+    let oauth = match callers.oauth.clone() {
+        Some(settings) => {
+            // Apart from that of the backends, which there may be none of.
+            let remote = Remote::new().map_err(SetupError::Client)?;
+            Some(ResourceServer::new(settings, Backend::Remote(remote)))
+        }
+        None => None,
+    };
+    Ok(HttpOptions { token, tokens: callers.held()?, oauth, allowed_hosts, allowed_origins, ..HttpOptions::default() })
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

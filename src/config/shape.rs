@@ -72,7 +72,8 @@ impl Check<'_> {
     }
 
     fn resolved<'s>(&'s self, schema: &'s Json) -> &'s Json {
-        let reference = schema.get("$ref").or_else(|| schema.pointer("/allOf/0/$ref")).and_then(Json::as_str);
+        let places = ["/$ref", "/allOf/0/$ref", "/anyOf/0/$ref"];
+        let reference = places.iter().find_map(|place| schema.pointer(place)).and_then(Json::as_str);
         let pointer = reference.and_then(|reference| reference.strip_prefix('#'));
         pointer.and_then(|pointer| self.root.pointer(pointer)).unwrap_or(schema)
     }

@@ -296,14 +296,19 @@ fn bearing(mut request: Request<Bytes>, token: &SecretString) -> Result<Request<
     Ok(request)
 }
 
-/// The token endpoint of an issuer.
-async fn discover(issuer: &Url, way: Way<'_>) -> Result<(Url, Authentication), CallError> {
+/// Where an issuer's metadata may be (RFC 8414, section 3; OpenID Connect Discovery 1.0, section 4).
+pub fn metadata_places(issuer: &Url) -> [Url; 2] {
     let path = issuer.path().trim_end_matches('/');
     let mut places = [issuer.clone(), issuer.clone()];
     let [oauth, openid] = &mut places;
     oauth.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
     openid.set_path(&format!("{path}/.well-known/openid-configuration"));
-    for place in places {
+    places
+}
+
+/// The token endpoint of an issuer.
+async fn discover(issuer: &Url, way: Way<'_>) -> Result<(Url, Authentication), CallError> {
+    for place in metadata_places(issuer) {
         let request = Request::builder().uri(place.as_str()).header(header::ACCEPT, "application/json");
         let request = request.body(Bytes::new()).map_err(|error| CallError::Internal(format!("metadata: {error}")))?;
         let response = submit(way, request).await?;

@@ -35,6 +35,27 @@ pub(super) fn shown(request: &request::Parts, slots: &[Slot]) -> Shown {
     Shown { bearer: token.map(|token| SecretString::from(String::from_utf8_lossy(token).as_ref())), basic, keys }
 }
 
+/// Whether a request shows a bearer token otherwise than in one header, so that none can be read (RFC 6750, section 2). What
+/// keys are asked for in is theirs.
+pub(super) fn is_malformed(request: &request::Parts, slots: &[Slot]) -> bool {
+    let mut sent = request.headers.get_all(header::AUTHORIZATION).iter();
+    let is_one = |sent: &HeaderValue| {
+        let scheme = sent.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        // What follows is one word of the characters that a token has.
+        let is_word = |token: &[u8]| token.iter().all(|byte| byte.is_ascii_graphic());
+        !scheme.eq_ignore_ascii_case(b"bearer") || of_scheme(sent, "Bearer").is_some_and(is_word)
+    };
+    let in_header = match (sent.next(), sent.next()) {
+        (None, _) => false,
+        (Some(sent), None) => !is_one(sent),
+        (Some(_), Some(_)) => true,
+    };
+    let query = request.uri.query().unwrap_or_default();
+    let is_key = |name: &str| slots.iter().any(|slot| matches!(slot, Slot::Query(own) if own == name));
+    in_header
+        || form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token" && !is_key("access_token"))
+}
+
 /// Takes what keys are asked for in out of a request.
 pub(super) fn take_out(request: &mut request::Parts, slots: &[Slot]) -> Result<(), Refusal> {
     for slot in slots {
@@ -120,6 +141,26 @@ mod tests {
             let pair = shown.basic.as_ref().map(|(name, word)| (name.expose_secret(), word.expose_secret()));
             assert_eq!(pair, basic, "{sent:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_shown_in_one_header() {
+        for (uri, sent, malformed) in [
+            ("/mcp", &[][..], false),
+            ("/mcp", &["Bearer a.b.c"], false),
+            ("/mcp", &["bearer  a.b.c"], false),
+            ("/mcp", &["Basic x y"], false),
+            ("/mcp", &["Bearer"], true),
+            ("/mcp", &["Bearer "], true),
+            ("/mcp", &["Bearer a b"], true),
+            ("/mcp", &["Bearer a", "Bearer a"], true),
+            ("/mcp?access_token=a", &["Bearer a"], true),
+            ("/mcp?access%5Ftoken=a", &[], true),
+        ] {
+            let headers: Vec<_> = sent.iter().map(|sent| ("authorization", *sent)).collect();
+            assert_eq!(is_malformed(&parts(uri, &headers), &slots()), malformed, "{uri} {sent:?}");
+        }
+        assert!(!is_malformed(&parts("/mcp?access_token=a", &[]), &[Slot::Query("access_token".to_owned())]));
     }
 
     #[test]

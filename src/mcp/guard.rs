@@ -1,8 +1,9 @@
 //! Who may talk to the HTTP server at all, and what each caller may use: the bind check, and one middleware that looks at
 //! `Host`, `Origin` and credentials before anything else sees the request.
 //!
-//! The operator's own token opens everything; what a server of a spec asks for opens its tools. Knows nothing of MCP. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route,
-//! and the token, which the library leaves to its user.
+//! The operator's own token opens everything, other tokens what they are given for; what a server of a spec asks for opens
+//! its tools. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route, and credentials,
+//! which the library leaves to its user.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -10,18 +11,25 @@ use std::{
 };
 
 use axum::{
+    body::{Body, to_bytes},
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, request, uri::Authority};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request, uri::Authority};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{credentials, http::HttpOptions};
+use super::{
+    McpServer,
+    authorization::{Invalid, ResourceServer, operation},
+    credentials,
+    http::HttpOptions,
+};
 use crate::{
-    access::{self, Doors, Gated, Gates, Shown},
+    access::{self, Access, Bounds, Doors, Gated, Gates, Opened, Shown},
     caller::Caller,
+    config::callers::HeldToken,
 };
 
 /// Why the HTTP server refuses to start.
@@ -30,15 +38,18 @@ pub enum GuardError {
     /// Other machines could use the tools, and with them the backend's credentials.
     #[error(
         "refusing to listen on `{0}` without a bearer token, since other machines can reach that address; set one with \
-         `--token env:NAME` or `--token file:PATH`, or listen on `127.0.0.1`"
+         `--token env:NAME` or `--token file:PATH`, or `tokens` or `oauth` in the configuration file, or listen on \
+         `127.0.0.1`"
     )]
     Exposed(SocketAddr),
     /// A token that is no token.
     #[error(
-        "the bearer token given by `--token env:NAME | file:PATH` is empty or holds characters other than visible \
-         ASCII, which no client could send"
+        "the bearer token given by {0} is empty or holds characters other than visible ASCII, which no client could send"
     )]
-    UnusableToken,
+    UnusableToken(String),
+    /// Two callers could not be told apart.
+    #[error("the bearer token given by {0} is that of another caller too; give each a token of its own")]
+    SameToken(String),
     /// A host that no request can name.
     #[error("allowed host `{0}` is not a host name or address; expected `example.com`, `example.com:8443` or `[::1]`")]
     Host(String),
@@ -50,27 +61,31 @@ pub enum GuardError {
     Origin(String),
 }
 
-/// Refuses to listen beyond this machine without a bearer token.
-///
-/// # Errors
-///
-/// [`GuardError::Exposed`], or [`GuardError::UnusableToken`] for a token that could never match.
-pub fn check_bind(address: SocketAddr, token: Option<&SecretString>) -> Result<(), GuardError> {
-    match token {
-        Some(token) => {
-            let token = token.expose_secret();
-            let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-            if usable { Ok(()) } else { Err(GuardError::UnusableToken) }
+/// Refuses to listen beyond this machine without asking for tokens, and tokens that could never match or tell nobody apart.
+fn check_tokens(address: SocketAddr, options: &HttpOptions) -> Result<(), GuardError> {
+    let operator = options.token.iter().map(|token| ("`--token env:NAME | file:PATH`".to_owned(), token));
+    let named = options.tokens.iter().map(|held| (format!("`{}` of `tokens`", held.token.name), &held.value));
+    let mut known: Vec<&SecretString> = Vec::new();
+    for (name, token) in operator.chain(named) {
+        let text = token.expose_secret();
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(GuardError::UnusableToken(name));
         }
-        None if is_loopback(address.ip()) => Ok(()),
-        None => Err(GuardError::Exposed(address)),
+        if known.iter().any(|other| bool::from(access::is_same(text, Some(other)))) {
+            return Err(GuardError::SameToken(name));
+        }
+        known.push(token);
     }
+    let asks = !known.is_empty() || options.oauth.is_some();
+    if asks || is_loopback(address.ip()) { Ok(()) } else { Err(GuardError::Exposed(address)) }
 }
 
 /// What a request has to show, on every route but `/healthz`.
 #[derive(Debug)]
 pub(super) struct Guard {
     token: Option<SecretString>,
+    tokens: Vec<HeldToken>,
+    oauth: Option<ResourceServer>,
     hosts: Vec<HostRule>,
     /// Listening on all addresses means that the address a client used is not known beforehand. Any literal address is
     /// safe: DNS rebinding needs a name.
@@ -78,6 +93,8 @@ pub(super) struct Guard {
     origins: Vec<OriginRule>,
     loopback_origins: bool,
     doors: Doors,
+    /// What requests are about, where their callers have to be told what they lack.
+    server: Option<McpServer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,14 +118,14 @@ pub(super) struct Refusal {
     status: StatusCode,
     message: &'static str,
     /// What would be let in instead (RFC 9110, section 11.6.1).
-    challenges: Vec<&'static str>,
+    challenges: Vec<String>,
 }
 
 impl Guard {
     /// The guard of a server that listens on this address. Loopback names and the address itself are always allowed as
     /// hosts, and loopback origins are when the address is a loopback one; the options add to that.
     pub(super) fn new(address: SocketAddr, options: &HttpOptions) -> Result<Self, GuardError> {
-        check_bind(address, options.token.as_ref())?;
+        check_tokens(address, options)?;
         let mut hosts: Vec<HostRule> = ["localhost", "127.0.0.1", "::1"]
             .into_iter()
             .map(|host| HostRule { host: host.to_owned(), port: None })
@@ -124,17 +141,20 @@ impl Guard {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             token: options.token.clone(),
+            tokens: options.tokens.clone(),
+            oauth: options.oauth.clone(),
             hosts,
             any_address: address.ip().is_unspecified(),
             origins,
             loopback_origins: is_loopback(address.ip()),
             doors: Doors::default(),
+            server: None,
         })
     }
 
-    /// The same guard, which lets callers through to the tools behind these doors as well.
-    pub(super) fn with_doors(self, doors: Doors) -> Self {
-        Self { doors, ..self }
+    /// The guard of this server, which lets callers through to the tools behind its doors as well.
+    pub(super) fn of(self, server: &McpServer) -> Self {
+        Self { doors: server.shared.doors.clone(), server: Some(server.clone()), ..self }
     }
 
     /// The hosts, in the words of the MCP library; empty when the library cannot express them and has to let all pass.
@@ -158,19 +178,27 @@ impl Guard {
         loopback.chain(own).collect()
     }
 
-    /// Lets the request pass or not, notes who its caller is and what they may use, and takes the caller's credentials out of it, so that
-    /// no call can reach them.
-    pub(super) fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
+    /// Lets the request pass or not, notes who its caller is and what they may use, and takes the caller's credentials out
+    /// of it, so that no call can reach them.
+    pub(super) async fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         self.check_origin(&request.headers)?;
         let (gates, gated) = self.doors.now();
         let slots = gates.slots();
-        let caller = self.caller(&credentials::shown(request, &slots), &gates, gated);
+        let shown = match &self.oauth {
+            Some(oauth) if credentials::is_malformed(request, &slots) => Err(oauth_refusal(
+                StatusCode::BAD_REQUEST,
+                "a token is sent in one header `Authorization: Bearer …`, and nowhere else",
+                oauth.invalid_request(),
+            )),
+            _ => Ok(credentials::shown(request, &slots)),
+        };
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             request.headers.remove(name);
         }
         credentials::take_out(request, &slots)?;
-        request.extensions.insert(caller?);
+        let caller = self.caller(&shown?, &gates, gated).await?;
+        request.extensions.insert(caller);
         Ok(())
     }
 
@@ -193,7 +221,7 @@ impl Guard {
         let shown = credentials::shown(request, &[]);
         match &self.token {
             _ if open => Ok(()),
-            None if self.loopback_origins => Ok(()),
+            None if self.loopback_origins && self.tokens.is_empty() && self.oauth.is_none() => Ok(()),
             None => Err(Refusal::CLOSED),
             Some(token) if bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())) => Ok(()),
             Some(_) if shown.bearer.is_none() => Err(self.refusal(Refusal::NO_TOKEN, &shown, &Gates::default())),
@@ -202,29 +230,75 @@ impl Guard {
     }
 
     /// Who shows this, and what they may use.
-    fn caller(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Caller, Refusal> {
-        let operator = self
-            .token
-            .as_ref()
-            .is_some_and(|token| bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())));
+    async fn caller(&self, shown: &Shown, gates: &Gates, gated: Gated) -> Result<Caller, Refusal> {
+        let is_shown = |token: &SecretString| bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref()));
+        let operator = self.token.as_ref().is_some_and(is_shown);
+        // All of them are compared, so that the time tells nothing of which one it is.
+        let named = self.tokens.iter().fold(None, |found, held| if is_shown(&held.value) { Some(held) } else { found });
         let opened = gates.opened_by(shown);
         if operator {
             return Ok(Caller::operator());
         }
+        if let Some(HeldToken { token, .. }) = named {
+            // The operator's word, as their own token: it is good for what specs keep behind credentials too.
+            let (groups, ceiling) = (token.groups.clone(), token.ceiling);
+            return Ok(Caller::named(&token.name, Bounds { gates: Opened::All, groups, ceiling, granted: None }));
+        }
+        // A spec's own bearer token is in the place of one that an issuer gave out.
+        if let (Some(oauth), Some(token)) = (&self.oauth, &shown.bearer)
+            && !gates.opens_by_bearer(&opened)
+        {
+            let verified = oauth.verify(token).await.map_err(|invalid| not_taken(oauth, invalid))?;
+            if !verified.granted.has_required() {
+                let message = "this token lacks a scope that is needed for everything here";
+                return Err(oauth_refusal(StatusCode::FORBIDDEN, message, oauth.lacks_required()));
+            }
+            let (gates, granted) = (Opened::Besides(opened), Some(verified.granted));
+            let bounds = Bounds { gates, granted, ..Bounds::default() };
+            return Ok(Caller::subject(oauth.issuer(), &verified.subject, bounds));
+        }
         if !opened.is_empty() {
             let servers = gates.servers(&opened);
-            return Ok(Caller::through(opened, &servers));
+            // Where the operator says who may use what, a spec's credential is good for that spec alone.
+            let alone = !self.tokens.is_empty() || self.oauth.is_some();
+            return Ok(if alone { Caller::only_through(opened, &servers) } else { Caller::through(opened, &servers) });
         }
         let shows_nothing = shown.bearer.is_none() && shown.basic.is_none() && shown.keys.is_empty();
         let refuse = |refusal| Err(self.refusal(refusal, shown, gates));
-        match (&self.token, gated) {
+        match (self.asks_for_tokens(), gated) {
             // Not everything: a gate may come up before the call is made.
-            (None, Gated::Nothing) => Ok(Caller::anonymous()),
-            (None, Gated::Some) if shows_nothing => Ok(Caller::anonymous()),
-            (Some(_), _) if gates.is_empty() && shown.bearer.is_none() => refuse(Refusal::NO_TOKEN),
-            (Some(_), _) if gates.is_empty() => refuse(Refusal::WRONG_TOKEN),
+            (false, Gated::Nothing) => Ok(Caller::anonymous()),
+            (false, Gated::Some) if shows_nothing => Ok(Caller::anonymous()),
+            (true, _) if gates.is_empty() && shown.bearer.is_none() => refuse(Refusal::NO_TOKEN),
+            (true, _) if gates.is_empty() => refuse(Refusal::WRONG_TOKEN),
             _ if shows_nothing => refuse(Refusal::NO_CREDENTIAL),
             _ => refuse(Refusal::WRONG_CREDENTIAL),
+        }
+    }
+
+    fn asks_for_tokens(&self) -> bool {
+        self.token.is_some() || !self.tokens.is_empty() || self.oauth.is_some()
+    }
+
+    /// Refuses a request whose caller has to fetch scopes first, by what it says of itself: in its headers, before its body
+    /// is read, and in its body.
+    fn check_scopes(&self, request: &request::Parts, body: Option<&[u8]>) -> Result<(), Refusal> {
+        let (Some(oauth), Some(server)) = (&self.oauth, &self.server) else { return Ok(()) };
+        let Some(caller) = request.extensions.get::<Caller>() else { return Ok(()) };
+        if !matches!(&caller.access, Access::Within(bounds) if bounds.granted.is_some()) {
+            return Ok(());
+        }
+        let gateway = server.served();
+        let lacked = match body {
+            None => operation::lacked_by_headers(&request.headers, &gateway, &caller.access),
+            Some(body) => operation::lacked_by_body(body, &gateway, &caller.access),
+        };
+        match lacked {
+            None => Ok(()),
+            Some(needed) => {
+                let message = "this token lacks a scope that is needed for this; the challenge names all that are";
+                Err(oauth_refusal(StatusCode::FORBIDDEN, message, oauth.insufficient_scope(&needed)))
+            }
         }
     }
 
@@ -232,20 +306,33 @@ impl Guard {
     fn refusal(&self, refusal: Refusal, shown: &Shown, gates: &Gates) -> Refusal {
         let schemes = gates.schemes();
         let mut challenges = Vec::new();
-        if self.token.is_some() || schemes.contains(&"Bearer") {
+        if let Some(oauth) = &self.oauth {
+            challenges.push(oauth.unauthorized(shown.bearer.is_some()));
+        } else if self.asks_for_tokens() || schemes.contains(&"Bearer") {
             challenges.push(match shown.bearer {
-                Some(_) => r#"Bearer realm="keyglass", error="invalid_token""#,
-                None => r#"Bearer realm="keyglass""#,
+                Some(_) => r#"Bearer realm="keyglass", error="invalid_token""#.to_owned(),
+                None => r#"Bearer realm="keyglass""#.to_owned(),
             });
         }
         if schemes.contains(&"Basic") {
-            challenges.push(r#"Basic realm="keyglass", charset="UTF-8""#);
+            challenges.push(r#"Basic realm="keyglass", charset="UTF-8""#.to_owned());
         }
         if challenges.is_empty() {
             // No scheme of the registry says this, and one has to be named.
-            challenges.push(r#"ApiKey realm="keyglass""#);
+            challenges.push(r#"ApiKey realm="keyglass""#.to_owned());
         }
         Refusal { challenges, ..refusal }
+    }
+
+    /// What this server says of itself to clients that want a token, where a request asks for that.
+    fn metadata(&self, request: &request::Parts) -> Option<Response> {
+        let oauth = self.oauth.as_ref().filter(|oauth| oauth.is_metadata(&request.uri))?;
+        let may = self.check_host(request).and_then(|()| self.check_origin(&request.headers));
+        Some(match may {
+            Err(refusal) => refusal.into_response(),
+            Ok(()) if request.method == Method::GET => json_response(StatusCode::OK, &json!(oauth.metadata())),
+            Ok(()) => problem(StatusCode::METHOD_NOT_ALLOWED, "the metadata of this server is read by `GET`"),
+        })
     }
 
     /// Whether the request names a host that is allowed.
@@ -377,27 +464,69 @@ impl Refusal {
         message: "only the operator may see this; set a token by `--token`, or `open_metrics: true` in the configuration file",
         challenges: Vec::new(),
     };
+    const NO_KEYS: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        message: "tokens cannot be checked at this time, because the keys of their issuer cannot be had; retry later",
+        challenges: Vec::new(),
+    };
     pub(super) const BAD_TARGET: Self =
         Self { status: StatusCode::BAD_REQUEST, message: "malformed request target", challenges: Vec::new() };
+
+    fn logged(self) -> Self {
+        tracing::warn!(status = self.status.as_u16(), reason = self.message, "refused an HTTP request");
+        self
+    }
 
     pub(super) fn into_response(self) -> Response {
         let mut response = problem(self.status, self.message);
         for challenge in self.challenges {
-            response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            if let Ok(challenge) = HeaderValue::try_from(challenge) {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+            }
         }
         response
+    }
+}
+
+fn oauth_refusal(status: StatusCode, message: &'static str, challenge: String) -> Refusal {
+    Refusal { status, message, challenges: vec![challenge] }
+}
+
+/// The answer to a token that an issuer may have given out.
+fn not_taken(oauth: &ResourceServer, invalid: Invalid) -> Refusal {
+    match invalid {
+        Invalid::Token(reason) => {
+            tracing::debug!(reason, "a token was not taken");
+            oauth_refusal(StatusCode::UNAUTHORIZED, Refusal::WRONG_TOKEN.message, oauth.unauthorized(true))
+        }
+        Invalid::KeysUnavailable => Refusal::NO_KEYS,
     }
 }
 
 /// The middleware. What passes has no credentials any more.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match guard.check(&mut parts) {
+    if let Some(metadata) = guard.metadata(&parts) {
+        return metadata;
+    }
+    match guard.check(&mut parts).await.and_then(|()| guard.check_scopes(&parts, None)) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refusal) => {
-            tracing::warn!(status = refusal.status.as_u16(), reason = refusal.message, "refused an HTTP request");
-            refusal.into_response()
-        }
+        Err(refusal) => refusal.logged().into_response(),
+    }
+}
+
+/// The middleware behind that which read the body: what a message asks for needs scopes as well.
+pub(super) async fn scopes(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if guard.oauth.is_none() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
+    };
+    match guard.check_scopes(&parts, Some(&body)) {
+        Ok(()) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(refusal) => refusal.logged().into_response(),
     }
 }
 
@@ -445,6 +574,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::config::{CredentialReference, callers::NamedToken};
 
     const TOKEN: &str = "canary-b1946ac92492d2347c6235b4d2611184";
 
@@ -499,9 +629,12 @@ mod tests {
             ("192.168.0.7:80", None, true),
             ("0.0.0.0:80", Some(&token), false),
         ] {
-            assert_eq!(check_bind(address.parse().unwrap(), token).is_err(), refused, "{address}");
+            let options = HttpOptions { token: token.cloned(), ..HttpOptions::default() };
+            assert_eq!(check_tokens(address.parse().unwrap(), &options).is_err(), refused, "{address}");
         }
-        let error = check_bind("0.0.0.0:8931".parse().unwrap(), None).unwrap_err().to_string();
+        let options = HttpOptions { tokens: vec![held("a", TOKEN)], ..HttpOptions::default() };
+        check_tokens("0.0.0.0:80".parse().unwrap(), &options).unwrap();
+        let error = check_tokens("0.0.0.0:8931".parse().unwrap(), &HttpOptions::default()).unwrap_err().to_string();
         assert!(
             error.contains("`0.0.0.0:8931`") && error.contains("`--token env:NAME` or `--token file:PATH`"),
             "{error}"
@@ -511,10 +644,29 @@ mod tests {
     #[test]
     fn a_token_that_no_client_could_send_is_refused() {
         for bad in ["", " ", "a b", "tab\t", "é", "line\n"] {
-            let token = SecretString::from(bad);
-            let checked = check_bind("127.0.0.1:80".parse().unwrap(), Some(&token));
-            assert_eq!(checked, Err(GuardError::UnusableToken), "{bad:?}");
+            let address = "127.0.0.1:80".parse().unwrap();
+            let error = check_tokens(address, &options(Some(bad), &[], &[])).unwrap_err();
+            assert_eq!(error, GuardError::UnusableToken("`--token env:NAME | file:PATH`".to_owned()), "{bad:?}");
+            let named = HttpOptions { tokens: vec![held("a", "b"), held("c", bad)], ..HttpOptions::default() };
+            let error = check_tokens(address, &named).unwrap_err();
+            assert_eq!(error, GuardError::UnusableToken("`c` of `tokens`".to_owned()), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn no_two_callers_have_the_same_token() {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let tokens = vec![held("a", "canary-a"), held("b", "canary-b")];
+        let mut options = HttpOptions { tokens, ..options(Some(TOKEN), &[], &[]) };
+        check_tokens(address, &options).unwrap();
+        options.tokens.push(held("c", TOKEN));
+        assert_eq!(check_tokens(address, &options), Err(GuardError::SameToken("`c` of `tokens`".to_owned())));
+    }
+
+    fn held(name: &str, value: &str) -> HeldToken {
+        let reference = CredentialReference::Environment("NAME".to_owned());
+        let token = NamedToken { name: name.to_owned(), reference, groups: None, ceiling: None };
+        HeldToken { token, value: value.into() }
     }
 
     #[tokio::test]

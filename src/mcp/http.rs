@@ -16,14 +16,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Door, McpServer, body, cors,
+    Door, McpServer,
+    authorization::ResourceServer,
+    body, cors,
     drain::{GRACE, InFlight, LINGER},
     front::{self, Front},
-    guard::{Guard, GuardError, guard, problem},
+    guard::{Guard, GuardError, guard, problem, scopes},
     monitor::{self, Monitor},
     sse,
 };
-use crate::http_server;
+use crate::{config::callers::HeldToken, http_server};
 
 /// How long a session of the 2025-11-25 era lasts without a message. Clients keep one for the length of a conversation,
 /// so the library's 5 minutes are short.
@@ -36,8 +38,13 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Who may talk to the HTTP server, besides clients on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// The bearer token that every request has to carry, `/healthz` apart. Needed to listen beyond loopback.
+    /// The operator's own bearer token, which opens everything. Where this or one of the two that follow is there, every
+    /// request has to show one, `/healthz` apart; to listen beyond loopback one of them is needed.
     pub token: Option<SecretString>,
+    /// Bearer tokens of single callers.
+    pub tokens: Vec<HeldToken>,
+    /// Tokens of an authorization server.
+    pub oauth: Option<ResourceServer>,
     /// Hosts that a request may name in `Host`, as `example.com` (any port) or `example.com:8443`, besides the loopback
     /// names and the address the server listens on. Where that is `0.0.0.0` or `[::]`, any literal address is allowed.
     pub allowed_hosts: Vec<String>,
@@ -75,7 +82,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let server = server.scoped(shutdown.clone(), Door::Guarded);
-    let (abort, limits) = (server.abort.clone(), server.bounds.limits);
+    let (abort, limits) = (server.abort.clone(), server.capacity.limits);
     let in_flight = InFlight::default();
     let stop = CancellationToken::new();
     // However this ends, no session may outlive it.
@@ -127,12 +134,12 @@ fn router(
     in_flight: InFlight,
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
-    let entrance = Arc::new(Guard::new(address, options)?.with_doors(server.shared.doors.clone()));
-    let (bounds, leaving) = (server.bounds.clone(), server.leaving.clone());
+    let entrance = Arc::new(Guard::new(address, options)?.of(&server));
+    let (capacity, leaving) = (server.capacity.clone(), server.leaving.clone());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.stateless)
         .with_json_response(true)
-        .with_max_request_body_bytes(bounds.limits.max_body_bytes)
+        .with_max_request_body_bytes(capacity.limits.max_body_bytes)
         .with_cancellation_token(stop.clone())
         .with_allowed_hosts(entrance.library_hosts())
         .with_allowed_origins(entrance.library_origins())
@@ -145,7 +152,7 @@ fn router(
         let server = server.clone();
         StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config)
     };
-    let front = Front::new(manager, !options.stateless, bounds.clone(), in_flight.clone(), stop.clone());
+    let front = Front::new(manager, !options.stateless, capacity.clone(), in_flight.clone(), stop.clone());
     let front = Arc::new(front);
     let monitor = Monitor {
         server: server.clone(),
@@ -162,7 +169,8 @@ fn router(
         .fallback(async || {
             problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")
         })
-        .layer(middleware::from_fn_with_state(bounds, body::whole))
+        .layer(middleware::from_fn_with_state(entrance.clone(), scopes))
+        .layer(middleware::from_fn_with_state(capacity, body::whole))
         .layer(middleware::from_fn_with_state(entrance.clone(), guard));
     let all = monitor::router(monitor).merge(guarded);
     Ok(all.layer(middleware::from_fn_with_state(entrance, cors::cors)))

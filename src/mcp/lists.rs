@@ -26,7 +26,7 @@ pub(super) struct Kinds {
 }
 
 pub(super) fn tools<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledTool> {
-    catalog.tools().filter(|tool| access.allows(tool.gate))
+    catalog.tools().filter(|tool| access.allows(*tool))
 }
 
 pub(super) fn resources<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = Entry<'a>> {
@@ -46,7 +46,7 @@ pub(super) fn templates<'a>(catalog: &'a Catalog, access: &Access) -> impl Itera
 }
 
 pub(super) fn prompts<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledPrompt> {
-    catalog.prompts().filter(|prompt| access.allows(prompt.gate))
+    catalog.prompts().filter(|prompt| access.allows(*prompt))
 }
 
 /// What there is of for a caller of this access. Tools always: a client may wait for the first one.
@@ -71,7 +71,7 @@ pub(super) fn changes(old: &Catalog, new: &Catalog) -> Kinds {
 }
 
 fn allowed<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledResource> {
-    catalog.resources().iter().filter(|resource| access.allows(resource.gate))
+    catalog.resources().iter().filter(|resource| access.allows(*resource))
 }
 
 impl Kinds {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod audience;
+pub mod authorization;
 mod body;
 mod convert;
 mod cors;
@@ -50,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::convert::ERROR_META_KEY;
 use self::{
     audience::Audience,
-    limits::{Bounds, Limits},
+    limits::{Capacity, Limits},
     lists::Kinds,
     paging::page,
 };
@@ -89,7 +90,7 @@ pub struct McpServer {
     /// What the session was told there is.
     announced: Arc<OnceLock<Kinds>>,
     door: Door,
-    bounds: Arc<Bounds>,
+    capacity: Arc<Capacity>,
     /// Seals what a client carries from one request to the next.
     state_key: Option<Arc<SecretString>>,
 }
@@ -129,14 +130,14 @@ impl McpServer {
             joined: Arc::default(),
             announced: Arc::default(),
             door: Door::Own,
-            bounds: Arc::new(Bounds::new(Limits::default())),
+            capacity: Arc::new(Capacity::new(Limits::default())),
             state_key: None,
         }
     }
 
     /// The same server within these limits.
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { bounds: Arc::new(Bounds::new(limits)), ..self }
+        Self { capacity: Arc::new(Capacity::new(limits)), ..self }
     }
 
     /// The same server, which seals what a client carries from one request to the next with this key. Servers that share a
@@ -207,7 +208,7 @@ impl McpServer {
     fn unknown_tool(&self, name: &str, access: &Access) -> ErrorData {
         // The asked name is not repeated: a client may have mixed up its fields, and this text reaches logs.
         let gateway = self.served();
-        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.allows(left_out.gate)) {
+        if let Some(left_out) = gateway.catalog.left_out(name).filter(|left_out| access.hears_why(left_out.gate)) {
             let reason = &left_out.reason;
             let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
             return ErrorData::invalid_params(message, None);
@@ -245,8 +246,8 @@ impl McpServer {
             outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
             () = context.ct.cancelled() => Ok(Err(CallError::Cancelled)),
             () = self.abort.cancelled() => Ok(Err(CallError::Cancelled)),
-            () = tokio::time::sleep(self.bounds.limits.request_time) => {
-                Ok(Err(CallError::Timeout(self.bounds.limits.request_time)))
+            () = tokio::time::sleep(self.capacity.limits.request_time) => {
+                Ok(Err(CallError::Timeout(self.capacity.limits.request_time)))
             }
         };
         let Ok(outcome) = outcome else {
@@ -421,7 +422,7 @@ impl ServerHandler for McpServer {
         let gateway = self.served();
         let found = gateway.catalog.resources().find(&request.uri);
         // A resource that the caller may not read is as unknown as one that is not there.
-        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(resource.gate)) else {
+        let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
             return Err(convert::unknown_resource(&request.uri));
         };
         let request_id = request_id()?;
@@ -429,7 +430,7 @@ impl ServerHandler for McpServer {
         let repetition = target.repetition();
         let reading = gateway.read(resource, target, &call_context);
         let content = self.awaited(reading, &resource.name, &request_id, &context).await?;
-        let content = content.and_then(|content| convert::fitting(content, self.bounds.limits.max_result_bytes));
+        let content = content.and_then(|content| convert::fitting(content, self.capacity.limits.max_result_bytes));
         let content = content.map_err(|error| convert::read_error(&error, repetition, &request.uri, &request_id))?;
         let mut result = ReadResourceResult::new(vec![convert::contents(content, request.uri)]);
         self.sign(&mut result.meta, &context);
@@ -443,7 +444,7 @@ impl ServerHandler for McpServer {
     ) -> Result<GetPromptResponse, ErrorData> {
         let access = self.access(&context);
         let gateway = self.served();
-        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(prompt.gate));
+        let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(*prompt));
         let Some(prompt) = prompt else { return Err(self.unknown_prompt(&request.name, &access)) };
         let messages = prompt.filled(&request.arguments.unwrap_or_default());
         let messages = messages.map_err(|problem| ErrorData::invalid_params(problem, None))?;
@@ -472,7 +473,7 @@ impl ServerHandler for McpServer {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let caller = self.caller(context.request_context());
-        let place = self.bounds.subscriptions.take(&caller.principal);
+        let place = self.capacity.subscriptions.take(&caller.principal);
         let _place = place.map_err(|full| {
             metrics::refused(metrics::Refused::Subscription);
             ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
@@ -511,7 +512,7 @@ impl ServerHandler for McpServer {
         let access = self.access(&context);
         let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
-        let tool = gateway.tool(&request.name).filter(|tool| access.allows(tool.gate));
+        let tool = gateway.tool(&request.name).filter(|tool| access.allows(*tool));
         let Some(tool) = tool else { return Err(self.unknown_tool(&request.name, &access)) };
         let request_id = request_id()?;
         let call_context = CallContext { request_id: request_id.clone() };
@@ -524,7 +525,7 @@ impl ServerHandler for McpServer {
             Err(_) => "internal",
         };
         metrics::tool_called(&tool.name, kind, started.elapsed());
-        let most = self.bounds.limits.max_result_bytes;
+        let most = self.capacity.limits.max_result_bytes;
         let mut result = convert::result(outcome?, tool.hints.repetition(), &request_id, most);
         self.sign(&mut result.meta, &context);
         Ok(CallToolResponse::Complete(result))

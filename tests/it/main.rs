@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod authorization;
+#[cfg(test)]
 mod call;
 #[cfg(test)]
 mod check;
@@ -21,6 +23,8 @@ mod dry_run;
 mod embedded;
 #[cfg(test)]
 mod generated;
+#[cfg(test)]
+mod guides;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
