@@ -537,7 +537,7 @@ async fn wrong_bodies_are_refused_by_member_and_never_shown() {
 #[tokio::test]
 async fn unknown_routes_and_methods_are_refused_at_once() {
     let (_folder, backend) = new_backend();
-    for path in ["/v1/devboxes", "/v1/apikeys/key_1", "/v1/secrets/id/sec_1", "/v1/accounts", "/healthz", "/v2/secrets"]
+    for path in ["/v1/devboxes", "/v1/apikeys/key_1", "/v1/secrets/id/sec_1", "/v1/accounts", "/health", "/v2/secrets"]
     {
         call(&backend, "GET", path, "").await.refused(404);
     }

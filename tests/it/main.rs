@@ -53,7 +53,8 @@ mod specs;
 mod support;
 #[cfg(test)]
 mod tls;
-#[cfg(all(test, feature = "opentelemetry"))]
+#[cfg(test)]
+#[cfg(feature = "opentelemetry")]
 mod traces;
 #[cfg(test)]
 mod tutorial;

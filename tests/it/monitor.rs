@@ -195,6 +195,9 @@ async fn the_embedded_backend_is_looked_at_and_has_a_port_to_look_at_too() {
             assert_eq!(answer.text().await.expect("a text"), r#"{"status":"ok"}"#);
         }
     }
+    let posted = sent(own.post("/readyz", "", &[])).await;
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(posted.headers()["content-type"], "application/json", "like all that the backend answers");
     assert_eq!(sent(own.get("/v1/secrets")).await.status(), StatusCode::UNAUTHORIZED, "all else needs a key");
 }
 

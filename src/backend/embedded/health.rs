@@ -20,7 +20,8 @@ pub(super) fn routes() -> Router<Embedded> {
         true => status(StatusCode::OK, "ok"),
         false => status(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read"),
     });
-    Router::new().route("/healthz", alive).route("/readyz", ready)
+    let other = async || status(StatusCode::METHOD_NOT_ALLOWED, "ask by GET");
+    Router::new().route("/healthz", alive.fallback(other)).route("/readyz", ready.fallback(other))
 }
 
 fn status(code: StatusCode, text: &str) -> Response {

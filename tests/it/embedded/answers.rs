@@ -847,7 +847,7 @@ async fn what_no_route_has_is_refused_in_the_form_of_its_api() {
         "/v1/apikeys/key_1",
         "/v1/secrets/",
         "/v1/secrets/A/B",
-        "/healthz",
+        "/health",
         "/runtools",
         "/runtools/v1/secrets",
         "/runtools/v1/api-keys/",
