@@ -218,7 +218,7 @@ pub fn open(options: &Options) -> Result<Embedded, OpenError> {
 }
 
 impl Embedded {
-    /// All routes behind the auth layer, and the two of [`health`] before it. Everything it answers is JSON, unknown routes and
+    /// All routes behind the auth layer, and the two of `health` before it. Everything it answers is JSON, unknown routes and
     /// wrong methods included.
     pub fn router(&self) -> Router {
         routes()
