@@ -322,7 +322,7 @@ impl McpServer {
                 let round = self.round(&context, ("prompts/get", &prompt.name), (Some(&tool.plan), &keep))?;
                 let repeated = Repeated { answers: request.input_responses, state: request.request_state };
                 let call_context = self.call_context(&round, repeated)?;
-                let call = gateway.call(tool, arguments.clone(), &call_context);
+                let call = Box::pin(gateway.call(tool, arguments.clone(), &call_context));
                 let output = self.awaited(call, &round, &context).await?;
                 let output = output.map_err(|error| {
                     protocol_error(&error, round.is_modern)
@@ -361,7 +361,7 @@ impl McpServer {
         let round = self.round(&context, ("resources/read", &uri), (plan, &|| Value::Null))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = target.repetition();
-        let reading = gateway.read(resource, target, &call_context);
+        let reading = Box::pin(gateway.read(resource, target, &call_context));
         let read = self.awaited(reading, &round, &context).await?;
         let most = self.capacity.limits.max_result_bytes;
         let read = read.and_then(|read| match read {

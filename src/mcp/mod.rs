@@ -420,7 +420,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.resource_read(request, context).await
+        Box::pin(self.resource_read(request, context)).await
     }
 
     async fn complete(
@@ -439,7 +439,7 @@ impl ServerHandler for McpServer {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        self.prompt_gotten(request, context).await
+        Box::pin(self.prompt_gotten(request, context)).await
     }
 
     /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
@@ -509,7 +509,9 @@ impl ServerHandler for McpServer {
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "a string `uri`",
+            "resources/read" => "a string `uri`",
+            // The stateless protocol has no such methods, nor `initialize`.
+            "resources/subscribe" | "resources/unsubscribe" if !is_modern(&context) => "a string `uri`",
             "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"
@@ -517,7 +519,6 @@ impl ServerHandler for McpServer {
             "completion/complete" => {
                 "a `ref` with `type` and `name` or `uri`, and an `argument` with `name` and `value`"
             }
-            // The stateless protocol has no such method.
             "initialize" if !is_modern(&context) => "`protocolVersion`, `capabilities` and `clientInfo`",
             method => {
                 // Some clients put far more than a name there.
@@ -533,7 +534,8 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.tool_called(request, context).await
+        // Large, and moved from hand to hand by the library.
+        Box::pin(self.tool_called(request, context)).await
     }
 
     #[allow(deprecated, reason = "clients of the older era go on using it")]
