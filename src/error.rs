@@ -136,7 +136,7 @@ pub enum CallError {
     Unfinished(Duration),
     /// The client cannot do what the tool needs of it. Nothing was carried out.
     #[error(
-        "this needs the capability `{0}`, which the client does not have here, so nothing was carried out; use a client \
+        "this needs the capability `{0}`, which the client does not have here, so the call went no further; use a client \
          or a connection that has it, a retry will not help"
     )]
     Lacks(Capability),

@@ -75,7 +75,7 @@ impl Run<'_> {
             Interaction::Delay(duration) => {
                 let duration = text(duration)?.and_then(|text| spec::delay(&text));
                 let duration = duration.ok_or_else(|| {
-                    let message = "give a time to wait that is none, or more than 10 minutes".to_owned();
+                    let message = "the time to wait that they make is none, or more than 10 minutes".to_owned();
                     CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }])
                 })?;
                 self.waiting(tokio::time::sleep(duration)).await;
