@@ -190,12 +190,9 @@ impl CallError {
     pub fn in_step(step: &str, done: &[String], error: Self) -> Self {
         match error {
             // Nothing of the kind depends on the step, and arguments are the tool's.
-            Self::Cancelled
-            | Self::Internal(_)
-            | Self::Lacks(_)
-            | Self::Declined { .. }
-            | Self::Unanswered(_)
-            | Self::Refused { .. } => error,
+            Self::Cancelled | Self::Internal(_) | Self::Refused { .. } => error,
+            // It is of the client, and the step says nothing more where nothing was done before it.
+            Self::Lacks(_) | Self::Declined { .. } | Self::Unanswered(_) if done.is_empty() => error,
             error => Self::Step { step: step.to_owned(), done: done.to_vec(), error: Box::new(error) },
         }
     }

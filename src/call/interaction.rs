@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -73,10 +74,11 @@ impl Run<'_> {
                 self.client.tell(Event::Progress { progress, total, message }).await;
             }
             Interaction::Delay(duration) => {
+                let argument = duration.shown("").to_owned();
                 let duration = text(duration)?.and_then(|text| spec::delay(&text));
                 let duration = duration.ok_or_else(|| {
-                    let message = "the time to wait that they make is none, or more than 10 minutes".to_owned();
-                    CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }])
+                    let message = "makes a time to wait that is none, or more than 10 minutes".to_owned();
+                    CallError::Arguments(vec![ArgumentProblem { argument, message }])
                 })?;
                 self.waiting(tokio::time::sleep(duration)).await;
             }
@@ -226,10 +228,18 @@ impl Run<'_> {
                     let schema = params.as_deref().and_then(|params| params.get("requestedSchema"));
                     let validator = schema.and_then(|schema| crate::schema::validator_options().build(schema).ok());
                     let problem = validator.and_then(|validator| {
-                        validator.validate(&content).err().map(|error| {
-                            let place = error.instance_path().as_str().trim_start_matches('/').to_owned();
-                            format!("the answer to `{key}` does not fit its form: `{place}` {}", error.masked())
-                        })
+                        let error = validator.validate(&content).err()?;
+                        // What a person typed is not repeated.
+                        let problem = match error.kind() {
+                            ValidationErrorKind::Required { property } => {
+                                format!("`{}` is required", property.as_str().unwrap_or_default())
+                            }
+                            _ => {
+                                let place = error.instance_path().as_str().trim_start_matches('/').to_owned();
+                                format!("`{place}`: {}", error.masked())
+                            }
+                        };
+                        Some(format!("the answer to `{key}` does not fit its form: {problem}"))
                     });
                     Ok(problem.map_or(Ok(content), Err))
                 }

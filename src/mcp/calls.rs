@@ -472,6 +472,11 @@ fn protocol_error(error: &CallError, is_modern: bool) -> Option<ErrorData> {
             refusal.message = error.to_string().into();
             Some(refusal)
         }
+        CallError::Step { error: inner, .. } => {
+            let mut refusal = protocol_error(inner, is_modern)?;
+            refusal.message = error.to_string().into();
+            Some(refusal)
+        }
         _ => None,
     }
 }

@@ -13,6 +13,8 @@ use crate::diagnostic::{Code, Diagnostic};
 /// The longest delay, and the longest life of a task.
 const MAX_DELAY: Duration = Duration::from_secs(10 * 60);
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The life of a task where nothing is said: longer than a person takes to answer.
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// What a step does that calls nothing.
 #[derive(Clone, Debug)]
@@ -294,7 +296,7 @@ pub(super) fn read(kind: &str, fields: &mut Fields<'_>, problems: &mut Vec<Diagn
         "task" => {
             let required = fields.flag(&["required"], problems).is_some_and(|required| required.value);
             let ttl = fields.text(&["ttl"], problems);
-            let ttl = ttl.map_or(Some(Duration::from_secs(300)), |text| duration(&text, MAX_TTL, problems))?;
+            let ttl = ttl.map_or(Some(DEFAULT_TTL), |text| duration(&text, MAX_TTL, problems))?;
             let poll_interval = fields.text(&["pollInterval"], problems);
             let poll_interval =
                 poll_interval.map_or(Some(Duration::from_secs(1)), |text| duration(&text, MAX_DELAY, problems))?;

@@ -385,7 +385,7 @@ async fn posted_by(client: &Client, token: &str, message: &Value) -> Value {
     of_caller(message, token, &mut headers);
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let response = within(client.post("/mcp", message, &headers).send()).await.unwrap();
-    response.json().await.unwrap()
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -441,7 +441,7 @@ async fn nobody_can_be_asked_without_a_session_in_the_older_era() {
     let (_keyglass, client) = Keyglass::over_http_for(&service.url, &["--capabilities", &spec, "--stateless"]).await;
     let call = request(2, "tools/call", &sell());
     let response = within(client.post("/mcp", call, &[("mcp-protocol-version", "2025-11-25")]).send()).await.unwrap();
-    let answer: Value = response.json().await.unwrap();
+    let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert!(answer["result"]["isError"] == true && text_of(&answer).contains("`elicitation`"), "{answer}");
     assert_eq!(service.lines(), ["GET /boats/7"]);
 }
