@@ -44,7 +44,7 @@ const METHODS: [&str; 20] = [
 ];
 
 /// What becomes of a call of a tool: success, or the kind of its failure.
-const CALL_OUTCOMES: [&str; 19] = [
+const CALL_OUTCOMES: [&str; 24] = [
     "ok",
     "arguments",
     "unconfigured",
@@ -63,6 +63,11 @@ const CALL_OUTCOMES: [&str; 19] = [
     "cancelled",
     "internal",
     "declined",
+    "capability",
+    "unanswered",
+    "unfinished",
+    "refused",
+    "paused",
     OTHER,
 ];
 

@@ -15,15 +15,15 @@ use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use hyper::body::Body as _;
 
-use super::{guard::problem, limits::Bounds};
+use super::{guard::problem, limits::Capacity};
 
 /// How many times the largest body is read and thrown away before the refusal of one that is larger.
 const DISCARDED: usize = 8;
 
 /// The middleware. What passes has its body, already read.
-pub(super) async fn whole(State(bounds): State<Arc<Bounds>>, request: Request, next: Next) -> Response {
+pub(super) async fn whole(State(capacity): State<Arc<Capacity>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let (most, time) = (bounds.limits.max_body_bytes, bounds.limits.body_time);
+    let (most, time) = (capacity.limits.max_body_bytes, capacity.limits.body_time);
     match tokio::time::timeout(time, read(body, most)).await.unwrap_or(Err(Fault::Slow)) {
         Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Err(fault) => {
@@ -95,7 +95,7 @@ mod tests {
     async fn sent(body: Body) -> (u16, String) {
         let limits = Limits { max_body_bytes: MOST, body_time: Duration::from_secs(5), ..Limits::default() };
         let handler = any(async |body: Bytes| body.len().to_string());
-        let layer = middleware::from_fn_with_state(Arc::new(Bounds::new(limits)), whole);
+        let layer = middleware::from_fn_with_state(Arc::new(Capacity::new(limits)), whole);
         let response = Router::new().route("/", handler).layer(layer).oneshot(Request::new(body)).await.unwrap();
         let status = response.status().as_u16();
         let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();

@@ -135,7 +135,7 @@ impl McpServer {
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
         let mut under_way = UnderWay { span: Span::call(&trace_of(context), what), request_id, has_ended: false };
-        let request_time = self.bounds.limits.request_time;
+        let request_time = self.capacity.limits.request_time;
         let mut work = pin!(AssertUnwindSafe(under_way.span.parent().scope(work)).catch_unwind());
         let mut overdue = pin!(tokio::time::sleep(request_time));
         let listener = requester.filter(|requester| requester.hears_progress());
@@ -230,7 +230,7 @@ impl McpServer {
                     repetition,
                     &round.request_id,
                     round.is_modern,
-                    self.bounds.limits.max_result_bytes,
+                    self.capacity.limits.max_result_bytes,
                 )?;
                 self.sign(&mut result.meta, &context);
                 Ok(CallToolResponse::Complete(result))
@@ -265,7 +265,7 @@ impl McpServer {
         repetition: Repetition,
         round: &Round,
     ) -> CallToolResponse {
-        let (abort, most) = (self.abort.clone(), self.bounds.limits.max_result_bytes);
+        let (abort, most) = (self.abort.clone(), self.capacity.limits.max_result_bytes);
         let Round { requester, request_id, is_modern, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
@@ -324,7 +324,7 @@ impl McpServer {
                 let round = self.round(&context, ("prompts/get", &prompt.name), (Some(&tool.plan), &keep))?;
                 let repeated = Repeated { answers: request.input_responses, state: request.request_state };
                 let call_context = self.call_context(&round, repeated)?;
-                let call = gateway.call(tool, arguments.clone(), &call_context);
+                let call = Box::pin(gateway.call(tool, arguments.clone(), &call_context));
                 let output = self.awaited(call, &round, &context).await?;
                 let output = output.map_err(|error| {
                     protocol_error(&error, round.is_modern)
@@ -363,9 +363,9 @@ impl McpServer {
         let round = self.round(&context, ("resources/read", &uri), (plan, &|| Value::Null))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = target.repetition();
-        let reading = gateway.read(resource, target, &call_context);
+        let reading = Box::pin(gateway.read(resource, target, &call_context));
         let read = self.awaited(reading, &round, &context).await?;
-        let most = self.bounds.limits.max_result_bytes;
+        let most = self.capacity.limits.max_result_bytes;
         let read = read.and_then(|read| match read {
             Read::Content(content) => Ok(Read::Content(convert::fitting(content, most)?)),
             other => Ok(other),

@@ -211,7 +211,7 @@ async fn listed(
     context: &CallContext,
 ) -> Result<Vec<String>, CallError> {
     let Some((resource, target)) = listing.target(known) else { return Ok(Vec::new()) };
-    let reading = tokio::time::timeout(DEADLINE, gateway.read(resource, target, context));
+    let reading = tokio::time::timeout(DEADLINE, Box::pin(gateway.read(resource, target, context)));
     match reading.await.map_err(|_| CallError::Timeout(DEADLINE))?? {
         Read::Content(Content::Text { text, .. }) => Ok(listing.values(&text).unwrap_or_else(|problem| {
             tracing::warn!(problem, "no values could be taken out of an answer");

@@ -34,7 +34,7 @@ use super::{
     direct::{Call, Direct},
     drain::InFlight,
     guard::problem,
-    limits::{Bounds, Full, Place},
+    limits::{Capacity, Full, Place},
 };
 use crate::{
     caller::Caller,
@@ -51,7 +51,7 @@ pub(super) struct Front {
     waiting: Mutex<HashSet<(String, RequestId)>>,
     /// Who opened each session, and what they may use: nobody else may speak in it.
     owners: Mutex<HashMap<String, Owner>>,
-    bounds: Arc<Bounds>,
+    capacity: Arc<Capacity>,
     in_flight: InFlight,
     stop: CancellationToken,
 }
@@ -99,11 +99,11 @@ impl Front {
     pub(super) fn new(
         manager: Arc<LocalSessionManager>,
         sessions: bool,
-        bounds: Arc<Bounds>,
+        capacity: Arc<Capacity>,
         in_flight: InFlight,
         stop: CancellationToken,
     ) -> Self {
-        Self { manager, sessions, waiting: Mutex::default(), owners: Mutex::default(), bounds, in_flight, stop }
+        Self { manager, sessions, waiting: Mutex::default(), owners: Mutex::default(), capacity, in_flight, stop }
     }
 
     async fn post(self: Arc<Self>, direct: &Direct, accepted: Accepted, request: Request, next: Next) -> Response {
@@ -112,7 +112,7 @@ impl Front {
         }
         let running = self.in_flight.enter();
         let (mut parts, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, self.bounds.limits.max_body_bytes).await else {
+        let Ok(body) = to_bytes(body, self.capacity.limits.max_body_bytes).await else {
             return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
         };
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
@@ -142,7 +142,7 @@ impl Front {
                 let counted = Counted::new(method, &parts.headers, &body);
                 parts.extensions.insert(counted.span.parent());
                 // A subscription has a place of its own.
-                match (!listens).then(|| self.bounds.requests.take(&caller.principal)).transpose() {
+                match (!listens).then(|| self.capacity.requests.take(&caller.principal)).transpose() {
                     Ok(place) => (place, Some(counted)),
                     Err(full) => return too_many(full, Refused::Request, Some(id)),
                 }
@@ -207,7 +207,7 @@ impl Front {
     /// The stream that a session opens to be told things. It is quiet for most of the time, so few of one caller are let in.
     async fn get(&self, request: Request, next: Next) -> Response {
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
-        let place = match self.bounds.subscriptions.take(&caller.principal) {
+        let place = match self.capacity.subscriptions.take(&caller.principal) {
             Ok(place) => place,
             Err(full) => return too_many(full, Refused::Subscription, None),
         };
@@ -227,7 +227,7 @@ impl Front {
     /// A place for one more session of this caller.
     async fn new_session(&self, caller: &Caller) -> Result<Place, Full> {
         self.forget_ended().await;
-        self.bounds.sessions.take(&caller.principal)
+        self.capacity.sessions.take(&caller.principal)
     }
 
     /// Opens a session, and notes whose it is. A task of its own: a client that hangs up meanwhile would else leave behind
@@ -390,8 +390,8 @@ mod tests {
 
     #[test]
     fn an_id_is_free_again_after_its_answer() {
-        let bounds = Arc::new(Bounds::new(Limits::default()));
-        let front = Arc::new(Front::new(Arc::default(), true, bounds, InFlight::default(), CancellationToken::new()));
+        let capacity = Arc::new(Capacity::new(Limits::default()));
+        let front = Arc::new(Front::new(Arc::default(), true, capacity, InFlight::default(), CancellationToken::new()));
         let enter = |session: &str, id: i64| Waiting::new(front.clone(), session.to_owned(), RequestId::Number(id));
         let first = enter("a", 1);
         assert!(first.is_some());

@@ -226,7 +226,7 @@ impl Guard {
         let shown = credentials::shown(request, &[]);
         match &self.token {
             _ if open => Ok(()),
-            None if self.loopback_origins => Ok(()),
+            None if self.loopback_origins && !self.asks_for_tokens() => Ok(()),
             None => Err(Refusal::CLOSED),
             Some(token) if bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())) => Ok(()),
             Some(_) if shown.bearer.is_none() => Err(self.refusal(Refusal::NO_TOKEN, &shown, &Gates::default())),

@@ -88,7 +88,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let server = server.scoped(shutdown.clone(), Door::Guarded);
-    let (abort, limits) = (server.abort.clone(), server.bounds.limits);
+    let (abort, limits) = (server.abort.clone(), server.capacity.limits);
     let in_flight = InFlight::default();
     let stop = CancellationToken::new();
     // However this ends, no session may outlive it.
@@ -141,11 +141,11 @@ fn router(
     stop: CancellationToken,
 ) -> Result<Router, GuardError> {
     let entrance = Arc::new(Guard::new(address, options)?.of(&server));
-    let (bounds, leaving) = (server.bounds.clone(), server.leaving.clone());
+    let (capacity, leaving) = (server.capacity.clone(), server.leaving.clone());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.stateless)
         .with_json_response(true)
-        .with_max_request_body_bytes(bounds.limits.max_body_bytes)
+        .with_max_request_body_bytes(capacity.limits.max_body_bytes)
         .with_cancellation_token(stop.clone())
         .with_allowed_hosts(entrance.library_hosts())
         .with_allowed_origins(entrance.library_origins())
@@ -158,7 +158,7 @@ fn router(
         let server = server.clone();
         StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config)
     };
-    let front = Front::new(manager, !options.stateless, bounds.clone(), in_flight.clone(), stop.clone());
+    let front = Front::new(manager, !options.stateless, capacity.clone(), in_flight.clone(), stop.clone());
     let front = Arc::new(front);
     let monitor = Monitor {
         server: server.clone(),
@@ -177,7 +177,7 @@ fn router(
             problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")
         })
         .layer(middleware::from_fn_with_state(entrance.clone(), scoped))
-        .layer(middleware::from_fn_with_state(bounds, body::whole))
+        .layer(middleware::from_fn_with_state(capacity, body::whole))
         .layer(middleware::from_fn_with_state(entrance.clone(), guard));
     let all = monitor::router(monitor).merge(guarded);
     Ok(all.layer(middleware::from_fn_with_state(entrance, cors::cors)))

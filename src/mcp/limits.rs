@@ -69,14 +69,14 @@ impl Default for Limits {
 
 /// The limits of a running server and what is taken of them. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub(super) struct Capacity {
     pub(super) limits: Limits,
     pub(super) sessions: Quota,
     pub(super) subscriptions: Quota,
     pub(super) requests: Quota,
 }
 
-impl Bounds {
+impl Capacity {
     /// With nothing taken.
     pub(super) fn new(limits: Limits) -> Self {
         let Limits { sessions, subscriptions, requests, .. } = limits;

@@ -57,7 +57,7 @@ use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
     client::SessionLevel,
     complete::Recent,
-    limits::{Bounds, Limits},
+    limits::{Capacity, Limits},
     lists::Kinds,
     paging::page,
     state::Sealer,
@@ -104,7 +104,7 @@ pub struct McpServer {
     door: Door,
     /// The least of log messages that the session wants.
     level: Arc<SessionLevel>,
-    bounds: Arc<Bounds>,
+    capacity: Arc<Capacity>,
 }
 
 /// How callers come in.
@@ -163,13 +163,13 @@ impl McpServer {
             subscribed: Subscriptions::default(),
             door: Door::Own,
             level: Arc::default(),
-            bounds: Arc::new(Bounds::new(Limits::default())),
+            capacity: Arc::new(Capacity::new(Limits::default())),
         })
     }
 
     /// The same server within these limits.
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { bounds: Arc::new(Bounds::new(limits)), ..self }
+        Self { capacity: Arc::new(Capacity::new(limits)), ..self }
     }
 
     /// Serves another gateway from now on, to clients that are connected as well; they are told which of their
@@ -419,7 +419,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.resource_read(request, context).await
+        Box::pin(self.resource_read(request, context)).await
     }
 
     async fn complete(
@@ -438,7 +438,7 @@ impl ServerHandler for McpServer {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        self.prompt_gotten(request, context).await
+        Box::pin(self.prompt_gotten(request, context)).await
     }
 
     /// For the library, which checks `Mcp-Param-*` headers by the schema. Of a tool without any it need not know: the
@@ -474,7 +474,7 @@ impl ServerHandler for McpServer {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let caller = self.caller(context.request_context());
-        let place = self.bounds.subscriptions.take(&caller.principal);
+        let place = self.capacity.subscriptions.take(&caller.principal);
         let _place = place.map_err(|full| {
             metrics::refused(metrics::Refused::Subscription);
             ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
@@ -511,7 +511,9 @@ impl ServerHandler for McpServer {
     ) -> Result<CustomResult, ErrorData> {
         let expected = match request.method.as_str() {
             "tools/call" => "a string `name` and, where the tool takes any, an object `arguments`",
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "a string `uri`",
+            "resources/read" => "a string `uri`",
+            // The stateless protocol has no such methods, nor `initialize`.
+            "resources/subscribe" | "resources/unsubscribe" if !is_modern(&context) => "a string `uri`",
             "prompts/get" => "a string `name` and, where the prompt takes any, an object `arguments`",
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 "nothing, or a string `cursor`"
@@ -519,7 +521,6 @@ impl ServerHandler for McpServer {
             "completion/complete" => {
                 "a `ref` with `type` and `name` or `uri`, and an `argument` with `name` and `value`"
             }
-            // The stateless protocol has no such method.
             "initialize" if !is_modern(&context) => "`protocolVersion`, `capabilities` and `clientInfo`",
             method => {
                 // Some clients put far more than a name there.
@@ -535,7 +536,8 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.tool_called(request, context).await
+        // Large, and moved from hand to hand by the library.
+        Box::pin(self.tool_called(request, context)).await
     }
 
     #[allow(deprecated, reason = "clients of the older era go on using it")]

@@ -117,7 +117,7 @@ async fn open(State(sessions): State<Sessions>, Extension(caller): Extension<Cal
     };
     let (inbound, from_client) = mpsc::channel(BACKLOG);
     let (to_client, outbound) = mpsc::channel::<ServerJsonRpcMessage>(1);
-    let place = match sessions.0.server.bounds.sessions.take(&caller.principal) {
+    let place = match sessions.0.server.capacity.sessions.take(&caller.principal) {
         Ok(place) => place,
         Err(full) => return too_many(full, Refused::Session, None),
     };
@@ -174,7 +174,7 @@ async fn message(
     if let ClientJsonRpcMessage::Request(request) = &mut message {
         // A subscription has a place of its own.
         if !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_)) {
-            match sessions.0.server.bounds.requests.take(&caller.principal) {
+            match sessions.0.server.capacity.requests.take(&caller.principal) {
                 // Goes with the request; the transport keeps it until the answer has left.
                 Ok(place) => request.request.extensions_mut().insert(Arc::new(place)),
                 Err(full) => return too_many(full, Refused::Request, Some(&request.id)),

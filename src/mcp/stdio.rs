@@ -30,7 +30,7 @@ use crate::metrics::{self, Transport as Counted};
 ///
 /// When the service itself breaks down. A client that leaves, at whatever point, is no error.
 pub async fn serve(server: McpServer, shutdown: CancellationToken) -> io::Result<()> {
-    let max_line_bytes = server.bounds.limits.max_line_bytes;
+    let max_line_bytes = server.capacity.limits.max_line_bytes;
     #[cfg(unix)]
     if let (Some(reader), Some(writer)) = (socket(&io::stdin()), socket(&io::stdout())) {
         return serve_transport(server, Lines::new(reader, writer, max_line_bytes), shutdown).await;
