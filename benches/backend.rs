@@ -22,18 +22,17 @@ use http::header;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    process::{Child, Command},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
 };
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+mod measure;
+use measure::{Client, Failure, ROUNDS, SPAN, Sample, Server, micros, quantile};
 
+/// What programs say before where they listen.
+const LISTENS: &str = "listens on ";
 const KEYGLASS: &str = env!("CARGO_BIN_EXE_keyglass");
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
-const ROUNDS: usize = 7;
-/// How long one measurement of a round takes.
-const SPAN: Duration = Duration::from_millis(700);
 /// How many secrets there are when lists and look-ups are measured.
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// Requests of a kind for one such measurement.
@@ -116,31 +115,6 @@ fn raw(database: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What came of one measurement, or of several.
-#[derive(Default)]
-struct Sample {
-    rates: Vec<f64>,
-    /// In microseconds, of a round each.
-    p50s: Vec<f64>,
-    p99s: Vec<f64>,
-    /// Processor time of the server for a request, in microseconds.
-    costs: Vec<f64>,
-}
-
-impl Sample {
-    fn rate(&mut self) -> f64 {
-        middle(&mut self.rates)
-    }
-
-    fn line(&mut self, name: &str) -> String {
-        let [p50, p99, cost] = [&mut self.p50s, &mut self.p99s, &mut self.costs].map(|values| middle(values));
-        format!(
-            "{name:<28}{:>9.0}/s   p50 {p50:>7.0} us   p99 {p99:>7.0} us   server {cost:>5.1} us/request",
-            self.rate()
-        )
-    }
-}
-
 async fn measure(parts: &[String]) -> Result<String, Failure> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("keyglass.yaml"), LIMITS)?;
@@ -170,7 +144,7 @@ async fn reads(folder: &Path, report: &mut String) -> Result<(), Failure> {
     }
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(BARE).arg(String::from_utf8(answer)?);
-    let bare = Server::start(command).await?;
+    let bare = Server::start(command, LISTENS).await?;
     let [mut ours, mut theirs]: [[Sample; 3]; 2] = Default::default();
     for _ in 0..ROUNDS {
         for (connections, (ours, theirs)) in CONNECTIONS.into_iter().zip(ours.iter_mut().zip(&mut theirs)) {
@@ -193,7 +167,7 @@ async fn writes(folder: &Path, report: &mut String) -> Result<(), Failure> {
     let mut names = 0..;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(RAW).arg(folder.join("raw.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut raw = RawLoop::start(Server::start(command).await?)?;
+    let mut raw = RawLoop::start(Server::start(command, LISTENS).await?)?;
     let (mut ours, mut theirs): ([Sample; 3], Sample) = Default::default();
     for _ in 0..ROUNDS {
         for (connections, ours) in CONNECTIONS.into_iter().zip(&mut ours) {
@@ -220,7 +194,7 @@ async fn keyglass(folder: &Path, data: &str) -> Result<(Server, String), Failure
         .arg(&data)
         .env("KEYGLASS_CONFIG", folder.join("keyglass.yaml"))
         .env("KEYGLASS_LOG", "keyglass=info");
-    let server = Server::start(command).await?;
+    let server = Server::start(command, LISTENS).await?;
     Ok((server, fs::read_to_string(data.join("root.key"))?.trim().to_owned()))
 }
 
@@ -274,90 +248,6 @@ async fn many(folder: &Path, report: &mut String) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A process that listens.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    async fn start(mut command: Command) -> Result<Self, Failure> {
-        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            if let Some((_, rest)) = line.split_once("listens on ") {
-                let address =
-                    rest.split_whitespace().next().unwrap_or_default().trim_start_matches("http://").to_owned();
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Ok(Self { child, address });
-            }
-        }
-        Err("the program ended before it listened".into())
-    }
-
-    /// Sends requests over so many connections, each the next as soon as it has the answer.
-    async fn load(
-        &self,
-        connections: usize,
-        mut requests: impl FnMut() -> Vec<u8>,
-        sample: &mut Sample,
-    ) -> Result<(), Failure> {
-        let mut clients = Vec::new();
-        for _ in 0..connections {
-            clients.push(Client::open(&self.address).await?);
-        }
-        // Requests are written out beforehand: what it costs to make them is not to be measured.
-        let most = if connections == 1 { 24_000 } else { 64_000 / connections };
-        let queues: Vec<Vec<Vec<u8>>> = clients.iter().map(|_| (0..most).map(|_| requests()).collect()).collect();
-        let before = self.processor_time();
-        let begun = Instant::now();
-        let tasks: Vec<_> = clients
-            .into_iter()
-            .zip(queues)
-            .map(|(mut client, queue)| {
-                tokio::spawn(async move {
-                    let mut times = Vec::new();
-                    for request in queue {
-                        if begun.elapsed() >= SPAN {
-                            break;
-                        }
-                        let before = Instant::now();
-                        client.ask(&request).await?;
-                        times.push(before.elapsed());
-                    }
-                    Ok::<_, Failure>(times)
-                })
-            })
-            .collect();
-        let mut times = Vec::new();
-        for task in tasks {
-            times.append(&mut task.await??);
-        }
-        let (elapsed, spent) = (begun.elapsed(), self.processor_time() - before);
-        sample.rates.push(times.len() as f64 / elapsed.as_secs_f64());
-        sample.costs.push(spent * 1e6 / times.len() as f64);
-        sample.p50s.push(micros(quantile(&mut times, 0.5)));
-        sample.p99s.push(micros(quantile(&mut times, 0.99)));
-        Ok(())
-    }
-
-    /// Processor time so far in seconds, from `/proc`, which counts hundredths; 0 where the platform does not tell.
-    fn processor_time(&self) -> f64 {
-        let id = self.child.id().unwrap_or_default();
-        let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-    }
-
-    /// Resident memory in KiB; 0 where the platform does not tell.
-    fn memory(&self) -> u64 {
-        let id = self.child.id().unwrap_or_default();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
-        line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
-    }
-}
-
 /// The bare write loop, in its process.
 struct RawLoop {
     server: Server,
@@ -385,49 +275,6 @@ impl RawLoop {
     }
 }
 
-/// One connection of HTTP/1.1. It does no more than find where an answer ends: a client's own cost would stand in every
-/// figure.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    async fn open(address: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
-    }
-
-    /// Sends a request; gives the answer's body. Error: a status other than 200.
-    async fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.stream.write_all(request).await?;
-        self.buffer.clear();
-        loop {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection ended".into());
-            }
-            let Some(head) = find(&self.buffer, b"\r\n\r\n") else { continue };
-            let (head, body) = self.buffer.split_at(head + 4);
-            let length = find(head, b"content-length: ").and_then(|at| head.get(at + 16..)).unwrap_or_default();
-            let length: usize = String::from_utf8_lossy(length.split(|byte| *byte == b'\r').next().unwrap_or_default())
-                .parse()
-                .map_err(|_| "an answer without a length")?;
-            if body.len() < length {
-                continue;
-            }
-            if !head.starts_with(b"HTTP/1.1 200") {
-                return Err(String::from_utf8_lossy(&self.buffer).into_owned().into());
-            }
-            return Ok(body.to_vec());
-        }
-    }
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
-}
-
 fn get_request(key: &str, name: &str) -> Vec<u8> {
     request_head("GET", &format!("/v1/secrets/{name}"), key, "")
 }
@@ -443,18 +290,4 @@ fn request_head(method: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
          content-type: application/json\r\n{length}\r\n{body}"
     )
     .into_bytes()
-}
-
-fn quantile(times: &mut [Duration], part: f64) -> Duration {
-    times.sort_unstable();
-    times.get((times.len() as f64 * part) as usize).copied().unwrap_or_default()
-}
-
-fn middle(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

@@ -277,15 +277,40 @@ pub fn offered<'a>(names: impl IntoIterator<Item = &'a str>) {
         .collect();
 }
 
-/// Notes a call of a tool: what became of it, `ok` or the kind of its failure, and how long it took. A tool that is not
-/// offered is not counted.
-pub fn tool_called(name: &str, outcome: &str, took: Duration) {
+/// A call of a tool, until it ends; cancelled where it is dropped before that.
+#[derive(Debug)]
+pub struct ToolCall {
+    /// None of a tool that is not offered, and of what is no longer counted.
+    tool: Option<Arc<Tool>>,
+    started: Instant,
+    outcome: &'static str,
+}
+
+/// Notes a call of a tool. One of a tool that is not offered is not counted.
+pub fn tool_call(name: &str) -> ToolCall {
     let tool = TOOLS.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-    if let Some(tool) = tool {
-        if let Some(count) = tool.outcomes.get(place_in(&CALL_OUTCOMES, outcome)) {
+    ToolCall { tool, started: Instant::now(), outcome: "cancelled" }
+}
+
+impl ToolCall {
+    /// Notes what became of it: `ok` or the kind of its failure.
+    pub fn ended(&mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+
+    /// Does not count it: it goes on elsewhere.
+    pub fn goes_on(mut self) {
+        self.tool = None;
+    }
+}
+
+impl Drop for ToolCall {
+    fn drop(&mut self) {
+        let Some(tool) = &self.tool else { return };
+        if let Some(count) = tool.outcomes.get(place_in(&CALL_OUTCOMES, self.outcome)) {
             count.fetch_add(1, Relaxed);
         }
-        tool.durations.add(took);
+        tool.durations.add(self.started.elapsed());
     }
 }
 
@@ -493,9 +518,9 @@ mod tests {
     #[test]
     fn only_tools_that_are_offered_have_series() {
         offered(["m_one", "m_two"]);
-        tool_called("m_one", "ok", Duration::from_millis(1));
-        tool_called("m_two", "a kind of tomorrow", Duration::from_millis(1));
-        tool_called("canary-unknown", "ok", Duration::from_millis(1));
+        for (name, outcome) in [("m_one", "ok"), ("m_two", "a kind of tomorrow"), ("canary-unknown", "ok")] {
+            tool_call(name).ended(outcome);
+        }
         offered(["m_one"]);
         let text = render();
         assert!(text.contains("keyglass_tool_calls_total{tool=\"m_one\",outcome=\"ok\"} 1\n"), "{text}");

@@ -112,6 +112,11 @@ impl InputSchema {
         root
     }
 
+    /// Whether the schema holds this word anywhere, as a keyword, a name or within a text.
+    pub fn mentions(&self, word: &str) -> bool {
+        self.text.contains(word)
+    }
+
     /// Whether clients see the same schema.
     pub fn is_listed_as(&self, other: &Self) -> bool {
         self.text == other.text || self.listed() == other.listed()

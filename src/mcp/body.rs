@@ -11,8 +11,9 @@ use axum::{
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
+use hyper::body::Body as _;
 
 use super::{guard::problem, limits::Capacity};
 
@@ -58,8 +59,13 @@ impl Fault {
 
 async fn read(body: Body, most: usize) -> Result<Bytes, Fault> {
     let mut chunks = body.into_data_stream();
-    let mut collected = BytesMut::new();
-    let mut length: usize = 0;
+    let first = chunks.next().await.transpose().map_err(|_| Fault::Broken)?.unwrap_or_default();
+    // Most bodies come in one piece, which is not copied.
+    if first.len() <= most && chunks.is_end_stream() {
+        return Ok(first);
+    }
+    let (mut collected, mut length) = (BytesMut::new(), 0_usize);
+    let mut chunks = stream::iter([Ok(first)]).chain(chunks);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Fault::Broken)?;
         length = length.saturating_add(chunk.len());

@@ -3,12 +3,7 @@
 //!
 //! What a call does is not known here; neither is how a message comes in.
 
-use std::{
-    panic::AssertUnwindSafe,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rmcp::{
@@ -139,9 +134,9 @@ impl McpServer {
         (what, request_id): (&str, &str),
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<T, CallError>, ErrorData> {
-        let mut span = Span::call(&trace_of(context), what);
+        let mut under_way = UnderWay { span: Span::call(&trace_of(context), what), request_id, has_ended: false };
         let request_time = self.capacity.limits.request_time;
-        let mut work = pin!(AssertUnwindSafe(span.parent().scope(work)).catch_unwind());
+        let mut work = pin!(AssertUnwindSafe(under_way.span.parent().scope(work)).catch_unwind());
         let mut overdue = pin!(tokio::time::sleep(request_time));
         let listener = requester.filter(|requester| requester.hears_progress());
         // A dropped call stops its work. Its answer goes nowhere when the client cancelled, but is sent when the server
@@ -159,11 +154,12 @@ impl McpServer {
                 }
             }
         };
+        under_way.has_ended = true;
         let outcome = settled(outcome, request_id);
         match &outcome {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => span.failed(error.kind()),
-            Err(_) => span.failed("internal"),
+            Ok(Err(error)) => under_way.span.failed(error.kind()),
+            Err(_) => under_way.span.failed("internal"),
         }
         outcome
     }
@@ -184,24 +180,30 @@ impl McpServer {
         let round = self.round(&context, ("tools/call", &tool.name), (Some(&tool.plan), &keep))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = tool.hints.repetition();
-        let started = Instant::now();
-        let outcome = if round.requester.has(Capability::Tasks) {
+        let mut counted = metrics::tool_call(&tool.name);
+        let ended = if round.requester.has(Capability::Tasks) {
             let work = owned_call(&gateway, &tool.name, arguments.clone(), call_context);
-            match self.followed(work, repetition, &round, &context).await? {
-                Followed::Ended(outcome) => outcome,
-                Followed::Task(response) => return Ok(response),
+            match self.followed(work, repetition, &round, &context).await {
+                Ok(Followed::Ended(outcome)) => Ok(outcome),
+                Ok(Followed::Task(response)) => {
+                    counted.goes_on();
+                    return Ok(response);
+                }
+                Err(fault) => Err(fault),
             }
         } else {
             // Large, and moved from hand to hand on its way.
             let call = Box::pin(gateway.call(tool, arguments, &call_context));
-            self.awaited(call, &round, &context).await?
+            self.awaited(call, &round, &context).await
         };
+        let outcome = ended.inspect_err(|_| counted.ended("internal"))?;
         let kind = match &outcome {
             Ok(CallOutput::Paused(_)) => "paused",
             Ok(_) => "ok",
             Err(error) => error.kind(),
         };
-        metrics::tool_called(&tool.name, kind, started.elapsed());
+        counted.ended(kind);
+        drop(counted);
         match outcome {
             Ok(CallOutput::Paused(paused)) => {
                 let Paused { at, wants } = *paused;
@@ -401,6 +403,22 @@ impl McpServer {
         let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
         self.sign(&mut result.meta, context);
         Ok(ReadResourceResponse::Complete(result))
+    }
+}
+
+/// Work that is under way. Dropped before it has ended, it is given up: its client left.
+struct UnderWay<'a> {
+    span: Span,
+    request_id: &'a str,
+    has_ended: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            tracing::debug!(request_id = self.request_id, "gave a call up");
+            self.span.failed(CallError::Cancelled.kind());
+        }
     }
 }
 

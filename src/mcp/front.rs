@@ -31,6 +31,7 @@ use super::{
         Accepted, EVENT_STREAM, JSON, NO_SESSION, busy, collected, id_in_use, in_our_words, media_type_is, outcome_in,
         refused, unreadable,
     },
+    direct::{Call, Direct},
     drain::InFlight,
     guard::problem,
     limits::{Capacity, Full, Place},
@@ -62,14 +63,18 @@ struct Owner {
 }
 
 /// The middleware.
-pub(super) async fn front(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn front(
+    State((front, direct)): State<(Arc<Front>, Arc<Direct>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let accepted = Accepted::of(request.headers());
     if !front.is_owner(&request) {
         // As for a session that is not there.
         return refused(StatusCode::NOT_FOUND, NO_SESSION);
     }
     match *request.method() {
-        Method::POST => in_our_words(front.post(accepted, request, next).await).await,
+        Method::POST => in_our_words(front.post(&direct, accepted, request, next).await).await,
         Method::GET => {
             if accepted.event_stream {
                 request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
@@ -101,7 +106,7 @@ impl Front {
         Self { manager, sessions, waiting: Mutex::default(), owners: Mutex::default(), capacity, in_flight, stop }
     }
 
-    async fn post(self: Arc<Self>, accepted: Accepted, request: Request, next: Next) -> Response {
+    async fn post(self: Arc<Self>, direct: &Direct, accepted: Accepted, request: Request, next: Next) -> Response {
         if self.stop.is_cancelled() {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "the server is leaving");
         }
@@ -113,11 +118,15 @@ impl Front {
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let session = session_of(&parts.headers).filter(|_| self.sessions);
         let is_json = media_type_is(&parts.headers, JSON);
-        let envelope = match serde_json::from_slice::<Envelope>(&body) {
-            Ok(envelope) => envelope,
-            // What cannot be seen through is not let through, or it would be counted nowhere.
-            Err(error) if is_json => return unreadable(&error),
-            Err(_) => Envelope::default(),
+        let call = if is_json && accepted.json { direct.read(&parts.headers, &body) } else { None };
+        let envelope = match &call {
+            Some(call) => Envelope { method: Some(Cow::Borrowed(Call::METHOD)), id: Some(call.id().clone()) },
+            None => match serde_json::from_slice::<Envelope>(&body) {
+                Ok(envelope) => envelope,
+                // What cannot be seen through is not let through, or it would be counted nowhere.
+                Err(error) if is_json => return unreadable(&error),
+                Err(_) => Envelope::default(),
+            },
         };
         let method = envelope.method.as_deref();
         let listens = method == Some("subscriptions/listen");
@@ -140,6 +149,11 @@ impl Front {
             }
             _ => (None, None),
         };
+        if let (Some(call), Some(counted)) = (call, &mut counted) {
+            let (response, outcome) = direct.answer(call, caller, counted.span.parent()).await;
+            counted.answered(outcome);
+            return response.map(|body| holding(body, place));
+        }
         let opening = match (&session, method) {
             (None, Some("initialize")) if self.sessions => match self.new_session(&caller).await {
                 Ok(place) => Some(place),
@@ -277,7 +291,11 @@ async fn counted_answer(response: Response, counted: Option<Counted>, place: Opt
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be read");
     };
     counted.answered(outcome_in(&body).unwrap_or(RequestOutcome::Error));
-    Response::from_parts(parts, Body::new(Holding { body: http_body_util::Full::from(body), _place: place }))
+    Response::from_parts(parts, holding(body, place))
+}
+
+fn holding(body: Bytes, place: Option<Place>) -> Body {
+    Body::new(Holding { body: http_body_util::Full::from(body), _place: place })
 }
 
 /// A body that holds a place for as long as it is there.

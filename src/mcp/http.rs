@@ -19,6 +19,7 @@ use super::{
     Door, McpServer,
     authorization::ResourceServer,
     body, cors,
+    direct::Direct,
     drain::{GRACE, InFlight, LINGER},
     front::{self, Front},
     guard::{Guard, GuardError, guard, problem, scoped},
@@ -166,10 +167,11 @@ fn router(
         leaving,
         open_metrics: options.open_metrics,
     };
+    let direct = Arc::new(Direct::new(server.clone()));
     let older = if options.stateless { sse::refusing_router() } else { sse::router(server, in_flight, stop) };
     let guarded = Router::new()
         .route_service("/mcp", endpoint)
-        .route_layer(middleware::from_fn_with_state(front, front::front))
+        .route_layer(middleware::from_fn_with_state((front, direct), front::front))
         .merge(older)
         .fallback(async || {
             problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")

@@ -15,6 +15,7 @@ mod complete;
 mod convert;
 mod cors;
 mod credentials;
+mod direct;
 mod drain;
 mod front;
 pub mod guard;
@@ -79,6 +80,9 @@ const LISTING_TTL_MS: u64 = 60_000;
 /// What a client has to do before anything else, in one era or the other.
 const HOW_TO_BEGIN: &str = "send `initialize` first (with `protocolVersion`, `capabilities` and `clientInfo`), or with \
                             each request the `_meta` of protocol 2026-07-28";
+
+/// Marks arguments that stand in headers as well (MCP 2026-07-28, streamable HTTP), which the library checks.
+const IN_HEADER: &str = "x-mcp-header";
 
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
@@ -321,13 +325,8 @@ impl McpServer {
 impl ServerHandler for McpServer {
     /// For the library, which accepts subscriptions by it: who may not use a list hears no more than that it changed.
     fn get_info(&self) -> ServerConfig {
-        let access = match self.door {
-            Door::Own => Access::Everything,
-            Door::Guarded => Access::nothing(),
-        };
-        let mut info = self.info_for(&access);
-        info.capabilities = lists::kinds(&self.served(), &Access::Everything).capabilities();
-        info
+        let capabilities = lists::kinds(&self.served(), &Access::Everything).capabilities();
+        ServerConfig::new(capabilities).with_server_info(self.shared.info.clone())
     }
 
     async fn initialize(
@@ -442,9 +441,12 @@ impl ServerHandler for McpServer {
         Box::pin(self.prompt_gotten(request, context)).await
     }
 
-    /// Needed for more than look-ups: without it the library leaves `Mcp-Param-*` headers unchecked.
+    /// For the library, which checks `Mcp-Param-*` headers by the schema. Of a tool without any it need not know: the
+    /// schema is made anew for each call.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.served().tool(name).filter(|tool| tool.name == name).map(|tool| convert::listing(tool, true))
+        let gateway = self.served();
+        let tool = gateway.tool(name).filter(|tool| tool.name == name && tool.input.mentions(IN_HEADER))?;
+        Some(convert::listing(tool, true))
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

@@ -22,6 +22,8 @@ mod connections;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod direct;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod embedded;

@@ -113,7 +113,11 @@ async fn numbers_tell_what_was_asked_and_what_became_of_it() {
             let now = samples(client.get("/metrics")).await;
             let open = ["keyglass_requests_in_flight", "keyglass_subscriptions"];
             let sessions = ["http", "sse"].map(|kind| now[&format!("keyglass_sessions{{transport=\"{kind}\"}}")]);
-            if open.iter().all(|name| now[*name] == 0.0) && sessions == [0.0, 0.0] {
+            let given_up = now
+                .get("keyglass_tool_calls_total{tool=\"get_secret\",outcome=\"cancelled\"}")
+                .copied()
+                .unwrap_or_default();
+            if open.iter().all(|name| now[*name] == 0.0) && sessions == [0.0, 0.0] && given_up == 1.0 {
                 break;
             }
         }
