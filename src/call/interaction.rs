@@ -173,6 +173,11 @@ impl Run<'_> {
                     if let Some(message) = params.get_mut("message") {
                         *message = Value::from(as_text(message).unwrap_or_default());
                     }
+                    if question.kind == QuestionKind::Url
+                        && !params.get("url").and_then(Value::as_str).is_some_and(spec::is_page)
+                    {
+                        return Err(CallError::Unusable("no address of a page that a person could be sent to"));
+                    }
                     params
                 }
                 _ => Map::new(),
@@ -226,7 +231,8 @@ impl Run<'_> {
                     let content = members.get("content").cloned().unwrap_or_else(|| Value::Object(Map::new()));
                     let params = params.value(scope)?;
                     let schema = params.as_deref().and_then(|params| params.get("requestedSchema"));
-                    let validator = schema.and_then(|schema| crate::schema::validator_options().build(schema).ok());
+                    let validator = schema.map(|schema| crate::schema::validator_options().build(schema)).transpose();
+                    let validator = validator.map_err(|_| CallError::Unusable("no form, by the spec's own schema"))?;
                     let problem = validator.and_then(|validator| {
                         let error = validator.validate(&content).err()?;
                         // What a person typed is not repeated.
@@ -302,6 +308,8 @@ fn as_number(value: &Value) -> Option<f64> {
         Value::String(text) => text.trim().parse().ok(),
         value => value.as_f64(),
     }
+    // Others have no form in JSON.
+    .filter(|number: &f64| number.is_finite())
 }
 
 fn as_text(value: &Value) -> Option<String> {

@@ -169,12 +169,27 @@ impl Compiler<'_> {
             }),
             spec::Interaction::Require(capability) => Interaction::Require(*capability),
             spec::Interaction::Input { questions, sealed } => {
-                let questions = questions.iter().map(|spec::Question { key, kind, params, optional }| {
-                    let params = params.iter().map(|(name, node)| (name.value.clone(), fill(node)));
+                let mut unusable = Vec::new();
+                let lowered = questions.iter().map(|spec::Question { key, kind, params, optional }| {
+                    let params = params.iter().map(|(name, node)| {
+                        let filled = fill(node);
+                        if let ("requestedSchema", Fill::Literal(schema)) = (name.value.as_str(), &filled)
+                            && let Err(error) = crate::schema::validator_options().build(schema)
+                        {
+                            unusable.push((node.span, error.masked().to_string()));
+                        }
+                        (name.value.clone(), if name.value == "url" { filled.for_a_url() } else { filled })
+                    });
                     let params = Fill::Object(params.collect());
                     Question { key: key.value.clone(), kind: *kind, params, optional: *optional }
                 });
-                Interaction::Input(Input { questions: questions.collect(), sealed: *sealed })
+                let questions = lowered.collect();
+                if let Some((place, reason)) = unusable.pop() {
+                    let message = format!("the form's schema is not valid: {reason}");
+                    self.problems.push(Diagnostic::error(Code::InvalidSchema, place, message));
+                    return None;
+                }
+                Interaction::Input(Input { questions, sealed: *sealed })
             }
             spec::Interaction::Fail { message, code } => Interaction::Fail { message: fill(message), code: *code },
             spec::Interaction::Return(returned) => Interaction::Return(self.returned(returned, at, arguments)?),

@@ -74,6 +74,17 @@ capability:
               requests:
                 word: { type: elicitation, optional: true, message: A word?, schema: { type: object, properties: { word: { type: string } } } }
             - { type: return, text: "Word: {{person.word.word}}." }
+        - name: paint
+          description: Strips a boat, then asks for its colour.
+          inputParameters: [{ name: id, type: string, description: The boat. }]
+          steps:
+            - { name: stripped, call: boats.sell-boat, with: { id: tools.id } }
+            - name: person
+              type: input
+              sealed: false
+              requests:
+                colour: { type: elicitation, message: Which colour?, schema: { type: object, properties: { colour: { type: string } } } }
+            - { type: return, text: "Painted {{person.colour.colour}}." }
         - { name: rest, description: Rests., steps: [{ type: task }, { type: delay, duration: 60s }, { type: return, text: Rested. }] }
         - { name: build, description: Builds., call: boats.build }
         - { name: await, description: Waits., call: boats.await }
@@ -226,14 +237,14 @@ async fn a_client_that_cannot_ask_is_told_so_before_anything_is_sold() {
     assert_eq!(client.ask(&modern_of(2, "tools/call", &sell(), &url_only)).await["error"]["code"], -32021);
     let word = client.ask(&modern_of(3, "tools/call", &json!({"name": "maybe_ask"}), &json!({}))).await;
     assert_eq!(text_of(&word), "Word: .", "an optional question is left out");
-    assert!(market.service.lines().iter().all(|line| line == "GET /boats/7"));
+    assert_eq!(market.service.lines(), [""; 0]);
 
     let (market, mut client) = Market::over_pipes(boats).await;
     client.ask(&initialize_with(&json!({}))).await;
     client.send(&initialized()).await;
     let refused = client.ask(&request(2, "tools/call", &sell())).await;
     assert!(text_of(&refused).contains("`elicitation`"), "the older era has no code for it: {refused}");
-    assert_eq!(market.service.lines(), ["GET /boats/7"]);
+    assert_eq!(market.service.lines(), [""; 0]);
 }
 
 #[tokio::test]
@@ -443,7 +454,7 @@ async fn nobody_can_be_asked_without_a_session_in_the_older_era() {
     let response = within(client.post("/mcp", call, &[("mcp-protocol-version", "2025-11-25")]).send()).await.unwrap();
     let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert!(answer["result"]["isError"] == true && text_of(&answer).contains("`elicitation`"), "{answer}");
-    assert_eq!(service.lines(), ["GET /boats/7"]);
+    assert_eq!(service.lines(), [""; 0]);
 }
 
 #[tokio::test]
@@ -459,6 +470,43 @@ async fn a_client_that_leaves_is_asked_no_more() {
     let Market { mut keyglass, service, .. } = market;
     assert!(keyglass.ended().await.success(), "an open question holds nobody back");
     assert_eq!(service.lines(), ["GET /boats/7"]);
+}
+
+#[tokio::test]
+async fn a_call_is_not_repeated_for_an_answer_that_needs_no_state() {
+    let nothing = |_: &Seen| Answer::of("text/plain", "").with_status(204);
+    let (market, mut client) = Market::over_pipes(nothing).await;
+    let call = json!({"name": "paint", "arguments": {"id": "7"}});
+    let asked = client.ask(&modern_of(1, "tools/call", &call, &asks())).await;
+    let mut repeated = call.clone();
+    repeated["requestState"] = asked["result"]["requestState"].clone();
+    repeated["inputResponses"] = json!({"colour": {"action": "accept", "content": {"colour": "red"}}});
+    let painted = client.ask(&modern_of(2, "tools/call", &repeated, &asks())).await;
+    assert_eq!(text_of(&painted), "Painted red.");
+    assert_eq!(market.service.lines(), ["DELETE /boats/7"]);
+}
+
+#[tokio::test]
+async fn what_a_person_agreed_to_is_not_another_thing_after_a_change() {
+    let (market, mut client) = Market::over_pipes(boats).await;
+    let asked = client.ask(&modern_of(1, "tools/call", &sell(), &asks())).await;
+    let spec = market._folder.path().join("market.yaml");
+    fs::write(&spec, MARKET.replace("Sell {{boat.name}}?", "Scrap {{boat.name}}?")).unwrap();
+    // Another answer than before tells that the change is there.
+    for number in 10..400 {
+        let other = client.ask(&modern_of(number, "tools/call", &sell(), &asks())).await;
+        if other["result"]["inputRequests"]["agreed"]["params"]["message"] == "Scrap Elise?" {
+            break;
+        }
+        assert!(number < 399, "the change is never seen");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let mut repeated = sell();
+    repeated["requestState"] = asked["result"]["requestState"].clone();
+    repeated["inputResponses"] = json!({"agreed": agreed(500)});
+    let refused = client.ask(&modern_of(2, "tools/call", &repeated, &asks())).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert!(market.service.lines().iter().all(|line| line == "GET /boats/7"));
 }
 
 /// A yard in which everything takes three requests.
