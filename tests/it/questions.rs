@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     mcp::{SseClient, initialize, initialized, request},
-    support::{Backend, Keyglass},
+    support::{Backend, Keyglass, within},
 };
 
 const SPEC: [&str; 2] = ["--capabilities", "capabilities/examples/conformance.yaml"];
@@ -137,4 +137,22 @@ async fn who_leaves_is_not_waited_for() {
     assert_eq!((&answer["id"], &answer["result"]["isError"]), (&json!(2), &json!(true)), "{answer}");
     assert!(keyglass.ended().await.success());
     assert!(!keyglass.log().contains("outlasted the grace period"), "it ends at once");
+}
+
+#[tokio::test]
+async fn who_takes_no_event_stream_is_not_asked() {
+    let backend = Backend::start().await;
+    let (_keyglass, client) = Keyglass::over_http(&backend, &SPEC).await;
+    let opened = within(client.post("/mcp", hello(), &[]).send()).await.expect("an answer");
+    let id = opened.headers()["mcp-session-id"].to_str().expect("a text").to_owned();
+    let headers = [("mcp-session-id", id.as_str()), ("accept", "application/json")];
+    let answer = within(async {
+        let answer = client.post("/mcp", asking(2), &headers).send().await.expect("an answer");
+        answer.text().await.expect("a text")
+    })
+    .await;
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert!(text.contains("elicitation"), "{text}");
 }
