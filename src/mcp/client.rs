@@ -23,7 +23,7 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{Shared, is_modern, lists::Kinds};
+use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds};
 use crate::{
     call::client::{Asked, Changed, Client, Event, Reply},
     error::CallError,
@@ -94,14 +94,23 @@ fn level_of(level: LoggingLevel) -> LogLevel {
     LEVELS.into_iter().find(|(_, theirs)| *theirs == level).map_or(LogLevel::Info, |(own, _)| own)
 }
 
+fn cannot_be_asked(context: &RequestContext<RoleServer>) -> bool {
+    let parts = context.extensions.get::<http::request::Parts>();
+    parts.is_some_and(|parts| parts.extensions.get::<CannotBeAsked>().is_some())
+}
+
 impl Requester {
     pub(super) fn new(shared: &Arc<Shared>, level: &SessionLevel, context: &RequestContext<RoleServer>) -> Self {
         let is_modern = is_modern(context);
+        let mut capabilities = context.client_capabilities().unwrap_or_default();
+        if !is_modern && cannot_be_asked(context) {
+            (capabilities.elicitation, capabilities.sampling, capabilities.roots) = (None, None, None);
+        }
         let log_level = if is_modern { context.meta.log_level().map(level_of) } else { Some(level.get()) };
         Self {
             peer: context.peer.clone(),
             shared: Arc::clone(shared),
-            capabilities: context.client_capabilities().unwrap_or_default(),
+            capabilities,
             is_modern,
             progress_token: context.meta.get_progress_token(),
             progress: Mutex::new(None),

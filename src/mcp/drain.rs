@@ -4,13 +4,17 @@
 //! Knows nothing of tools. The service loop of the MCP library allows 5 s after the end of input and 2 s after a
 //! cancellation, and both can cut a call short; here the end of input is held back instead.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use rmcp::{
     ErrorData, RoleServer,
     model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _, GetMeta, ProtocolVersion,
-        RequestId,
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _, GetMeta, JsonRpcRequest,
+        ProtocolVersion, RequestId,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
@@ -32,6 +36,13 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// How many requests of one connection may be without an answer, or have one that the client has not taken yet.
 const MAX_IN_FLIGHT: usize = 64;
+
+/// How many requests of one connection may wait for others to be answered.
+const MAX_HELD: usize = 64;
+
+/// What to do about requests beyond those that are in flight and held back.
+const TOO_MANY: &str =
+    "too many requests of this connection wait for an answer; answer what you were asked or cancel some, then retry";
 
 /// How long the answers of calls that were given up after the grace period may take to leave.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -89,9 +100,16 @@ pub(super) struct Ending {
 pub(super) struct Draining<T> {
     inner: T,
     ending: Ending,
-    /// Requests without an answer, each with its place among those that may be in flight.
+    /// Requests without an answer, those held back among them.
     pending: HashMap<RequestId, Pending>,
+    /// Requests that wait for a place, in their order. Some may have been cancelled.
+    held: VecDeque<(RequestId, ClientJsonRpcMessage)>,
+    /// The places of requests in flight.
     places: Arc<Semaphore>,
+    /// The places of answers that take no work: refusals and those to pings. They are free again when the client reads.
+    prompt_places: Arc<Semaphore>,
+    /// What the client was asked and has not answered.
+    asked: HashSet<RequestId>,
     /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
     opened: bool,
     closing: Option<Closing>,
@@ -102,7 +120,8 @@ struct Pending {
     counted: metrics::Request,
     span: Span,
     _entered: Entered,
-    _place: OwnedSemaphorePermit,
+    /// None while it is held back.
+    place: Option<OwnedSemaphorePermit>,
     /// What the request took of its caller's places, if it did: taken until the client took the answer.
     _of_caller: Option<Arc<Place>>,
 }
@@ -116,42 +135,122 @@ enum Closing {
 impl<T> Draining<T> {
     /// Wraps a transport.
     pub(super) fn new(inner: T, ending: Ending) -> Self {
-        let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
-        Self { inner, ending, pending: HashMap::new(), places, opened: false, closing: None }
+        Self {
+            inner,
+            ending,
+            pending: HashMap::new(),
+            held: VecDeque::new(),
+            places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            prompt_places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            asked: HashSet::new(),
+            opened: false,
+            closing: None,
+        }
     }
 
-    /// Keeps the books on a message of the client. False means that it has to be left out.
-    fn admit(&mut self, message: &mut ClientJsonRpcMessage, place: OwnedSemaphorePermit) -> bool {
+    /// Keeps the books on a request of the client.
+    fn enter(&mut self, request: &mut JsonRpcRequest<ClientRequest>, place: Option<OwnedSemaphorePermit>) {
+        let counted = metrics::request(request.request.method());
+        let meta = request.request.get_meta();
+        let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
+        request.request.extensions_mut().insert(span.parent());
+        let pending = Pending {
+            counted,
+            span,
+            _entered: self.ending.in_flight.enter(),
+            place,
+            _of_caller: request.request.extensions_mut().remove(),
+        };
+        self.pending.insert(request.id.clone(), pending);
+    }
+
+    /// The same on any other message. False means that it has to be left out.
+    fn admit(&mut self, message: &ClientJsonRpcMessage) -> bool {
         match message {
-            ClientJsonRpcMessage::Request(request) => {
-                self.opened |= opens(&request.request);
-                let counted = metrics::request(request.request.method());
-                let meta = request.request.get_meta();
-                let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
-                request.request.extensions_mut().insert(span.parent());
-                let pending = Pending {
-                    counted,
-                    span,
-                    _entered: self.ending.in_flight.enter(),
-                    _place: place,
-                    _of_caller: request.request.extensions_mut().remove(),
-                };
-                self.pending.insert(request.id.clone(), pending);
-                true
-            }
             ClientJsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
                     && let Some(id) = &cancelled.params.request_id
                 {
                     // A cancelled request gets no answer.
                     self.pending.remove(id);
+                    self.held.retain(|(held, _)| held != id);
                 }
-                // Before a lifecycle is chosen, the library takes anything but a request as a reason to hang up.
-                self.opened
             }
-            ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => self.opened,
+            ClientJsonRpcMessage::Response(response) => {
+                self.asked.remove(&response.id);
+            }
+            ClientJsonRpcMessage::Error(error) => {
+                error.id.as_ref().map(|id| self.asked.remove(id));
+            }
+            ClientJsonRpcMessage::Request(_) => {}
         }
+        // Before a lifecycle is chosen, the library takes anything but a request as a reason to hang up.
+        self.opened
     }
+
+    /// Whether to read on. A client that sends faster than it reads has to wait, or its answers would fill the memory; but
+    /// while it is asked something its answer must not wait, or nothing would end any more.
+    fn reads_on(&self) -> bool {
+        self.held.is_empty() || (self.opened && (self.held.len() < MAX_HELD || !self.asked.is_empty()))
+    }
+
+    /// The request that was held back for longest, now that there is a place for it.
+    fn released(&mut self, place: OwnedSemaphorePermit) -> Option<ClientJsonRpcMessage> {
+        let (id, message) = self.held.pop_front()?;
+        self.pending.get_mut(&id)?.place = Some(place);
+        Some(message)
+    }
+}
+
+impl<T: Transport<RoleServer>> Draining<T> {
+    /// What to do with a request: returned is one that is to be delivered now. The place is one for a prompt answer.
+    fn requested(
+        &mut self,
+        mut request: JsonRpcRequest<ClientRequest>,
+        prompt: OwnedSemaphorePermit,
+    ) -> Option<ClientJsonRpcMessage> {
+        let is_ping = matches!(&request.request, ClientRequest::PingRequest(_));
+        let error = if self.pending.contains_key(&request.id) {
+            // The library would mix the two up and leave one without an answer.
+            ErrorData::invalid_request("a request with this id is in flight already", None)
+        } else if !self.opened && says_no_era(&request.request) {
+            ErrorData::invalid_params(HOW_TO_BEGIN, None)
+        } else if !is_ping && self.held.len() >= MAX_HELD {
+            ErrorData::internal_error(TOO_MANY, None)
+        } else {
+            self.opened |= opens(&request.request);
+            let place = if is_ping {
+                Some(prompt)
+            } else if self.held.is_empty() {
+                Arc::clone(&self.places).try_acquire_owned().ok()
+            } else {
+                None
+            };
+            let is_held = place.is_none();
+            self.enter(&mut request, place);
+            let id = request.id.clone();
+            let message = ClientJsonRpcMessage::Request(request);
+            if !is_held {
+                return Some(message);
+            }
+            self.held.push_back((id, message));
+            return None;
+        };
+        let sending = self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id)));
+        tokio::spawn(async move {
+            drop(sending.await); // a client that left needs no refusal
+            drop(prompt);
+        });
+        None
+    }
+}
+
+/// A place for a request that is held back; never, where none is.
+async fn place_for(places: &Arc<Semaphore>, is_wanted: bool) -> Option<OwnedSemaphorePermit> {
+    if !is_wanted {
+        return std::future::pending().await;
+    }
+    Arc::clone(places).acquire_owned().await.ok()
 }
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
@@ -164,7 +263,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
         let (id, outcome) = match &message {
             TxJsonRpcMessage::<RoleServer>::Response(response) => (Some(&response.id), RequestOutcome::Ok),
             TxJsonRpcMessage::<RoleServer>::Error(error) => (error.id.as_ref(), RequestOutcome::Error),
-            _ => (None, RequestOutcome::Ok),
+            TxJsonRpcMessage::<RoleServer>::Request(request) => {
+                self.asked.insert(request.id.clone());
+                (None, RequestOutcome::Ok)
+            }
+            TxJsonRpcMessage::<RoleServer>::Notification(_) => (None, RequestOutcome::Ok),
         };
         let mut answered = id.and_then(|id| self.pending.remove(id));
         if let Some(pending) = &mut answered {
@@ -186,30 +289,33 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let Some(closing) = self.closing else {
-                // A client that sends faster than it reads waits here, or its answers would fill the memory.
+                let reads_on = self.reads_on();
                 let received = async {
-                    let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+                    if !reads_on {
+                        return std::future::pending().await;
+                    }
+                    let place = Arc::clone(&self.prompt_places).acquire_owned().await.ok()?;
                     Some((self.inner.receive().await?, place))
                 };
                 let message = tokio::select! {
                     biased;
                     () = self.ending.stop_reading.cancelled() => None,
+                    Some(place) = place_for(&self.places, !self.held.is_empty()) => {
+                        match self.released(place) {
+                            Some(message) => return Some(message),
+                            None => continue,
+                        }
+                    }
                     message = received => message,
                 };
                 match message {
-                    Some((ClientJsonRpcMessage::Request(request), _)) if self.pending.contains_key(&request.id) => {
-                        // The library would mix the two up and leave one without an answer.
-                        let error = ErrorData::invalid_request("a request with this id is in flight already", None);
-                        tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
+                    Some((ClientJsonRpcMessage::Request(request), place)) => {
+                        if let Some(message) = self.requested(request, place) {
+                            return Some(message);
+                        }
                     }
-                    Some((ClientJsonRpcMessage::Request(request), _))
-                        if !self.opened && says_no_era(&request.request) =>
-                    {
-                        let error = ErrorData::invalid_params(HOW_TO_BEGIN, None);
-                        tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id))));
-                    }
-                    Some((mut message, place)) => {
-                        if self.admit(&mut message, place) {
+                    Some((message, _)) => {
+                        if self.admit(&message) {
                             return Some(message);
                         }
                         tracing::debug!("left out a message that came before the handshake");
@@ -224,17 +330,30 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             if self.pending.is_empty() {
                 return None;
             }
+            // Nobody answers any more.
+            if let Some(id) = self.asked.iter().next().cloned() {
+                self.asked.remove(&id);
+                let error = ErrorData::internal_error("the client left without an answer", None);
+                return Some(ClientJsonRpcMessage::error(error, Some(id)));
+            }
+            let (Closing::Waiting { deadline } | Closing::Aborted { deadline }) = closing;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => {}
+                Some(place) = place_for(&self.places, !self.held.is_empty()) => {
+                    match self.released(place) {
+                        Some(message) => return Some(message),
+                        None => continue,
+                    }
+                }
+            }
             match closing {
-                Closing::Waiting { deadline } => {
-                    tokio::time::sleep_until(deadline).await;
+                Closing::Waiting { .. } => {
                     tracing::warn!(calls = self.pending.len(), "giving up calls that outlasted the grace period");
                     self.ending.abort.cancel();
                     self.closing = Some(Closing::Aborted { deadline: Instant::now() + LINGER });
                 }
-                Closing::Aborted { deadline } => {
-                    tokio::time::sleep_until(deadline).await;
-                    return None;
-                }
+                Closing::Aborted { .. } => return None,
             }
         }
     }

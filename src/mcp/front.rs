@@ -32,13 +32,13 @@ use super::{
         refused, unreadable,
     },
     direct::{Call, Direct},
-    drain::InFlight,
+    drain::{Entered, InFlight},
     guard::problem,
     limits::{Capacity, Full, Place},
 };
 use crate::{
     caller::Caller,
-    metrics::{self, Held, Refused, RequestOutcome, Transport},
+    metrics::{self, Refused, RequestOutcome, Transport},
     telemetry::trace::{self, Span},
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Front {
 struct Owner {
     caller: Caller,
     _place: Place,
-    _counted: Held,
+    _counted: metrics::Held,
 }
 
 /// The middleware.
@@ -152,7 +152,8 @@ impl Front {
         if let (Some(call), Some(counted)) = (call, &mut counted) {
             let (response, outcome) = direct.answer(call, caller, counted.span.parent()).await;
             counted.answered(outcome);
-            return response.map(|body| holding(body, place));
+            let held = Arc::new(Held { _running: running, _place: place, _waiting: None });
+            return response.map(|body| holding(body, held));
         }
         let opening = match (&session, method) {
             (None, Some("initialize")) if self.sessions => match self.new_session(&caller).await {
@@ -168,6 +169,14 @@ impl Front {
             },
             _ => None,
         };
+        let held = Arc::new(Held { _running: running, _place: place, _waiting: waiting });
+        if opening.is_none() {
+            // In a session the work goes on when its client hangs up. What comes with the request lasts as long as that.
+            parts.extensions.insert(held.clone());
+        }
+        if !accepted.event_stream {
+            parts.extensions.insert(CannotBeAsked);
+        }
         // The specification wants both types listed, many a client and `curl` do not.
         if accepted.json {
             parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -185,15 +194,15 @@ impl Front {
             };
         }
         if !media_type_is(response.headers(), EVENT_STREAM) {
-            return counted_answer(response, counted, place).await;
+            return counted_answer(response, counted, held).await;
         }
         if !accepted.event_stream {
-            return counted_answer(collected(response).await, counted, place).await;
+            return counted_answer(collected(response).await, counted, held).await;
         }
         response.map(|body| {
             Body::from_stream(body.into_data_stream().map(move |chunk| {
                 // In flight until the stream is dropped.
-                let _ = (&running, &place, &waiting);
+                let _ = &held;
                 if let (Some(counted), Ok(chunk)) = (&mut counted, &chunk)
                     && let Some(outcome) = outcome_in(chunk)
                 {
@@ -284,24 +293,35 @@ pub(super) fn too_many(full: Full, what: Refused, id: Option<&RequestId>) -> Res
 
 /// An answer in one piece, once it was seen what it says became of the request. The request's place is taken until the client
 /// took the answer: it lies in memory until then.
-async fn counted_answer(response: Response, counted: Option<Counted>, place: Option<Place>) -> Response {
+async fn counted_answer(response: Response, counted: Option<Counted>, held: Arc<Held>) -> Response {
     let Some(mut counted) = counted else { return response };
     let (parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be read");
     };
     counted.answered(outcome_in(&body).unwrap_or(RequestOutcome::Error));
-    Response::from_parts(parts, holding(body, place))
+    Response::from_parts(parts, holding(body, held))
 }
 
-fn holding(body: Bytes, place: Option<Place>) -> Body {
-    Body::new(Holding { body: http_body_util::Full::from(body), _place: place })
+fn holding(body: Bytes, held: Arc<Held>) -> Body {
+    Body::new(Holding { body: http_body_util::Full::from(body), _held: held })
 }
 
-/// A body that holds a place for as long as it is there.
+/// What a request takes, until both its work has ended and its client took the answer, or left.
+struct Held {
+    _running: Entered,
+    _place: Option<Place>,
+    _waiting: Option<Waiting>,
+}
+
+/// That the client of a request hears nothing but its answer: it takes no event stream, in which a question would come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CannotBeAsked;
+
+/// A body that holds what its request took for as long as it is there.
 struct Holding {
     body: http_body_util::Full<Bytes>,
-    _place: Option<Place>,
+    _held: Arc<Held>,
 }
 
 impl hyper::body::Body for Holding {
@@ -361,7 +381,8 @@ impl Waiting {
     fn new(front: Arc<Front>, session: String, id: RequestId) -> Option<Self> {
         let key = (session, id);
         let is_new = front.waiting().insert(key.clone());
-        is_new.then_some(Self { front, key })
+        // Only then: one that is dropped frees the id.
+        is_new.then(|| Self { front, key })
     }
 }
 
@@ -396,6 +417,7 @@ mod tests {
         let first = enter("a", 1);
         assert!(first.is_some());
         assert!(enter("a", 1).is_none());
+        assert!(enter("a", 1).is_none(), "a refusal frees nothing");
         assert!(enter("a", 2).is_some(), "another id");
         assert!(enter("b", 1).is_some(), "another session");
         drop(first);

@@ -175,6 +175,47 @@ async fn requests_of_one_caller_leave_room_for_others() {
 }
 
 #[tokio::test]
+async fn who_hangs_up_holds_its_places_until_the_work_has_ended() {
+    let mut backend = Backend::start().await;
+    let folder = Folder::new("mcp_limits: {max_requests: 4, max_requests_per_caller: 2}\n");
+    let (_keyglass, client) = folder.over_http(&backend.url()).await;
+    let id = session(&client).await;
+    let call = |number: u64, name: &str| {
+        client.post("/mcp", request(number, "tools/call", &secret(name)), &[("mcp-session-id", &id)])
+    };
+    let first = sent(call(5, "held")).await;
+    assert_eq!(backend.arrival().await.name, "held");
+    drop(first);
+    // The server hears of it in its own time; no time is the right one.
+    for _ in 0..40 {
+        let again = sent(call(5, "a")).await;
+        assert_eq!(again.status(), StatusCode::BAD_REQUEST, "the answer to the first would go to the second");
+        let text = again.text().await.expect("a text");
+        assert!(text.contains("a request with this `id` is in flight in this session"), "{text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = sent(call(6, "held")).await;
+    assert_eq!(backend.arrival().await.name, "held");
+    drop(second);
+    for _ in 0..40 {
+        is_busy(sent(call(7, "a")).await, "requests").await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    backend.release();
+    let again = within(async {
+        loop {
+            let again = sent(call(5, "a")).await;
+            if again.status() == StatusCode::OK {
+                break again;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(name_in(&Events::of(again).message().await), "a");
+}
+
+#[tokio::test]
 async fn sizes_are_what_the_operator_says() {
     let backend = Backend::start().await;
     let folder = Folder::new("mcp_limits: {max_body_bytes: 8192, max_result_bytes: 4096, max_line_bytes: 16384}\n");

@@ -34,7 +34,7 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 const MAX_FETCHES: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Keys of one issuer that are kept.
-const MAX_KEYS: usize = 100;
+const MAX_KEYS: usize = 256;
 /// The deadline and the size of one answer of the issuer.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_answer_bytes: 256 * 1024 };
 
@@ -72,6 +72,14 @@ pub(super) struct Key {
     id: Option<String>,
     algorithm: Option<KeyAlgorithm>,
     key: DecodingKey,
+}
+
+/// Why keys were not fetched.
+enum NotFetched {
+    /// The issuer was asked too often lately.
+    TooOften,
+    /// It has not said what they are.
+    Failed,
 }
 
 /// The keys cannot be had at this time.
@@ -119,51 +127,56 @@ impl Keys {
             return Ok(found);
         }
         // A new key may be in use.
-        Ok(self.newer_than(kept.since).await.map_or(found, |kept| fitting(&kept)))
+        match self.newer_than(kept.since).await {
+            Ok(newer) => Ok(fitting(&newer)),
+            Err(NotFetched::Failed) => Ok(found),
+            // Whether the token is good is not known before the issuer may be asked again.
+            Err(NotFetched::TooOften) => Err(Unavailable),
+        }
     }
 
     /// The keys, fetched where there are none yet or they are old.
     async fn present(&self) -> Result<Kept, Unavailable> {
         let kept = self.state().kept.clone();
-        let Some(kept) = kept else { return self.newer_than_all().await.ok_or(Unavailable) };
+        let Some(kept) = kept else { return self.newer_than_all().await.map_err(|_| Unavailable) };
         let age = kept.since.elapsed();
         if age < FRESH {
             return Ok(kept);
         }
         match self.newer_than(kept.since).await {
-            Some(newer) => Ok(newer),
-            None if age < STALE => Ok(kept),
-            None => Err(Unavailable),
+            Ok(newer) => Ok(newer),
+            Err(_) if age < STALE => Ok(kept),
+            Err(_) => Err(Unavailable),
         }
     }
 
-    async fn newer_than_all(&self) -> Option<Kept> {
+    async fn newer_than_all(&self) -> Result<Kept, NotFetched> {
         let _fetching = self.fetching.lock().await;
         let kept = self.state().kept.clone();
         match kept {
-            Some(kept) => Some(kept),
+            Some(kept) => Ok(kept),
             None => self.fetched().await,
         }
     }
 
-    async fn newer_than(&self, since: Instant) -> Option<Kept> {
+    async fn newer_than(&self, since: Instant) -> Result<Kept, NotFetched> {
         let _fetching = self.fetching.lock().await;
         // Another request may have fetched them meanwhile.
         let newer = self.state().kept.clone().filter(|kept| kept.since > since);
         match newer {
-            Some(kept) => Some(kept),
+            Some(kept) => Ok(kept),
             None => self.fetched().await,
         }
     }
 
     /// Asks the issuer, unless it was asked too often lately.
-    async fn fetched(&self) -> Option<Kept> {
+    async fn fetched(&self) -> Result<Kept, NotFetched> {
         {
             let mut state = self.state();
             state.asked.retain(|asked| asked.elapsed() < WINDOW);
             if state.asked.len() >= MAX_FETCHES {
                 tracing::warn!("the issuer of tokens was asked for its keys too often; it is asked again later");
-                return None;
+                return Err(NotFetched::TooOften);
             }
             state.asked.push_back(Instant::now());
         }
@@ -172,11 +185,11 @@ impl Keys {
                 tracing::debug!(keys = keys.len(), "fetched the keys of the issuer of tokens");
                 let kept = Kept { keys: Arc::new(keys), since: Instant::now() };
                 self.state().kept = Some(kept.clone());
-                Some(kept)
+                Ok(kept)
             }
             Err(problem) => {
                 tracing::warn!(problem, "the keys of the issuer of tokens cannot be had");
-                None
+                Err(NotFetched::Failed)
             }
         }
     }
@@ -187,7 +200,14 @@ impl Keys {
             Place::Of(issuer) => self.discovered(issuer).await?,
         };
         let set: Set = self.get(&place).await?;
-        let keys: Vec<Key> = set.keys.into_iter().take(MAX_KEYS).filter_map(Key::read).collect();
+        let mut usable = set.keys.into_iter().filter_map(Key::read);
+        let keys: Vec<Key> = usable.by_ref().take(MAX_KEYS).collect();
+        if usable.next().is_some() {
+            tracing::warn!(
+                kept = MAX_KEYS,
+                "the issuer of tokens has more keys than are kept; tokens of the others are refused"
+            );
+        }
         if keys.is_empty() { Err("its key set holds no key that can be used") } else { Ok(keys) }
     }
 

@@ -110,8 +110,9 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         Text(String),
         List(Vec<String>),
     }
-    Ok(match Names::deserialize(deserializer)? {
-        Names::Text(text) => text.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        Names::List(list) => list,
+    Ok(match Option::<Names>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Names::Text(text)) => text.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        Some(Names::List(list)) => list,
     })
 }
