@@ -523,6 +523,7 @@ mod tests {
 
     use super::*;
     use crate::config::{CredentialReference, callers::NamedToken};
+    use crate::mcp::limits::Limits;
 
     const TOKEN: &str = "canary-b1946ac92492d2347c6235b4d2611184";
 
@@ -546,7 +547,8 @@ mod tests {
             let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
             format!("{secrets} {}", body.len())
         };
-        Router::new().fallback(any(echo)).layer(middleware::from_fn_with_state(Arc::new(guarded), guard))
+        let state = (Arc::new(guarded), Arc::new(Capacity::new(Limits::default())));
+        Router::new().fallback(any(echo)).layer(middleware::from_fn_with_state(state, guard))
     }
 
     async fn send(app: &Router, headers: &[(&str, &str)], body: impl Into<Body>) -> (StatusCode, HeaderMap, String) {
