@@ -68,7 +68,8 @@ impl Backend {
                 Self::Embedded(router) => send_embedded(router.clone(), request, limits.max_answer_bytes).await,
             }
         };
-        tokio::time::timeout(limits.timeout, answer).await.unwrap_or(Err(CallError::Timeout(limits.timeout)))
+        // Large, and moved from hand to hand on its way.
+        tokio::time::timeout(limits.timeout, Box::pin(answer)).await.unwrap_or(Err(CallError::Timeout(limits.timeout)))
     }
 }
 

@@ -164,16 +164,17 @@ pub async fn call(
 ) -> Result<CallOutput, CallError> {
     let started = Instant::now();
     let result = attempt(tool, arguments, environment, context).await;
-    log(&tool.plan.summary(), started, &result);
+    log(|| tool.plan.summary(), started, &result);
     result
 }
 
-fn log<T>(operation: &str, started: Instant, result: &Result<T, CallError>) {
+/// What a call does is put into words only where somebody reads them.
+fn log<T>(operation: impl FnOnce() -> String, started: Instant, result: &Result<T, CallError>) {
     let elapsed_ms = started.elapsed().as_millis();
     match result {
-        Ok(_) => tracing::debug!(operation, elapsed_ms, "the call succeeded"),
-        Err(CallError::Internal(reason)) => tracing::error!(operation, reason, "a fault of our own"),
-        Err(error) => tracing::debug!(operation, elapsed_ms, kind = error.kind(), "the call failed"),
+        Ok(_) => tracing::debug!(operation = operation(), elapsed_ms, "the call succeeded"),
+        Err(CallError::Internal(reason)) => tracing::error!(operation = operation(), reason, "a fault of our own"),
+        Err(error) => tracing::debug!(operation = operation(), elapsed_ms, kind = error.kind(), "the call failed"),
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn read(
             (format!("file {path}"), place.read(environment.limits).await.map(Read::Content))
         }
     };
-    log(&summary, started, &result);
+    log(|| summary, started, &result);
     result
 }
 

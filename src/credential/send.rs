@@ -25,8 +25,9 @@ pub async fn send(
 ) -> Result<Response<Bytes>, CallError> {
     let way = Way { backend, limits, deadline: Instant::now() + limits.timeout };
     match credential {
-        Credential::Digest(digest) => digest.send(request, way).await,
-        Credential::OAuth2(oauth) => oauth.send(request, way).await,
+        // Few hold a conversation; all calls would carry the room for it.
+        Credential::Digest(digest) => Box::pin(digest.send(request, way)).await,
+        Credential::OAuth2(oauth) => Box::pin(oauth.send(request, way)).await,
         _ => {
             credential.apply(&mut request)?;
             way.send(request).await

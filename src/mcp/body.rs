@@ -2,36 +2,28 @@
 //!
 //! Knows nothing of what is in them.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use hyper::body::Body as _;
 
-use super::{guard::problem, limits::Capacity};
+use super::{guard::problem, limits::Limits};
 
 /// How many times the largest body is read and thrown away before the refusal of one that is larger.
 const DISCARDED: usize = 8;
 
-/// The middleware. What passes has its body, already read.
-pub(super) async fn whole(State(capacity): State<Arc<Capacity>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let (most, time) = (capacity.limits.max_body_bytes, capacity.limits.body_time);
-    match tokio::time::timeout(time, read(body, most)).await.unwrap_or(Err(Fault::Slow)) {
-        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
-        Err(fault) => {
-            let (status, message) = fault.told(most, time);
-            tracing::warn!(status = status.as_u16(), reason = %message, "refused an HTTP request");
-            problem(status, &message)
-        }
-    }
+/// The whole body of a request; the refusal of one that is too large or too slow.
+pub(super) async fn whole(limits: &Limits, body: Body) -> Result<Bytes, Response> {
+    let (most, time) = (limits.max_body_bytes, limits.body_time);
+    let read = tokio::time::timeout(time, read(body, most)).await.unwrap_or(Err(Fault::Slow));
+    read.map_err(|fault| {
+        let (status, message) = fault.told(most, time);
+        tracing::warn!(status = status.as_u16(), reason = %message, "refused an HTTP request");
+        problem(status, &message)
+    })
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,22 +76,22 @@ async fn read(body: Body, most: usize) -> Result<Bytes, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, middleware, routing::any};
-    use tower::ServiceExt as _;
+    use axum::body::to_bytes;
 
     use super::*;
-    use crate::mcp::limits::Limits;
 
     const MOST: usize = 100 * 1024;
 
     async fn sent(body: Body) -> (u16, String) {
         let limits = Limits { max_body_bytes: MOST, body_time: Duration::from_secs(5), ..Limits::default() };
-        let handler = any(async |body: Bytes| body.len().to_string());
-        let layer = middleware::from_fn_with_state(Arc::new(Capacity::new(limits)), whole);
-        let response = Router::new().route("/", handler).layer(layer).oneshot(Request::new(body)).await.unwrap();
-        let status = response.status().as_u16();
-        let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, String::from_utf8(text.to_vec()).unwrap())
+        match whole(&limits, body).await {
+            Ok(body) => (200, body.len().to_string()),
+            Err(response) => {
+                let status = response.status().as_u16();
+                let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                (status, String::from_utf8(text.to_vec()).unwrap())
+            }
+        }
     }
 
     #[tokio::test]

@@ -26,11 +26,8 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE
 /// For how many seconds a browser may keep the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// The middleware, around everything else: a preflight carries no credentials.
+/// The middleware where origins are listed, around everything else: a preflight carries no credentials.
 pub(super) async fn cors(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    if !guard.lists_origins() {
-        return next.run(request).await;
-    }
     let origin = request.headers().get(header::ORIGIN).filter(|origin| guard.is_listed(origin)).cloned();
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

@@ -150,7 +150,9 @@ impl Front {
             _ => (None, None),
         };
         if let (Some(call), Some(counted)) = (call, &mut counted) {
-            let (response, outcome) = direct.answer(call, caller, counted.span.parent()).await;
+            // Large, and moved from hand to hand on its way.
+            let answering = Box::pin(direct.answer(call, caller, counted.span.parent()));
+            let (response, outcome) = answering.await;
             counted.answered(outcome);
             let held = Arc::new(Held { _running: running, _place: place, _waiting: None });
             return response.map(|body| holding(body, held));

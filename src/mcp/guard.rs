@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -23,9 +23,10 @@ use serde_json::json;
 use super::{
     McpServer,
     authorization::{Invalid, ResourceServer, operation},
-    credentials,
+    body, credentials,
     hosts::{HostRule, OriginRule, bracketed, is_loopback, parse_host},
     http::HttpOptions,
+    limits::Capacity,
 };
 use crate::{
     access::{self, Access, Bounds, Doors, Gated, Gates, Opened, Shown},
@@ -394,6 +395,11 @@ impl Guard {
 }
 
 impl Refusal {
+    fn logged(self) -> Response {
+        tracing::warn!(status = self.status.as_u16(), reason = self.message, "refused an HTTP request");
+        self.into_response()
+    }
+
     const BAD_HOST: Self =
         Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenges: Vec::new() };
     const FOREIGN_HOST: Self = Self {
@@ -470,38 +476,27 @@ fn not_taken(oauth: &ResourceServer, invalid: Invalid) -> Refusal {
     }
 }
 
-/// The middleware. What passes has no credentials any more.
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+/// The middleware. What passes has no credentials any more, and its body, already read.
+pub(super) async fn guard(
+    State((guard, capacity)): State<(Arc<Guard>, Arc<Capacity>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(metadata) = guard.metadata(&parts) {
         return metadata;
     }
-    let admitted = guard.check(&mut parts).await.and_then(|()| guard.check_scopes(&parts, None));
-    match admitted {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refusal) => {
-            tracing::warn!(status = refusal.status.as_u16(), reason = refusal.message, "refused an HTTP request");
-            refusal.into_response()
-        }
+    if let Err(refusal) = guard.check(&mut parts).await.and_then(|()| guard.check_scopes(&parts, None)) {
+        return refusal.logged();
     }
-}
-
-/// The middleware behind that which reads bodies: what a request says of itself there counts as well.
-pub(super) async fn scoped(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    if guard.oauth.is_none() {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    // Read already, so that it is bounded and there.
-    let Ok(body) = to_bytes(body, usize::MAX).await else {
-        return problem(StatusCode::BAD_REQUEST, "the request body could not be read");
+    let body = match body::whole(&capacity.limits, body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
+    // What a request says of itself in its body counts as well.
     match guard.check_scopes(&parts, Some(&body)) {
         Ok(()) => next.run(Request::from_parts(parts, Body::from(body))).await,
-        Err(refusal) => {
-            tracing::warn!(status = refusal.status.as_u16(), reason = refusal.message, "refused an HTTP request");
-            refusal.into_response()
-        }
+        Err(refusal) => refusal.logged(),
     }
 }
 
@@ -528,6 +523,7 @@ mod tests {
 
     use super::*;
     use crate::config::{CredentialReference, callers::NamedToken};
+    use crate::mcp::limits::Limits;
 
     const TOKEN: &str = "canary-b1946ac92492d2347c6235b4d2611184";
 
@@ -551,7 +547,8 @@ mod tests {
             let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
             format!("{secrets} {}", body.len())
         };
-        Router::new().fallback(any(echo)).layer(middleware::from_fn_with_state(Arc::new(guarded), guard))
+        let state = (Arc::new(guarded), Arc::new(Capacity::new(Limits::default())));
+        Router::new().fallback(any(echo)).layer(middleware::from_fn_with_state(state, guard))
     }
 
     async fn send(app: &Router, headers: &[(&str, &str)], body: impl Into<Body>) -> (StatusCode, HeaderMap, String) {

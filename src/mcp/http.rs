@@ -1,11 +1,11 @@
 //! MCP over HTTP: the Streamable HTTP endpoint `/mcp`, the older `/sse` and `/messages`, and what watches over both.
 //!
-//! The endpoint itself is the MCP library's. Around it stand, from the outside, `cors`, the [guard](super::guard),
-//! `body` and `front`, and a shutdown that lets calls in flight be answered.
+//! The endpoint itself is the MCP library's. Around it stand, from the outside, `cors`, the [guard](super::guard) with `body`,
+//! `front` with `direct`, and a shutdown that lets calls in flight be answered.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::{Router, body::Body, middleware};
 use http::StatusCode;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService,
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Door, McpServer,
     authorization::ResourceServer,
-    body, cors,
+    cors,
     direct::Direct,
     drain::{GRACE, InFlight, LINGER},
     front::{self, Front},
-    guard::{Guard, GuardError, guard, problem, scoped},
+    guard::{Guard, GuardError, guard, problem},
     monitor::{self, Monitor},
     sse,
 };
@@ -156,7 +156,13 @@ fn router(
     let manager = Arc::new(manager);
     let endpoint = {
         let server = server.clone();
-        StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config)
+        let service = StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config);
+        // Routers clone a service for each request, and this one has lists in it.
+        let service = Arc::new(service);
+        tower::service_fn(move |request| {
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.handle::<Body>(request).await) }
+        })
     };
     let front = Front::new(manager, !options.stateless, capacity.clone(), in_flight.clone(), stop.clone());
     let front = Arc::new(front);
@@ -176,9 +182,7 @@ fn router(
         .fallback(async || {
             problem(StatusCode::NOT_FOUND, "nothing is here; MCP is at `/mcp`, for older clients at `/sse`")
         })
-        .layer(middleware::from_fn_with_state(entrance.clone(), scoped))
-        .layer(middleware::from_fn_with_state(capacity, body::whole))
-        .layer(middleware::from_fn_with_state(entrance.clone(), guard));
+        .layer(middleware::from_fn_with_state((entrance.clone(), capacity), guard));
     let all = monitor::router(monitor).merge(guarded);
-    Ok(all.layer(middleware::from_fn_with_state(entrance, cors::cors)))
+    Ok(if entrance.lists_origins() { all.layer(middleware::from_fn_with_state(entrance, cors::cors)) } else { all })
 }

@@ -427,7 +427,7 @@ impl ServerHandler for McpServer {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let info = self.values(&request, &context).await?;
+        let info = Box::pin(self.values(&request, &context)).await?;
         let mut result = CompleteResult::new(info);
         self.sign(&mut result.meta, &context);
         Ok(result)
@@ -480,7 +480,7 @@ impl ServerHandler for McpServer {
             ErrorData::internal_error(full.message(metrics::Refused::Subscription.name()), None)
         })?;
         let may_know = |uri: &str| lists::is_readable(&self.served(), uri, &caller.access);
-        self.shared.audience.listen(context, &self.leaving, may_know).await
+        Box::pin(self.shared.audience.listen(context, &self.leaving, may_know)).await
     }
 
     async fn subscribe(
@@ -610,4 +610,24 @@ fn only_of_sessions(context: &RequestContext<RoleServer>, method: &str) -> Resul
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     // Versions are dates, which compare as text.
     context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::{Service, model::ClientRequest};
+
+    use super::*;
+
+    fn size_of_work<Q, C, F: Future>(_: impl Fn(&'static McpServer, Q, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It lies in the task of every session for as long as that lasts, and goes from hand to hand for each request.
+    #[test]
+    fn what_the_library_carries_of_a_request_is_small() {
+        let size = size_of_work(|server, request: ClientRequest, context| {
+            Service::<RoleServer>::handle_request(server, request, context)
+        });
+        assert!(size < 6 * 1024, "{size} bytes");
+    }
 }
