@@ -172,7 +172,7 @@ impl<T> Draining<T> {
                     && let Some(id) = &cancelled.params.request_id
                 {
                     // A cancelled request gets no answer.
-                    self.pending.remove(id);
+                    self.removed(id);
                     self.held.retain(|(held, _)| held != id);
                 }
             }
@@ -186,6 +186,16 @@ impl<T> Draining<T> {
         }
         // Before a lifecycle is chosen, the library takes anything but a request as a reason to hang up.
         self.opened
+    }
+
+    /// The request of this id, which waits no more. With the last one all questions are over: only requests ask any, and
+    /// those of cancelled ones may never be answered.
+    fn removed(&mut self, id: &RequestId) -> Option<Pending> {
+        let removed = self.pending.remove(id);
+        if self.pending.is_empty() {
+            self.asked.clear();
+        }
+        removed
     }
 
     /// Whether to read on. A client that sends faster than it reads has to wait, or its answers would fill the memory; but
@@ -269,7 +279,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             }
             TxJsonRpcMessage::<RoleServer>::Notification(_) => (None, RequestOutcome::Ok),
         };
-        let mut answered = id.and_then(|id| self.pending.remove(id));
+        let mut answered = id.and_then(|id| self.removed(id));
         if let Some(pending) = &mut answered {
             pending.counted.answered(outcome);
             if outcome == RequestOutcome::Error {
