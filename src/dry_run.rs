@@ -73,7 +73,7 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let operations = tool.plan.operations();
     let Some((first, others)) = operations.split_first() else {
-        return Err(CallError::Unconfigured("this tool sends no request: it gives fixed values back".to_owned()));
+        return Err(CallError::Unconfigured("this tool sends no request, so there is none to show".to_owned()));
     };
     let endpoint = first.service.endpoint()?;
     let (base, credential) = match first.service.route {

@@ -14,6 +14,9 @@ pub enum CallError {
     /// Arguments that the tool's input schema does not accept, or that cannot be placed in a request. Nothing was sent.
     #[error("{}", arguments_text(.0))]
     Arguments(Vec<ArgumentProblem>),
+    /// What a step was fed does not fit, after others were carried out.
+    #[error("what it is fed does not fit: {}", problems_text(.0))]
+    Unfit(Vec<ArgumentProblem>),
     /// The service has no usable base URL or credential. Nothing was sent. The text says which setting is missing.
     #[error("{0}")]
     Unconfigured(String),
@@ -136,7 +139,7 @@ pub enum CallError {
     Unfinished(Duration),
     /// The client cannot do what the tool needs of it. Nothing was carried out.
     #[error(
-        "this needs the capability `{0}`, which the client does not have here, so nothing was carried out; use a client \
+        "this needs the capability `{0}`, which the client does not have here, so the call went no further; use a client \
          or a connection that has it, a retry will not help"
     )]
     Lacks(Capability),
@@ -190,12 +193,10 @@ impl CallError {
     pub fn in_step(step: &str, done: &[String], error: Self) -> Self {
         match error {
             // Nothing of the kind depends on the step, and arguments are the tool's.
-            Self::Cancelled
-            | Self::Internal(_)
-            | Self::Lacks(_)
-            | Self::Declined { .. }
-            | Self::Unanswered(_)
-            | Self::Refused { .. } => error,
+            Self::Cancelled | Self::Internal(_) | Self::Refused { .. } => error,
+            // It is of the client, and the step says nothing more where nothing was done before it.
+            Self::Lacks(_) | Self::Declined { .. } | Self::Unanswered(_) if done.is_empty() => error,
+            Self::Arguments(problems) if !done.is_empty() => Self::in_step(step, done, Self::Unfit(problems)),
             error => Self::Step { step: step.to_owned(), done: done.to_vec(), error: Box::new(error) },
         }
     }
@@ -203,7 +204,7 @@ impl CallError {
     /// A short, stable name of the kind of failure, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Arguments(_) => "arguments",
+            Self::Arguments(_) | Self::Unfit(_) => "arguments",
             Self::Unconfigured(_) => "unconfigured",
             Self::Authorization { .. } => "authorization",
             Self::Status { .. } => "status",
@@ -275,6 +276,10 @@ fn is_passing(status: http::StatusCode) -> bool {
 }
 
 fn arguments_text(problems: &[ArgumentProblem]) -> String {
+    format!("invalid arguments, nothing was sent; correct them and call again: {}", problems_text(problems))
+}
+
+fn problems_text(problems: &[ArgumentProblem]) -> String {
     let lines: Vec<String> = problems
         .iter()
         .map(|problem| match problem.argument.as_str() {
@@ -282,7 +287,7 @@ fn arguments_text(problems: &[ArgumentProblem]) -> String {
             argument => format!("`{argument}` {}", problem.message),
         })
         .collect();
-    format!("invalid arguments, nothing was sent; correct them and call again: {}", lines.join("; "))
+    lines.join("; ")
 }
 
 fn status_text(status: http::StatusCode, message: &str, retry_after: Option<Duration>) -> String {

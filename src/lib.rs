@@ -23,7 +23,7 @@
 //! | [`config`] | settings, checked; alone reads the environment, and files and commands that hold secrets | what specs say |
 //! | [`variables`] | what specs bind, and its values, from the environment by `config` or from files | what they are used for |
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
-//! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, result | the network, the MCP library |
+//! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, steps, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools, resources and prompts: gates, groups, classes of risk, scopes | MCP, specs |
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
@@ -32,7 +32,7 @@
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`decode`] | bodies of answers as JSON: XML, HTML, CSV, YAML and the like | which operation answered |
 //! | [`jsonpath`] | JSONPath as specs write it, parsed and applied | what the values are |
-//! | [`call`] | one call: check, bind, send, judge, decode, mask, check; reading a resource | transports |
+//! | [`call`] | one call: check, bind, send, wait for the end, judge, decode, mask, check; its steps, and what they need of a client ([`call::client`]); reading a resource | transports |
 //! | [`dry_run`] | the request a call would send, as text, without any secret | how requests are sent |
 //! | [`backend`] | where requests go; [`backend::embedded`] is a whole API on SQLite | tools |
 //! | [`originals`] | the specs and schemas themselves, as resources; what is secret in them | MCP |
@@ -40,9 +40,10 @@
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
-//! | [`mcp`] | the protocol and its transports; alone names the MCP library | specs |
+//! | [`mcp`] | the protocol, both eras of it, and its transports; sealed states and tasks of calls that wait, limits, callers; alone names the MCP library | specs |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`telemetry`], [`metrics`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, logs, counters, no core files | |
+//! | [`metrics`], [`telemetry`] | what the process counts; logs and traces | arguments, answers, secrets |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, no core files | |
 //!
 //! # Rules of direction
 //!
@@ -55,6 +56,8 @@
 //! Read the field in `spec/<section>.rs`; lower it in `catalog/<concept>.rs`. Tools, operations and parameters are taken
 //! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
 //! that it works, a `.bad` twin what is said when it is wrong.
+//!
+//! `docs/steps.md` tells authors about steps and `poll`, the README about the rest.
 //!
 //! What can be wrong with it gets an entry in `diagnostic/codes.rs`: the doc comment is the manual's page, and a test runs
 //! its examples. Advice that stops nothing is given in `spec/lint.rs`.

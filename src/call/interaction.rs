@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -73,10 +74,11 @@ impl Run<'_> {
                 self.client.tell(Event::Progress { progress, total, message }).await;
             }
             Interaction::Delay(duration) => {
+                let argument = duration.shown("").to_owned();
                 let duration = text(duration)?.and_then(|text| spec::delay(&text));
                 let duration = duration.ok_or_else(|| {
-                    let message = "give a time to wait that is none, or more than 10 minutes".to_owned();
-                    CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }])
+                    let message = "makes a time to wait that is none, or more than 10 minutes".to_owned();
+                    CallError::Arguments(vec![ArgumentProblem { argument, message }])
                 })?;
                 self.waiting(tokio::time::sleep(duration)).await;
             }
@@ -171,6 +173,11 @@ impl Run<'_> {
                     if let Some(message) = params.get_mut("message") {
                         *message = Value::from(as_text(message).unwrap_or_default());
                     }
+                    if question.kind == QuestionKind::Url
+                        && !params.get("url").and_then(Value::as_str).is_some_and(spec::is_page)
+                    {
+                        return Err(CallError::Unusable("no address of a page that a person could be sent to"));
+                    }
                     params
                 }
                 _ => Map::new(),
@@ -224,12 +231,21 @@ impl Run<'_> {
                     let content = members.get("content").cloned().unwrap_or_else(|| Value::Object(Map::new()));
                     let params = params.value(scope)?;
                     let schema = params.as_deref().and_then(|params| params.get("requestedSchema"));
-                    let validator = schema.and_then(|schema| crate::schema::validator_options().build(schema).ok());
+                    let validator = schema.map(|schema| crate::schema::validator_options().build(schema)).transpose();
+                    let validator = validator.map_err(|_| CallError::Unusable("no form, by the spec's own schema"))?;
                     let problem = validator.and_then(|validator| {
-                        validator.validate(&content).err().map(|error| {
-                            let place = error.instance_path().as_str().trim_start_matches('/').to_owned();
-                            format!("the answer to `{key}` does not fit its form: `{place}` {}", error.masked())
-                        })
+                        let error = validator.validate(&content).err()?;
+                        // What a person typed is not repeated.
+                        let problem = match error.kind() {
+                            ValidationErrorKind::Required { property } => {
+                                format!("`{}` is required", property.as_str().unwrap_or_default())
+                            }
+                            _ => {
+                                let place = error.instance_path().as_str().trim_start_matches('/').to_owned();
+                                format!("`{place}`: {}", error.masked())
+                            }
+                        };
+                        Some(format!("the answer to `{key}` does not fit its form: {problem}"))
                     });
                     Ok(problem.map_or(Ok(content), Err))
                 }
@@ -292,6 +308,8 @@ fn as_number(value: &Value) -> Option<f64> {
         Value::String(text) => text.trim().parse().ok(),
         value => value.as_f64(),
     }
+    // Others have no form in JSON.
+    .filter(|number: &f64| number.is_finite())
 }
 
 fn as_text(value: &Value) -> Option<String> {

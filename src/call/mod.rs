@@ -298,7 +298,7 @@ impl Run<'_> {
         match &operation.poll {
             None => self.judged(operation, &sent),
             // Few do; all calls would carry the room for it.
-            Some(poll) => Box::pin(self.polled(operation, poll, scope, sent, request_id)).await,
+            Some(poll) => Box::pin(self.polled((operation, poll), scope, sent, request_id)).await,
         }
     }
 

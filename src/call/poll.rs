@@ -35,8 +35,7 @@ impl Run<'_> {
     /// not done in time.
     pub(super) async fn polled(
         &self,
-        operation: &CompiledOperation,
-        poll: &Poll,
+        (operation, poll): (&CompiledOperation, &Poll),
         scope: &Scope<'_>,
         first: Sent,
         request_id: &str,

@@ -68,7 +68,7 @@ impl Run<'_> {
                 }
                 Step::Lookup(lookup) => self.work(|| lookup.find(&scope)).map_err(failed)?,
                 Step::Interaction(interaction) => {
-                    let has_state = answers.as_object().is_some_and(|answers| !answers.is_empty());
+                    let has_state = !done.is_empty() || answers.as_object().is_some_and(|answers| !answers.is_empty());
                     let kept = |given: JsonObject, step: usize| {
                         let answers = answers.as_object().cloned().unwrap_or_default();
                         Resume { step, answers, last: last.clone(), done: done.clone(), given }

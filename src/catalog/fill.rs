@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::JsonObject;
+use super::{JsonObject, path::ENCODED};
 use crate::{error::CallError, jsonpath::JsonPath, variables::Variable};
 
 /// What fills a slot.
@@ -24,6 +25,8 @@ pub enum Fill {
     Text(Vec<Fill>),
     /// A text for a person, made of parts: what is absent leaves a gap.
     Sentence(Vec<Fill>),
+    /// A text that goes into a URL, with all but unreserved characters escaped.
+    Component(Box<Fill>),
     /// A text that goes into XML, escaped.
     Xml(Box<Fill>),
     /// A list.
@@ -70,6 +73,10 @@ impl Fill {
                 let text = Self::text(parts, scope)?;
                 let gaps = || parts.iter().filter_map(Self::literal).filter_map(text_of).collect();
                 Some(Cow::Owned(Value::from(text.unwrap_or_else(gaps))))
+            }
+            Self::Component(inner) => {
+                let text = inner.value(scope)?.as_deref().and_then(text_of);
+                text.map(|text| Cow::Owned(Value::from(utf8_percent_encode(&text, ENCODED).to_string())))
             }
             Self::Xml(inner) => {
                 let text = inner.value(scope)?.as_deref().and_then(text_of);
@@ -126,6 +133,15 @@ impl Fill {
         }
     }
 
+    /// The same for a URL: what fills a part of a text is one component of it.
+    pub(super) fn for_a_url(self) -> Self {
+        let component = |part: Self| if part.literal().is_some() { part } else { Self::Component(Box::new(part)) };
+        match self {
+            Self::Text(parts) | Self::Sentence(parts) => Self::Sentence(parts.into_iter().map(component).collect()),
+            other => other,
+        }
+    }
+
     /// Calls a function for every fill inside, this one included.
     pub fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&'a Self)) {
         visitor(self);
@@ -134,7 +150,7 @@ impl Fill {
                 parts.iter().for_each(|part| part.visit(visitor))
             }
             Self::Object(members) => members.iter().for_each(|(_, member)| member.visit(visitor)),
-            Self::Xml(inner) => inner.visit(visitor),
+            Self::Xml(inner) | Self::Component(inner) => inner.visit(visitor),
             Self::Argument(_) | Self::Literal(_) | Self::Variable(_) | Self::Answer(_) => {}
         }
     }

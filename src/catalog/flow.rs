@@ -5,6 +5,7 @@ use super::{
     compile::{Compiler, Scene, Target, list},
     fill::Fill,
     hints::{self, Hints},
+    interaction::At,
     plan::{Lookup, Step, Steps},
     resolve::Names,
 };
@@ -131,7 +132,8 @@ impl Compiler<'_> {
                 Some((None, Step::Lookup(Box::new(lookup))))
             }
             StepKind::Interaction(written) => {
-                let lowered = self.interaction(written, step.span, names, arguments, scene.used_as)?;
+                let lowered =
+                    self.interaction(written, At { place: step.span, names, used_as: scene.used_as }, arguments)?;
                 Some((None, Step::Interaction(Box::new(lowered))))
             }
         }

@@ -130,16 +130,26 @@ impl Interaction {
     }
 }
 
+/// Where a step is.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a, 'n> {
+    /// Where it is written.
+    pub(super) place: Span,
+    /// What names mean there.
+    pub(super) names: &'a Names<'n>,
+    /// What the steps are for.
+    pub(super) used_as: Use,
+}
+
 impl Compiler<'_> {
     /// A step that calls nothing.
     pub(super) fn interaction(
         &mut self,
         written: &spec::Interaction,
-        place: Span,
-        names: &Names<'_>,
+        at: At<'_, '_>,
         arguments: &mut Arguments,
-        used_as: Use,
     ) -> Option<Interaction> {
+        let At { place, names, used_as } = at;
         let mut fill = |node: &Node| self.filled(node, names, arguments);
         Some(match written {
             spec::Interaction::Progress { progress, total, message } => Interaction::Progress {
@@ -159,17 +169,30 @@ impl Compiler<'_> {
             }),
             spec::Interaction::Require(capability) => Interaction::Require(*capability),
             spec::Interaction::Input { questions, sealed } => {
-                let questions = questions.iter().map(|spec::Question { key, kind, params, optional }| {
-                    let params = params.iter().map(|(name, node)| (name.value.clone(), fill(node)));
+                let mut unusable = Vec::new();
+                let lowered = questions.iter().map(|spec::Question { key, kind, params, optional }| {
+                    let params = params.iter().map(|(name, node)| {
+                        let filled = fill(node);
+                        if let ("requestedSchema", Fill::Literal(schema)) = (name.value.as_str(), &filled)
+                            && let Err(error) = crate::schema::validator_options().build(schema)
+                        {
+                            unusable.push((node.span, error.masked().to_string()));
+                        }
+                        (name.value.clone(), if name.value == "url" { filled.for_a_url() } else { filled })
+                    });
                     let params = Fill::Object(params.collect());
                     Question { key: key.value.clone(), kind: *kind, params, optional: *optional }
                 });
-                Interaction::Input(Input { questions: questions.collect(), sealed: *sealed })
+                let questions = lowered.collect();
+                if let Some((place, reason)) = unusable.pop() {
+                    let message = format!("the form's schema is not valid: {reason}");
+                    self.problems.push(Diagnostic::error(Code::InvalidSchema, place, message));
+                    return None;
+                }
+                Interaction::Input(Input { questions, sealed: *sealed })
             }
             spec::Interaction::Fail { message, code } => Interaction::Fail { message: fill(message), code: *code },
-            spec::Interaction::Return(returned) => {
-                Interaction::Return(self.returned(returned, place, names, arguments, used_as)?)
-            }
+            spec::Interaction::Return(returned) => Interaction::Return(self.returned(returned, at, arguments)?),
             spec::Interaction::Task(terms) => {
                 if used_as != Use::Tool {
                     let message = format!("only tools can become tasks, this is a {}", used_as.noun());
@@ -181,14 +204,8 @@ impl Compiler<'_> {
         })
     }
 
-    fn returned(
-        &mut self,
-        returned: &spec::Returned,
-        place: Span,
-        names: &Names<'_>,
-        arguments: &mut Arguments,
-        used_as: Use,
-    ) -> Option<Returned> {
+    fn returned(&mut self, returned: &spec::Returned, at: At<'_, '_>, arguments: &mut Arguments) -> Option<Returned> {
+        let At { place, names, used_as } = at;
         let spec::Returned { content, structured, is_error, messages, contents } = returned;
         let (own, foreign) = match used_as {
             Use::Tool => ("`text`, `content` or `structuredContent`", messages.as_ref().or(contents.as_ref())),

@@ -24,7 +24,12 @@ impl<'a> From<&'a CompiledResource> for Offer<'a> {
 
 impl<'a> From<&'a CompiledPrompt> for Offer<'a> {
     fn from(prompt: &'a CompiledPrompt) -> Self {
-        Self { gate: prompt.gate, group: &prompt.group, risk: Risk::Read, tool: None, needs: Reach::Nothing }
+        // Fixed messages do nothing; what steps do for theirs counts as it does in a tool.
+        let (risk, needs) = match &prompt.action {
+            Some(action) => (action.0.hints.into(), needs(&action.0)),
+            None => (Risk::Read, Reach::Nothing),
+        };
+        Self { gate: prompt.gate, group: &prompt.group, risk, tool: None, needs }
     }
 }
 

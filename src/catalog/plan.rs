@@ -104,27 +104,24 @@ impl Plan {
         steps.interactions().any(|one| matches!(one, Interaction::Log { .. }))
     }
 
-    /// Its steps in one line, where a call can stop between them and go on later; empty otherwise. The same as long as
-    /// the places of the steps mean the same.
+    /// All that its steps do, where a call can stop between them and go on later; empty otherwise. It changes with
+    /// everything that a person may have agreed to. Holds no secret.
     pub fn course(&self) -> String {
         let Self::Steps(steps) = self else { return String::new() };
         if !steps.interactions().any(|one| matches!(one, Interaction::Input(_) | Interaction::Task(_))) {
             return String::new();
         }
-        let step = |(name, step): (&String, &Step)| {
-            let (kind, keys) = match step {
-                Step::Call(operation) => (operation.name.as_str(), Vec::new()),
-                Step::Lookup(_) => ("lookup", Vec::new()),
-                Step::Interaction(one) => match &**one {
-                    Interaction::Input(Input { questions, .. }) => {
-                        ("input", questions.iter().map(|question| question.key.as_str()).collect())
-                    }
-                    _ => ("other", Vec::new()),
-                },
-            };
-            format!("{name}={kind}({})", keys.join(","))
+        let step = |(name, step): (&String, &Step)| match step {
+            Step::Call(operation) => {
+                let CompiledOperation { request, service, projection, .. } = &**operation;
+                let base = service.endpoint.as_ref().map(|endpoint| endpoint.base.to_string());
+                format!("{name:?}: {request:?} of {base:?}, {projection:?}")
+            }
+            Step::Lookup(lookup) => format!("{name:?}: {lookup:?}"),
+            Step::Interaction(interaction) => format!("{name:?}: {interaction:?}"),
         };
-        steps.steps.iter().map(step).collect::<Vec<_>>().join(";")
+        let all: Vec<String> = steps.steps.iter().map(step).collect();
+        format!("{all:?} {:?}", steps.mappings)
     }
 
     /// What it does in one line: `METHOD /path`, several of them joined by commas.
@@ -160,10 +157,14 @@ impl Steps {
 
     /// What a client has to be capable of for steps that are never left out: known before the first is carried out.
     pub fn required(&self) -> impl Iterator<Item = Capability> {
-        self.interactions().filter_map(|interaction| match interaction {
-            Interaction::Require(capability) => Some(*capability),
-            Interaction::Task(terms) => terms.required.then_some(Capability::Tasks),
-            _ => None,
+        self.interactions().flat_map(|interaction| match interaction {
+            Interaction::Require(capability) => vec![*capability],
+            Interaction::Task(terms) if terms.required => vec![Capability::Tasks],
+            Interaction::Input(Input { questions, .. }) => {
+                let needed = questions.iter().filter(|question| !question.optional);
+                needed.map(|question| question.kind.capability()).collect()
+            }
+            _ => Vec::new(),
         })
     }
 

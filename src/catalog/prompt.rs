@@ -255,6 +255,16 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::error(Code::MissingField, prompt.name.span, message));
             return None;
         }
+        if compiled.hints.destructive {
+            let message = format!(
+                "filling in the prompt `{}` would take something away: {}",
+                prompt.name.value,
+                compiled.plan.summary()
+            );
+            let problem = Diagnostic::error(Code::UnsafeResource, prompt.name.span, message);
+            self.problems.push(problem.with_help("offer it as a tool, which no client calls unasked"));
+            return None;
+        }
         Some(compiled)
     }
 

@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     config::{Options, Settings},
     dry_run,
+    error::CallError,
     nearest::nearest,
     setup::{Open, Purpose, setup, setup_again},
     shipped::{self, Group},
@@ -94,6 +95,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print(&format!("{shown}\n"))?;
             let failed = matches!(output, CallOutput::Returned(Returned::Result { is_error: true, .. }));
             Ok(if failed { ExitCode::from(EXIT_TOOL_ERROR) } else { ExitCode::SUCCESS })
+        }
+        Err(CallError::Lacks(capability)) => {
+            let message = format!(
+                "this tool needs the capability `{capability}` of an MCP client, and `keyglass call` is none that anybody \
+                 could be asked by; call the tool from an MCP client"
+            );
+            super::report(&anyhow::Error::msg(message));
+            Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
         Err(error) => {
             super::report(&anyhow::Error::msg(format!("{error} (request id: {})", context.request_id)));

@@ -147,11 +147,12 @@ impl McpServer {
                 () = context.ct.cancelled() => break Ok(Err(CallError::Cancelled)),
                 () = self.abort.cancelled() => break Ok(Err(CallError::Cancelled)),
                 () = &mut overdue => break Ok(Err(CallError::Timeout(request_time))),
-                () = tokio::time::sleep(STILL_THERE), if listener.is_some() => {
+                () = async {
+                    tokio::time::sleep(STILL_THERE).await;
                     if let Some(listener) = listener {
                         listener.still_there().await;
                     }
-                }
+                }, if listener.is_some() => {}
             }
         };
         under_way.has_ended = true;
@@ -196,7 +197,7 @@ impl McpServer {
             let call = Box::pin(gateway.call(tool, arguments, &call_context));
             self.awaited(call, &round, &context).await
         };
-        let outcome = ended.inspect_err(|_| counted.ended("internal"))?;
+        let mut outcome = ended.inspect_err(|_| counted.ended("internal"))?;
         let kind = match &outcome {
             Ok(CallOutput::Paused(_)) => "paused",
             Ok(_) => "ok",
@@ -204,36 +205,45 @@ impl McpServer {
         };
         counted.ended(kind);
         drop(counted);
-        match outcome {
-            Ok(CallOutput::Paused(paused)) => {
-                let Paused { at, wants } = *paused;
-                match wants {
-                    Wants::Task(terms) => {
-                        self.shared.tasks.check_room(&round.caller.principal)?;
-                        let continuation = Continuation { resume: Some(at), ..Continuation::default() };
-                        let call_context = round.call_context(continuation);
-                        let Value::Object(arguments) = round.arguments.clone() else {
-                            return Err(ErrorData::internal_error("the arguments of a task are gone", None));
-                        };
-                        let work = owned_call(&gateway, &tool.name, arguments, call_context);
-                        Ok(self.as_task(work, terms, repetition, &round))
-                    }
-                    wants @ Wants::Answers { .. } => {
-                        let required = self.input_required(Paused { at, wants }, &round)?;
-                        Ok(CallToolResponse::InputRequired(required))
+        loop {
+            match outcome {
+                Ok(CallOutput::Paused(paused)) => {
+                    let Paused { at, wants } = *paused;
+                    match wants {
+                        Wants::Task(terms) => {
+                            let continuation = Continuation { resume: Some(at), ..Continuation::default() };
+                            let call_context = round.call_context(continuation);
+                            let Value::Object(arguments) = round.arguments.clone() else {
+                                return Err(ErrorData::internal_error("the arguments of a task are gone", None));
+                            };
+                            let work = owned_call(&gateway, &tool.name, arguments, call_context);
+                            match self.shared.tasks.check_room(&round.caller.principal) {
+                                Ok(()) => return Ok(self.as_task(work, terms, repetition, &round)),
+                                Err(full) if terms.required => return Err(full),
+                                // It takes as long, but it is done.
+                                Err(_) => {
+                                    round.requester.stays_here();
+                                    outcome = self.awaited(work, &round, &context).await?;
+                                }
+                            }
+                        }
+                        wants @ Wants::Answers { .. } => {
+                            let required = self.input_required(Paused { at, wants }, &round)?;
+                            return Ok(CallToolResponse::InputRequired(required));
+                        }
                     }
                 }
-            }
-            outcome => {
-                let mut result = result(
-                    outcome,
-                    repetition,
-                    &round.request_id,
-                    round.is_modern,
-                    self.capacity.limits.max_result_bytes,
-                )?;
-                self.sign(&mut result.meta, &context);
-                Ok(CallToolResponse::Complete(result))
+                ended => {
+                    let mut result = result(
+                        ended,
+                        repetition,
+                        &round.request_id,
+                        round.is_modern,
+                        self.capacity.limits.max_result_bytes,
+                    )?;
+                    self.sign(&mut result.meta, &context);
+                    return Ok(CallToolResponse::Complete(result));
+                }
             }
         }
     }
@@ -490,6 +500,11 @@ fn protocol_error(error: &CallError, is_modern: bool) -> Option<ErrorData> {
             refusal.message = error.to_string().into();
             Some(refusal)
         }
+        CallError::Step { error: inner, .. } => {
+            let mut refusal = protocol_error(inner, is_modern)?;
+            refusal.message = error.to_string().into();
+            Some(refusal)
+        }
         _ => None,
     }
 }
@@ -514,7 +529,9 @@ fn needed(capability: Capability) -> ClientCapabilities {
 
 fn state_error(error: StateError) -> ErrorData {
     match error {
-        StateError::TooLarge | StateError::Broken => ErrorData::internal_error(error.to_string(), None),
+        StateError::TooLarge | StateError::Broken | StateError::Crowded => {
+            ErrorData::internal_error(error.to_string(), None)
+        }
         StateError::Foreign | StateError::Expired | StateError::Used => {
             ErrorData::invalid_params(error.to_string(), None)
         }

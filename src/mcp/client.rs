@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use super::{Shared, is_modern, lists::Kinds};
 use crate::{
     call::client::{Asked, Changed, Client, Event, Reply},
     error::CallError,
+    random::random_hex,
     spec::{Capability, LogLevel, QuestionKind},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Requester {
     started: Instant,
     /// Set once the call goes on as a task.
     task: OnceLock<TaskContext>,
+    /// Set once it is known that it does not.
+    stays: AtomicBool,
 }
 
 /// The least of log messages that a session of the older era wants.
@@ -105,12 +108,18 @@ impl Requester {
             log_level,
             started: Instant::now(),
             task: OnceLock::new(),
+            stays: AtomicBool::new(false),
         }
     }
 
     /// Whether it wants to hear how far a call is.
     pub(super) fn hears_progress(&self) -> bool {
         self.progress_token.is_some()
+    }
+
+    /// Goes on as it is, although the client could follow a task.
+    pub(super) fn stays_here(&self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 
     /// Goes on as a task. What the client would be asked it is asked by that.
@@ -178,7 +187,9 @@ impl Client for Requester {
             Capability::ElicitationUrl => elicitation.as_ref().is_some_and(|modes| modes.url.is_some()),
             Capability::Sampling => sampling.is_some(),
             Capability::Roots => roots.is_some(),
-            Capability::Tasks => self.is_modern && self.capabilities.supports_tasks(),
+            Capability::Tasks => {
+                self.is_modern && self.capabilities.supports_tasks() && !self.stays.load(Ordering::Relaxed)
+            }
         }
     }
 
@@ -234,7 +245,7 @@ pub(super) fn requests(questions: &[Asked]) -> Result<BTreeMap<String, InputRequ
 
 /// A question in the words of the protocol. Error: the spec makes none of it.
 fn request(asked: &Asked) -> Result<InputRequest, CallError> {
-    let Asked { key, kind, params } = asked;
+    let Asked { key: _, kind, params } = asked;
     let mut params: Map<String, Value> = params.clone();
     let unusable = |_: serde_json::Error| CallError::Unusable("no request that a client could read, by its spec");
     let whole = |method: &str, params: Map<String, Value>| json!({"method": method, "params": params});
@@ -246,7 +257,9 @@ fn request(asked: &Asked) -> Result<InputRequest, CallError> {
         }
         QuestionKind::Url => {
             params.insert("mode".to_owned(), json!("url"));
-            params.insert("elicitationId".to_owned(), json!(key));
+            // Unique for each question (MCP 2025-11-25, elicitation).
+            let id = random_hex::<16>().map_err(|error| CallError::Internal(error.to_string()))?;
+            params.insert("elicitationId".to_owned(), json!(id));
             let request: ElicitRequest =
                 serde_json::from_value(whole("elicitation/create", params)).map_err(unusable)?;
             InputRequest::Elicitation(request)

@@ -488,6 +488,7 @@ impl ServerHandler for McpServer {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        only_of_sessions(&context, "resources/subscribe")?;
         if !lists::is_readable(&self.served(), &request.uri, &self.access(&context)) {
             return Err(convert::unknown_resource(&request.uri));
         }
@@ -497,8 +498,9 @@ impl ServerHandler for McpServer {
     async fn unsubscribe(
         &self,
         request: UnsubscribeRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        only_of_sessions(&context, "resources/unsubscribe")?;
         self.subscribed.remove(&request.uri);
         Ok(())
     }
@@ -544,8 +546,9 @@ impl ServerHandler for McpServer {
     async fn set_level(
         &self,
         request: rmcp::model::SetLevelRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        only_of_sessions(&context, "logging/setLevel")?;
         self.level.set(request.level);
         Ok(())
     }
@@ -593,6 +596,14 @@ pub fn listing(gateway: &Gateway) -> Value {
         "resourceTemplates": lists::own_templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
         "prompts": lists::own_prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
     })
+}
+
+/// Error: the newer era, which knows no sessions, has no such method.
+fn only_of_sessions(context: &RequestContext<RoleServer>, method: &str) -> Result<(), ErrorData> {
+    if !is_modern(context) {
+        return Ok(());
+    }
+    Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{method}`"), None))
 }
 
 /// Whether the request is of the 2026-07-28 era or later.

@@ -4,7 +4,7 @@
 //! MCP 2026-07-28, multi round-trip requests: whatever comes back is the client's word until it is proven to be ours.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -27,8 +27,8 @@ use crate::{call::client::Resume, clock::Clock};
 const LIFE: Duration = Duration::from_secs(15 * 60);
 /// The largest state, in bytes before it is sealed: it travels with each round.
 const MAX_STATE_BYTES: usize = 256 * 1024;
-/// How many used states are remembered until they expire. Past that none is taken.
-const MAX_USED: usize = 100_000;
+/// How many used states are remembered until they expire, of all principals and of one. Past that none is taken.
+const MAX_USED: (usize, usize) = (200_000, 20_000);
 const NONCE_BYTES: usize = 24;
 
 /// Seals and opens states with one key.
@@ -42,8 +42,10 @@ pub(super) struct Sealer {
 #[derive(Debug, Default)]
 struct Used {
     nonces: HashSet<[u8; NONCE_BYTES]>,
-    /// When each may be forgotten, in Unix milliseconds.
-    expiries: BTreeSet<(i64, [u8; NONCE_BYTES])>,
+    /// When each may be forgotten, in Unix milliseconds, and whose it is.
+    expiries: BTreeSet<(i64, [u8; NONCE_BYTES], Vec<u8>)>,
+    /// How many each principal has.
+    counts: HashMap<Vec<u8>, usize>,
 }
 
 /// What a state is bound to.
@@ -85,6 +87,9 @@ pub(super) enum StateError {
     /// It was used.
     #[error("this `requestState` was used already; call again without `requestState` and `inputResponses`")]
     Used,
+    /// Too many were used of late.
+    #[error("too many rounds of calls were answered of late; retry in a few minutes")]
+    Crowded,
     /// There is too much to keep.
     #[error("the answers that this call would have to keep while it waits are too large; ask for less")]
     TooLarge,
@@ -138,24 +143,38 @@ impl Sealer {
         if now >= expires_ms {
             return Err(StateError::Expired);
         }
-        self.use_up(*nonce, expires_ms, now)?;
+        self.use_up(*nonce, expires_ms, (now, binding.principal))?;
         Ok(resume)
     }
 
-    fn use_up(&self, nonce: [u8; NONCE_BYTES], expires_ms: i64, now: i64) -> Result<(), StateError> {
+    fn use_up(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        expires_ms: i64,
+        (now, principal): (i64, &[u8]),
+    ) -> Result<(), StateError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let Used { nonces, expiries } = &mut *used;
-        while let Some((_, old)) = expiries.first().copied().filter(|(expiry, _)| *expiry <= now) {
-            expiries.pop_first();
+        let Used { nonces, expiries, counts } = &mut *used;
+        while expiries.first().is_some_and(|(expiry, ..)| *expiry <= now) {
+            let Some((_, old, whose)) = expiries.pop_first() else { break };
             nonces.remove(&old);
+            if let Some(count) = counts.get_mut(&whose) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(&whose);
+                }
+            }
         }
-        if nonces.len() >= MAX_USED {
-            return Err(StateError::Broken);
-        }
-        if !nonces.insert(nonce) {
+        if nonces.contains(&nonce) {
             return Err(StateError::Used);
         }
-        expiries.insert((expires_ms, nonce));
+        let own = counts.get(principal).copied().unwrap_or_default();
+        if nonces.len() >= MAX_USED.0 || own >= MAX_USED.1 {
+            return Err(StateError::Crowded);
+        }
+        nonces.insert(nonce);
+        expiries.insert((expires_ms, nonce, principal.to_vec()));
+        counts.insert(principal.to_vec(), own + 1);
         Ok(())
     }
 
@@ -208,7 +227,7 @@ mod tests {
     fn a_state_opens_once_for_its_own_request() {
         let (sealer, arguments) = (sealer(), json!({"a": 1, "b": {"c": 2, "d": 3}}));
         let state = sealer.seal(resume(), binding("p", "t", &arguments)).unwrap();
-        assert!(!state.contains("canary") && !state.contains(&URL_SAFE_NO_PAD.encode("canary-state")[..8]));
+        assert!(!state.contains("canary") && !state.contains(URL_SAFE_NO_PAD.encode("canary-state").get(..8).unwrap()));
         let reordered = json!({"b": {"d": 3, "c": 2}, "a": 1});
         assert_eq!(sealer.open(&state, binding("p", "t", &reordered)), Ok(resume()));
         assert_eq!(sealer.open(&state, binding("p", "t", &arguments)), Err(StateError::Used));
@@ -230,7 +249,9 @@ mod tests {
             assert_eq!(sealer.open(&state, binding), Err(StateError::Foreign), "{binding:?}");
         }
         let own = binding("p", "t", &arguments);
-        for tampered in [format!("{state}-TAMPERED"), format!("A{state}"), state[1..].to_owned(), String::new()] {
+        for tampered in
+            [format!("{state}-TAMPERED"), format!("A{state}"), state.get(1..).unwrap().to_owned(), String::new()]
+        {
             assert_eq!(sealer.open(&tampered, own), Err(StateError::Foreign));
         }
         assert_eq!(self::sealer().open(&state, own), Err(StateError::Foreign), "another key");

@@ -214,6 +214,19 @@ pub(super) fn read_steps(nodes: Vec<NamedNode<'_>>, problems: &mut Vec<Diagnosti
         let message = format!("the step `{}` is never reached: the one before ends the call", unreached.name.value);
         problems.push(Diagnostic::error(Code::InvalidValue, unreached.span, message));
     }
+    let mut asked: HashMap<&str, Span> = HashMap::new();
+    for step in &steps {
+        let StepKind::Interaction(Interaction::Input { questions, .. }) = &step.kind else { continue };
+        for Spanned { value, span } in questions.iter().map(|question| &question.key) {
+            if let Some(first) = asked.get(value.as_str()) {
+                let message =
+                    format!("something is asked under the name `{value}` already; each question needs its own");
+                let problem = Diagnostic::error(Code::InvalidValue, *span, message);
+                problems.push(problem.with_secondary(*first, "the first one"));
+            }
+            asked.entry(value).or_insert(*span);
+        }
+    }
     let mut known: HashMap<&str, Span> = HashMap::new();
     for step in &steps {
         if let Some(first) = known.get(step.name.value.as_str()) {

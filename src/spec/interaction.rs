@@ -4,6 +4,8 @@
 
 use std::{fmt, time::Duration};
 
+use url::{Host, Url};
+
 use super::{
     reader::{Fields, NamedNode, Spanned},
     yaml::{Node, Value},
@@ -13,6 +15,9 @@ use crate::diagnostic::{Code, Diagnostic};
 /// The longest delay, and the longest life of a task.
 const MAX_DELAY: Duration = Duration::from_secs(10 * 60);
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const MIN_TTL: Duration = Duration::from_secs(10);
+/// The life of a task where nothing is said: longer than a person takes to answer.
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// What a step does that calls nothing.
 #[derive(Clone, Debug)]
@@ -226,11 +231,24 @@ impl Interaction {
 /// The step of a type; `None` where something in it is wrong, which is reported.
 pub(super) fn read(kind: &str, fields: &mut Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Interaction> {
     match kind {
-        "progress" => Some(Interaction::Progress {
-            progress: required(fields, "progress", problems)?,
-            total: fields.node(&["total"]).cloned(),
-            message: fields.node(&["message"]).cloned(),
-        }),
+        "progress" => {
+            for name in ["progress", "total"] {
+                if let Some(Node { value: Value::String(text), span }) = fields.node(&[name])
+                    && !text.contains("{{")
+                    && !text.starts_with("$.")
+                    && !text.trim().parse::<f64>().is_ok_and(f64::is_finite)
+                {
+                    let message = format!("`{name}` must be a number, found `{text}`");
+                    problems.push(Diagnostic::error(Code::InvalidValue, *span, message));
+                    return None;
+                }
+            }
+            Some(Interaction::Progress {
+                progress: required(fields, "progress", problems)?,
+                total: fields.node(&["total"]).cloned(),
+                message: fields.node(&["message"]).cloned(),
+            })
+        }
         "delay" => {
             let node = required(fields, "duration", problems)?;
             match &node.value {
@@ -289,15 +307,33 @@ pub(super) fn read(kind: &str, fields: &mut Fields<'_>, problems: &mut Vec<Diagn
                     }
                 },
             };
+            // JSON-RPC 2.0, section 5.1, and MCP keep this range; two of it say what a spec may mean.
+            let code = match code {
+                -32_768..=-32_000 if !matches!(code, -32_603 | -32_602) => {
+                    let message =
+                        format!("the code {code} is the protocol's own; take one above -32000, or leave it out");
+                    problems.push(Diagnostic::error(Code::InvalidValue, fields.key_span("code"), message));
+                    return None;
+                }
+                code => code,
+            };
             Some(Interaction::Fail { message, code })
         }
         "task" => {
             let required = fields.flag(&["required"], problems).is_some_and(|required| required.value);
             let ttl = fields.text(&["ttl"], problems);
-            let ttl = ttl.map_or(Some(Duration::from_secs(300)), |text| duration(&text, MAX_TTL, problems))?;
+            let ttl = ttl.map_or(Some(DEFAULT_TTL), |text| duration(&text, MAX_TTL, problems))?;
             let poll_interval = fields.text(&["pollInterval"], problems);
             let poll_interval =
                 poll_interval.map_or(Some(Duration::from_secs(1)), |text| duration(&text, MAX_DELAY, problems))?;
+            if ttl < MIN_TTL {
+                let message = format!(
+                    "`ttl` must be at least {} s: what is done would be gone before it is looked at",
+                    MIN_TTL.as_secs()
+                );
+                problems.push(Diagnostic::error(Code::InvalidValue, fields.key_span("ttl"), message));
+                return None;
+            }
             Some(Interaction::Task(TaskTerms { required, ttl, poll_interval }))
         }
         _ => None,
@@ -376,6 +412,14 @@ fn read_question(named: &NamedNode<'_>, problems: &mut Vec<Diagnostic>) -> Optio
             return None;
         }
     };
+    if let Some((_, url)) = params.iter().find(|(name, _)| name.value == "url") {
+        let is_open = matches!(&url.value, Value::String(text) if text.contains("{{") || is_page(text));
+        if !is_open {
+            let message = "`url` must be an `https` address, or `http` on this machine";
+            problems.push(Diagnostic::error(Code::InvalidValue, url.span, message));
+            return None;
+        }
+    }
     if let Some((_, schema)) = params.iter().find(|(name, _)| name.value == "requestedSchema") {
         check_form(schema, problems)?;
     }
@@ -486,6 +530,18 @@ fn time_span(text: &str) -> Option<Duration> {
         Some((number, seconds))
     })?;
     Duration::try_from_secs_f64(number * seconds).ok()
+}
+
+/// Whether a text is the address of a page that a person may be sent to: `https`, or `http` on this machine.
+pub fn is_page(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
 
 /// The time that a `delay` step waits, once it is known. Beyond ten minutes there is none.

@@ -44,7 +44,9 @@ pub use self::{
     document::{Document, Info},
     exposes::{CacheScope, Hints, LeftOut, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
-    interaction::{Capability, Interaction, LogLevel, Notice, Question, QuestionKind, Returned, TaskTerms, delay},
+    interaction::{
+        Capability, Interaction, LogLevel, Notice, Question, QuestionKind, Returned, TaskTerms, delay, is_page,
+    },
     lint::lint,
     outputs::OutputParameter,
     parameters::{InputParameter, Location},

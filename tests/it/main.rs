@@ -55,6 +55,7 @@ mod scale_out;
 mod shipyard;
 #[cfg(test)]
 mod specs;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod subscriptions;

@@ -79,6 +79,11 @@ pub(crate) struct SseClient {
 
 impl SseClient {
     pub(crate) async fn connect(client: &Client) -> Self {
+        Self::connect_with(client, &json!({})).await
+    }
+
+    /// Of a client that declares these capabilities.
+    pub(crate) async fn connect_with(client: &Client, capabilities: &Value) -> Self {
         let response = within(client.get("/sse").header("accept", "text/event-stream").send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         for (name, value) in
@@ -92,7 +97,9 @@ impl SseClient {
         let id = endpoint.strip_prefix("/messages?sessionId=").unwrap();
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         let mut this = Self { client: client.clone(), events, endpoint };
-        this.send(&initialize(1)).await;
+        let mut hello = initialize(1);
+        hello["params"]["capabilities"] = capabilities.clone();
+        this.send(&hello).await;
         assert_eq!(this.events.message().await["result"]["protocolVersion"], "2025-11-25");
         this.send(&initialized()).await;
         this

@@ -1,4 +1,4 @@
-//! What the README shows: its specs are sound, and its commands print what it says.
+//! What the README and the page on steps show: their specs are sound, and the commands of the README print what it says.
 
 use std::{fs, path::Path, process::Command};
 
@@ -53,6 +53,29 @@ fn the_specs_of_the_readme_make_the_tools_it_shows() {
     assert!(code == Some(0) && out.starts_with("GET https://api.pets.test/v1/pets/1\n"), "{out}");
     let log = run(&["check", "--sarif", "pets.yaml"]);
     assert!(log.0 == Some(0) && log.1.contains("\"2.1.0\""), "{}", log.1);
+}
+
+#[test]
+fn the_specs_of_the_page_on_steps_are_sound() {
+    let page = fs::read_to_string("docs/steps.md").expect("the page");
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let folder = tempfile::tempdir().expect("a folder");
+    write_examples(&readme, folder.path());
+    let pets = fs::read_to_string(folder.path().join("pets.yaml")).expect("a spec");
+    let tool = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with("        - name: rename_pet\n"));
+    let mut specs = vec![("renaming.yaml", format!("{pets}\n{}\n", tool.expect("the tool with steps")))];
+    for block in blocks(&page, "yaml") {
+        let name = block.lines().next().and_then(|line| line.strip_prefix("# ")).expect("the name of a spec");
+        specs.push((name, block.to_owned()));
+    }
+    for (name, spec) in &specs {
+        fs::write(folder.path().join(name), spec).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
+        let output = command.args(["check", *name]).current_dir(folder.path()).env_clear().output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.ends_with(" 0 errors, 0 warnings, 0 notes\n"), "{name}: {said}");
+    }
+    assert_eq!(specs.len(), 9);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use keyglass::{
     catalog::{
         CompiledTool,
         plan::{Plan, Step},
+        poll::{Next, Poll},
         resource::ResourceSource,
     },
     clock::Clock,
@@ -89,6 +90,15 @@ fn describe(tool: &CompiledTool, text: &mut String) -> std::fmt::Result {
         writeln!(text, "  {:?}", operation.request)?;
         if operation.format != Format::Json {
             writeln!(text, "  answers in {:?}", operation.format)?;
+        }
+        if let Some(poll) = &operation.poll {
+            let next = match &poll.next {
+                Next::Again => "the same again".to_owned(),
+                Next::Location => "where `Location` points".to_owned(),
+                Next::Operation(asked) => format!("{:?}", asked.request),
+            };
+            let Poll { statuses, until, next: _, interval, timeout } = &**poll;
+            writeln!(text, "  until not {statuses:?}, {until:?}; every {interval:?}, for {timeout:?}: {next}")?;
         }
         for (name, path) in &operation.projection {
             writeln!(text, "  of which {name} = {path:?}")?;

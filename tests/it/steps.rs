@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::{
-    mcp::{initialized, request},
+    mcp::{SseClient, initialized, request},
     shipyard::{Answer, Seen, Service},
     support::{Backend, Client, Keyglass, Lined, within},
 };
@@ -74,6 +74,18 @@ capability:
               requests:
                 word: { type: elicitation, optional: true, message: A word?, schema: { type: object, properties: { word: { type: string } } } }
             - { type: return, text: "Word: {{person.word.word}}." }
+        - name: paint
+          description: Strips a boat, then asks for its colour.
+          inputParameters: [{ name: id, type: string, description: The boat. }]
+          steps:
+            - { name: stripped, call: boats.sell-boat, with: { id: tools.id } }
+            - name: person
+              type: input
+              sealed: false
+              requests:
+                colour: { type: elicitation, message: Which colour?, schema: { type: object, properties: { colour: { type: string } } } }
+            - { type: return, text: "Painted {{person.colour.colour}}." }
+        - { name: rest, description: Rests., steps: [{ type: task }, { type: delay, duration: 60s }, { type: return, text: Rested. }] }
         - { name: build, description: Builds., call: boats.build }
         - { name: await, description: Waits., call: boats.await }
         - { name: follow, description: Follows., call: boats.follow }
@@ -225,14 +237,14 @@ async fn a_client_that_cannot_ask_is_told_so_before_anything_is_sold() {
     assert_eq!(client.ask(&modern_of(2, "tools/call", &sell(), &url_only)).await["error"]["code"], -32021);
     let word = client.ask(&modern_of(3, "tools/call", &json!({"name": "maybe_ask"}), &json!({}))).await;
     assert_eq!(text_of(&word), "Word: .", "an optional question is left out");
-    assert!(market.service.lines().iter().all(|line| line == "GET /boats/7"));
+    assert_eq!(market.service.lines(), [""; 0]);
 
     let (market, mut client) = Market::over_pipes(boats).await;
     client.ask(&initialize_with(&json!({}))).await;
     client.send(&initialized()).await;
     let refused = client.ask(&request(2, "tools/call", &sell())).await;
     assert!(text_of(&refused).contains("`elicitation`"), "the older era has no code for it: {refused}");
-    assert_eq!(market.service.lines(), ["GET /boats/7"]);
+    assert_eq!(market.service.lines(), [""; 0]);
 }
 
 #[tokio::test]
@@ -257,7 +269,7 @@ async fn a_question_and_its_answer_are_two_requests_in_the_newer_era() {
     // Without the state, for another boat, with a state that was touched: nothing is sold.
     let (_, again) = posted(&client, &repeated("", &agreed(5), "7")).await;
     assert_eq!(again["result"]["resultType"], "input_required", "{again}");
-    for (state, boat) in [(state.as_str(), "8"), (&format!("{state}x"), "7"), (&state[1..], "7")] {
+    for (state, boat) in [(state.as_str(), "8"), (&format!("{state}x"), "7"), (state.get(1..).unwrap(), "7")] {
         let (_, refused) = posted(&client, &repeated(state, &agreed(5), boat)).await;
         assert_eq!(refused["error"]["code"], -32602, "{refused}");
     }
@@ -365,6 +377,136 @@ async fn a_client_that_waits_hears_that_the_call_goes_on() {
     assert!(told[0] < told[1], "{told:?}");
     backend.release();
     assert_eq!(client.receive().await.unwrap()["result"]["structuredContent"]["name"], "held");
+}
+
+/// A caller of a server that tells its callers apart.
+fn of_caller<'a>(message: &Value, token: &'a str, headers: &mut Vec<(&'a str, String)>) {
+    let method = message["method"].as_str().unwrap();
+    let name = message["params"]["name"].as_str().or(message["params"]["taskId"].as_str()).unwrap_or_default();
+    headers.extend([
+        ("mcp-protocol-version", "2026-07-28".to_owned()),
+        ("mcp-method", method.to_owned()),
+        ("mcp-name", name.to_owned()),
+        ("authorization", format!("Bearer {token}")),
+    ]);
+}
+
+async fn posted_by(client: &Client, token: &str, message: &Value) -> Value {
+    let mut headers = Vec::new();
+    of_caller(message, token, &mut headers);
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let response = within(client.post("/mcp", message, &headers).send()).await.unwrap();
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn what_one_caller_began_is_nobody_elses() {
+    let (service, folder) = (Service::start(boats).await, tempfile::tempdir().unwrap());
+    let (spec, config) = written(&folder);
+    for name in ["a", "b"] {
+        fs::write(folder.path().join(format!("{name}.token")), format!("canary-token-of-{name}")).unwrap();
+    }
+    let tokens = "soft_deadline: 1\ntokens:\n- {name: a, token: 'file:a.token'}\n- {name: b, token: 'file:b.token'}\n";
+    fs::write(&config, tokens).unwrap();
+    let arguments = ["--capabilities", &spec, "--config", &config];
+    let (_keyglass, client) = Keyglass::over_http_for(&service.url, &arguments).await;
+    let (a, b) = ("canary-token-of-a", "canary-token-of-b");
+
+    let asked = posted_by(&client, a, &modern_of(1, "tools/call", &sell(), &asks())).await;
+    let mut repeated = sell();
+    repeated["requestState"] = asked["result"]["requestState"].clone();
+    repeated["inputResponses"] = json!({"agreed": agreed(500)});
+    let repeated = modern_of(2, "tools/call", &repeated, &asks());
+    let refused = posted_by(&client, b, &repeated).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert_eq!(service.lines(), ["GET /boats/7"]);
+    assert_eq!(text_of(&posted_by(&client, a, &repeated).await), "Sold Elise for 500.");
+
+    let slow = modern_of(3, "tools/call", &json!({"name": "rest"}), &follows());
+    let task = posted_by(&client, a, &slow).await;
+    let id = json!({"taskId": task["result"]["taskId"]});
+    for (number, method) in [(4, "tasks/get"), (5, "tasks/cancel")] {
+        let foreign = posted_by(&client, b, &modern_of(number, method, &id, &follows())).await;
+        assert_eq!(foreign["error"]["code"], -32602, "{foreign}");
+    }
+    let own = posted_by(&client, a, &modern_of(6, "tasks/get", &id, &follows())).await;
+    assert_eq!(own["result"]["status"], "working", "{own}");
+}
+
+#[tokio::test]
+async fn a_person_is_asked_over_the_oldest_transport_too() {
+    let (market, client) = Market::over_http(boats).await;
+    let mut session = SseClient::connect_with(&client, &asks()).await;
+    session.send(&request(2, "tools/call", &sell())).await;
+    let question = session.events.message().await;
+    assert_eq!(question["method"], "elicitation/create");
+    session.send(&json!({"jsonrpc": "2.0", "id": question["id"], "result": agreed(7)})).await;
+    assert_eq!(text_of(&session.events.message().await), "Sold Elise for 7.");
+    assert_eq!(market.service.lines(), ["GET /boats/7", "DELETE /boats/7"]);
+}
+
+#[tokio::test]
+async fn nobody_can_be_asked_without_a_session_in_the_older_era() {
+    let (service, folder) = (Service::start(boats).await, tempfile::tempdir().unwrap());
+    let (spec, _) = written(&folder);
+    let (_keyglass, client) = Keyglass::over_http_for(&service.url, &["--capabilities", &spec, "--stateless"]).await;
+    let call = request(2, "tools/call", &sell());
+    let response = within(client.post("/mcp", call, &[("mcp-protocol-version", "2025-11-25")]).send()).await.unwrap();
+    let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert!(answer["result"]["isError"] == true && text_of(&answer).contains("`elicitation`"), "{answer}");
+    assert_eq!(service.lines(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_asked_no_more() {
+    let (market, mut client) = Market::over_pipes(boats).await;
+    client.ask(&initialize_with(&asks())).await;
+    client.send(&initialized()).await;
+    client.send(&request(2, "tools/call", &sell())).await;
+    assert_eq!(client.receive().await.unwrap()["method"], "elicitation/create");
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}});
+    client.send(&cancelled).await;
+    client.close();
+    let Market { mut keyglass, service, .. } = market;
+    assert!(keyglass.ended().await.success(), "an open question holds nobody back");
+    assert_eq!(service.lines(), ["GET /boats/7"]);
+}
+
+#[tokio::test]
+async fn a_call_is_not_repeated_for_an_answer_that_needs_no_state() {
+    let nothing = |_: &Seen| Answer::of("text/plain", "").with_status(204);
+    let (market, mut client) = Market::over_pipes(nothing).await;
+    let call = json!({"name": "paint", "arguments": {"id": "7"}});
+    let asked = client.ask(&modern_of(1, "tools/call", &call, &asks())).await;
+    let mut repeated = call.clone();
+    repeated["requestState"] = asked["result"]["requestState"].clone();
+    repeated["inputResponses"] = json!({"colour": {"action": "accept", "content": {"colour": "red"}}});
+    let painted = client.ask(&modern_of(2, "tools/call", &repeated, &asks())).await;
+    assert_eq!(text_of(&painted), "Painted red.");
+    assert_eq!(market.service.lines(), ["DELETE /boats/7"]);
+}
+
+#[tokio::test]
+async fn what_a_person_agreed_to_is_not_another_thing_after_a_change() {
+    let (market, mut client) = Market::over_pipes(boats).await;
+    let asked = client.ask(&modern_of(1, "tools/call", &sell(), &asks())).await;
+    let spec = market._folder.path().join("market.yaml");
+    fs::write(&spec, MARKET.replace("Sell {{boat.name}}?", "Scrap {{boat.name}}?")).unwrap();
+    // Another answer than before tells that the change is there.
+    for number in 10..400 {
+        let other = client.ask(&modern_of(number, "tools/call", &sell(), &asks())).await;
+        if other["result"]["inputRequests"]["agreed"]["params"]["message"] == "Scrap Elise?" {
+            break;
+        }
+        assert!(number < 399, "the change is never seen");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let mut repeated = sell();
+    repeated["requestState"] = asked["result"]["requestState"].clone();
+    repeated["inputResponses"] = json!({"agreed": agreed(500)});
+    let refused = client.ask(&modern_of(2, "tools/call", &repeated, &asks())).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert!(market.service.lines().iter().all(|line| line == "GET /boats/7"));
 }
 
 /// A yard in which everything takes three requests.
