@@ -4,10 +4,11 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Client, Keyglass, within};
+use crate::support::{Backend, Client, Keyglass, TOKEN, within};
 
 /// Status, headers and body of the answer to a call, without the names of single calls and the time.
 async fn answered(client: &Client, mut call: Value, name: &str, level: bool) -> (StatusCode, HeaderMap, String) {
+    let bearer = format!("Bearer {TOKEN}");
     let meta = &mut call["params"]["_meta"];
     if meta.is_null() {
         *meta = json!({
@@ -19,7 +20,12 @@ async fn answered(client: &Client, mut call: Value, name: &str, level: bool) -> 
     if level {
         meta["io.modelcontextprotocol/logLevel"] = json!("emergency");
     }
-    let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", name)];
+    let headers = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", name),
+        ("authorization", &bearer),
+    ];
     let response = within(client.post("/mcp", call, &headers).send()).await.expect("an answer");
     let (status, mut headers) = (response.status(), response.headers().clone());
     headers.remove("date");
