@@ -7,13 +7,7 @@
 //! every round, so that the machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is
 //! asserted about time.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, path::Path, process::Stdio, time::Instant};
 
 use axum::{
     Router,
