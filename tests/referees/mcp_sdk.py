@@ -350,7 +350,8 @@ async def check_offers(report: Report, client: Connection, protocol: str) -> Non
     report.equal("a file is read", guide["text"], (SPECS / "handbook/guide.md").read_text())
     dot = await client.read("docs://handbook/dot.png")
     report.equal("bytes are read", base64.b64decode(dot["blob"]), (SPECS / "handbook/dot.png").read_bytes())
-    report.equal("prompts are listed", [prompt["name"] for prompt in await client.prompts()], ["outreach", "note"])
+    prompts = [prompt["name"] for prompt in await client.prompts()]
+    report.equal("prompts are listed, the guide last", prompts, ["outreach", "note", "guide_pets_mcp"])
     report.equal("a prompt is filled in", await client.prompt("outreach", {"name": "Ada", "tone": "warm"}),
                  ["user: Write to Ada in a warm tone, please, Ada.", "assistant: I will."])
     for what, asked, expected in (
