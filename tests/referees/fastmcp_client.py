@@ -71,13 +71,13 @@ async def check_features(report: Report, transport, mode: str) -> None:
         progress.append((done, total, message))
 
     client = Client(transport, mode=mode, timeout=60, elicitation_handler=elicit, sampling_handler=sample,
-                    roots=["file:///work/ships"], progress_handler=advance)
+                    roots=["file:///srv/ships"], progress_handler=advance)
     async with client:
         for tool, answers in (
             ("test_input_required_result_elicitation", ["Hello, Ada!"]),
             ("test_input_required_result_sampling", ["Paris"]),
-            ("test_input_required_result_list_roots", ["file:///work/ships"]),
-            ("test_input_required_result_multiple_inputs", ["Ada", "Paris", "file:///work/ships"]),
+            ("test_input_required_result_list_roots", ["file:///srv/ships"]),
+            ("test_input_required_result_multiple_inputs", ["Ada", "Paris", "file:///srv/ships"]),
         ):
             result = await client.call_tool(tool, {})
             report.contains(f"{tool} has the answers", result.content[0].text, *answers)

@@ -67,7 +67,7 @@ class Person:
 
     async def roots(self, _context):
         self.asked.append("roots")
-        return types.ListRootsResult(roots=[types.Root(uri="file:///work/ships", name="ships")])
+        return types.ListRootsResult(roots=[types.Root(uri="file:///srv/ships", name="ships")])
 
     async def log(self, params) -> None:
         self.logged.append(str(params.data))
@@ -91,9 +91,9 @@ async def check_questions(report: Report, client: Connection, person: Person) ->
     name, capital = "What is your name?", "What is the capital of France?"
     await ask("test_input_required_result_elicitation", [name], "Hello, Ada!")
     await ask("test_input_required_result_sampling", [capital], "Paris")
-    await ask("test_input_required_result_list_roots", ["roots"], "file:///work/ships")
+    await ask("test_input_required_result_list_roots", ["roots"], "file:///srv/ships")
     await ask("test_input_required_result_multiple_inputs", [name, "Write a short greeting.", "roots"],
-              "Ada", "Paris", "file:///work/ships")
+              "Ada", "Paris", "file:///srv/ships")
     await ask("test_input_required_result_multi_round", [name, "Ada, what is your favourite colour?"], "Ada likes blue.")
     person.asked.clear()
     messages = await client.prompt("test_input_required_result_prompt", {})
