@@ -16,10 +16,10 @@ mod crowd;
 mod tls;
 mod wiping;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use self::crowd::Crowd;
@@ -31,6 +31,24 @@ pub use self::{
 /// How long to wait after the machine refused a connection, as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many clients may wait to be taken in; the system may allow fewer. Linux answers one that waits too long beside a full
+/// queue with a reset.
+const BACKLOG: u32 = 4096;
+
+/// Listens on a port, for as many clients at once as the system allows. The runtime's own way is for 128.
+///
+/// # Errors
+///
+/// Those of the system, as for an address that is in use.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is free again as soon as its program has ended. On Windows this would allow to take it from one that runs.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// How a port is served.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -39,6 +57,10 @@ pub struct Options {
     pub max_connections: usize,
     /// How long a connection may be without a request, the time for the head of one included.
     pub idle_time: Duration,
+    /// How long a new connection is spared before its first request, where others want its place: its client may have to
+    /// agree on keys over a long way, and with a machine that has much to do. Where all others are busy,
+    /// newcomers would else chase each other away.
+    pub first_request_time: Duration,
     /// How long the body of a request may take to arrive; without one the handler decides.
     pub body_time: Option<Duration>,
     /// How long a client may take to take in what it was given: an answer up to 1 MiB, each further MiB of a larger one,
@@ -49,11 +71,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 768 connections, below the 1,024 open files that a process commonly may have; 60 s without a request, 60 s for an
-    /// answer.
+    /// 768 connections, below the 1,024 open files that a process commonly may have; 60 s without a request, 5 s before
+    /// the first where others want in, 60 s for an answer.
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { max_connections: 768, idle_time: minute, body_time: None, answer_time: minute, tls: None }
+        let first_request_time = Duration::from_secs(5);
+        let answer_time = minute;
+        Self { max_connections: 768, idle_time: minute, first_request_time, body_time: None, answer_time, tls: None }
     }
 }
 
@@ -67,7 +91,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let leave = CancellationToken::new();
-    let crowd = Crowd::new(options.max_connections, leave.clone());
+    let crowd = Crowd::new(options.max_connections, options.first_request_time, leave.clone());
     let leave = leave.drop_guard();
     let options = Arc::new(options);
     let mut shutdown = std::pin::pin!(shutdown);

@@ -93,7 +93,7 @@ async fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     let tls = tls_cert.zip(tls_key).map(|(certificate, key)| config::tls(&certificate, &key)).transpose()?;
     let embedded = setup::open(&data.settings()?, Clock::System)?;
     tracing::info!(root_key = %embedded.root_key_path().display(), "the embedded backend is open");
-    let listener = bind(listen).await?;
+    let listener = bind(listen)?;
     serve_backend(embedded, listener, tls, shutdown_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{self, Callers, CredentialReference, Options, Settings},
     diagnostic::{self, has_errors},
-    http_server::Tls,
+    http_server::{self, Tls},
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
     random::random_hex,
     reload::{Reload, Snapshot},
@@ -165,7 +165,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 None => setup::open(&settings, Clock::System)?,
             };
             set_up.embedded = Some(embedded.clone());
-            Some(tokio::spawn(serve_backend(embedded, bind(address).await?, backend_tls, shutdown.clone())))
+            Some(tokio::spawn(serve_backend(embedded, bind(address)?, backend_tls, shutdown.clone())))
         }
         None => None,
     };
@@ -185,7 +185,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     match http {
         Some((address, options)) => {
-            let listener = bind(address).await?;
+            let listener = bind(address)?;
             let address = listener.local_addr()?;
             if stateless {
                 tracing::info!("listening on http://{address}/mcp (Streamable HTTP, without sessions)");
@@ -259,8 +259,8 @@ fn http_options(
     Ok(own)
 }
 
-pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    http_server::listen(address).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => "stop the program that does, another keyglass perhaps, or choose another port",
             ErrorKind::AddrNotAvailable => {

@@ -25,9 +25,6 @@ const PORTION: usize = 1024 * 1024;
 /// The largest piece of an answer that is handed on at a time: HTTP/2 takes a whole piece where its client granted a
 /// single byte, and nobody sees any more what becomes of it.
 const PIECE: usize = 16 * 1024;
-/// How long a new connection is spared before its first request: it may have to agree on keys over a long way, and with a
-/// machine that has much to do. Where all others are busy, newcomers would else chase each other away.
-const FIRST_REQUEST: Duration = Duration::from_secs(5);
 /// How long a connection is spared between two requests of a client that sends one after the other.
 const NEXT_REQUEST: Duration = Duration::from_millis(100);
 
@@ -90,13 +87,13 @@ pub(super) struct Look {
 }
 
 impl Activity {
-    /// Of a connection that was just opened. `rests` is rung whenever it comes to rest.
-    pub(super) fn new(rests: Arc<Notify>) -> Self {
+    /// Of a connection that was just opened, and is spared for so long. `rests` is rung whenever it comes to rest.
+    pub(super) fn new(rests: Arc<Notify>, spared: Duration) -> Self {
         let now = Instant::now();
         let state = State {
             open: 0,
             idle_since: now,
-            spared_until: now + FIRST_REQUEST,
+            spared_until: now + spared,
             output: Clock::default(),
             answers: BTreeMap::new(),
             next_answer: 0,

@@ -25,6 +25,8 @@ pub(super) struct Crowd {
     places: Arc<Semaphore>,
     /// How many places there are.
     size: u32,
+    /// How long a newcomer is spared.
+    spared: Duration,
     members: Mutex<Members>,
     /// Rung when a connection comes to rest.
     rests: Arc<Notify>,
@@ -62,11 +64,12 @@ pub(super) struct Place {
 }
 
 impl Crowd {
-    /// Room for so many connections. All of them are told to leave when `leave` is cancelled.
-    pub(super) fn new(size: usize, leave: CancellationToken) -> Arc<Self> {
+    /// Room for so many connections, each of which is spared for so long before its first request. All of them are told to
+    /// leave when `leave` is cancelled.
+    pub(super) fn new(size: usize, spared: Duration, leave: CancellationToken) -> Arc<Self> {
         let size = u32::try_from(size.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { places, size, members: Mutex::default(), rests: Arc::default(), leave })
+        Arc::new(Self { places, size, spared, members: Mutex::default(), rests: Arc::default(), leave })
     }
 
     /// Waits for a place. While there is none, the connection that has been without a request for longest is told to
@@ -121,7 +124,8 @@ impl Crowd {
     }
 
     fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
-        let (activity, leave) = (Arc::new(Activity::new(Arc::clone(&self.rests))), self.leave.child_token());
+        let activity = Arc::new(Activity::new(Arc::clone(&self.rests), self.spared));
+        let leave = self.leave.child_token();
         let mut members = self.lock();
         let number = members.next;
         members.next = number.wrapping_add(1);

@@ -101,7 +101,7 @@ pub async fn serve(
         // The layer in front of the routes decides, which can say so.
         body_time: None,
         answer_time: limits.answer_time,
-        tls: None,
+        ..http_server::Options::default()
     };
     let serving = http_server::serve(listener, app, options, shutdown.clone().cancelled_owned());
     // `stop` turns unanswered requests into HTTP 500 and cuts streams off, so it has to come last.

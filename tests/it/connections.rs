@@ -24,7 +24,7 @@ use crate::support::within;
 
 const ANSWER: &str = "the answer";
 /// Long enough for what a client does at once, short enough to wait for.
-const SOON: Duration = Duration::from_millis(300);
+const SOON: Duration = Duration::from_secs(1);
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// Serves a router on a port of its own.
@@ -79,16 +79,31 @@ async fn ask_h2(client: &mut SendRequest<Bytes>, connection: &mut Connection<Tcp
     .await;
 }
 
+/// Clients that come while the server is busy wait; they are not turned away.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn hundreds_may_wait_to_be_taken_in() {
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let listener = http_server::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for number in 0..400.min(allowed) {
+        let connecting = tokio::time::timeout(Duration::from_secs(20), TcpStream::connect(address));
+        waiting.push(connecting.await.unwrap_or_else(|_| panic!("client {number} waits in vain")).unwrap());
+    }
+}
+
 #[tokio::test]
 async fn a_newcomer_takes_the_place_of_the_connection_that_rested_longest() {
-    let address = port(Options { max_connections: 3, ..Options::default() }, short()).await;
+    let options = Options { max_connections: 3, first_request_time: 2 * SOON, ..Options::default() };
+    let address = port(options, short()).await;
     let mut silent = TcpStream::connect(address).await.unwrap();
     let (mut client, mut of_h2) = connect_h2(address, 100).await;
     ask_h2(&mut client, &mut of_h2).await;
     let mut kept = TcpStream::connect(address).await.unwrap();
     ask(&mut kept).await;
     // So long a new one is spared.
-    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    tokio::time::sleep(2 * SOON + Duration::from_millis(100)).await;
 
     let mut newcomers = Vec::new();
     for number in 0..3 {

@@ -311,7 +311,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let Limits { max_connections, idle_time, body_time, answer_time, .. } = *embedded.limits();
-    let options = http_server::Options { max_connections, idle_time, body_time: Some(body_time), answer_time, tls };
+    let body_time = Some(body_time);
+    let defaults = http_server::Options::default();
+    let options = http_server::Options { max_connections, idle_time, body_time, answer_time, tls, ..defaults };
     let router = embedded.router();
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
