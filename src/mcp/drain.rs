@@ -1,31 +1,34 @@
-//! Leaving without losing answers: a count of work in flight, and a transport that ends only when every request it
-//! delivered has been answered.
+//! Leaving without losing answers: a transport that ends only when every request it delivered has been answered. Plain calls
+//! it has answered in place, if its other side can be written to past it.
 //!
 //! Knows nothing of tools. The service loop of the MCP library allows 5 s after the end of input and 2 s after a
 //! cancellation, and both can cut a call short; here the end of input is held back instead.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
 
 use rmcp::{
     ErrorData, RoleServer,
     model::{
         ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _, GetMeta, JsonRpcRequest,
-        ProtocolVersion, RequestId,
+        ProtocolVersion, RequestId, ServerJsonRpcMessage,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{HOW_TO_BEGIN, limits::Place};
+use super::{
+    HOW_TO_BEGIN, McpServer,
+    in_flight::InFlight,
+    plain,
+    unanswered::{Unanswered, Unsettled},
+};
 use crate::{
     metrics::{self, RequestOutcome},
     telemetry::trace::Span,
@@ -47,41 +50,6 @@ const TOO_MANY: &str =
 /// How long the answers of calls that were given up after the grace period may take to leave.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// Counts work that should be finished before the server leaves. Clones share the count.
-#[derive(Clone, Debug, Default)]
-pub(super) struct InFlight(Arc<watch::Sender<usize>>);
-
-/// One piece of work in flight, until dropped.
-#[derive(Debug)]
-pub(super) struct Entered(InFlight);
-
-impl InFlight {
-    /// Counts one more piece of work.
-    pub(super) fn enter(&self) -> Entered {
-        self.0.send_modify(|count| *count = count.saturating_add(1));
-        Entered(self.clone())
-    }
-
-    /// Waits until nothing is in flight.
-    pub(super) async fn idle(&self) {
-        let mut count = self.0.subscribe();
-        // The sender lives in `self`, so the wait cannot end for the want of one.
-        drop(count.wait_for(|count| *count == 0).await);
-    }
-
-    /// Waits until something is in flight.
-    pub(super) async fn busy(&self) {
-        let mut count = self.0.subscribe();
-        drop(count.wait_for(|count| *count > 0).await);
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
-}
-
 /// When a [`Draining`] transport stops to read, and what it stops then.
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
@@ -95,35 +63,36 @@ pub(super) struct Ending {
     pub(super) in_flight: InFlight,
 }
 
+/// How plain calls are answered in place.
+pub(super) struct InPlace {
+    /// The server of this one connection.
+    pub(super) server: McpServer,
+    /// Writes a message to the client.
+    pub(super) write: Write,
+}
+
+/// Writes a message.
+pub(super) type Write = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
+
 /// A transport that reports the end of input only when each delivered request has its answer, or the grace period is
 /// over.
 pub(super) struct Draining<T> {
     inner: T,
     ending: Ending,
-    /// Requests without an answer, those held back among them.
-    pending: HashMap<RequestId, Pending>,
+    in_place: Option<InPlace>,
+    /// Answers in place that are on their way.
+    answering: InFlight,
+    /// Requests without an answer, those held back among them, and questions to the client.
+    unanswered: Unanswered,
     /// Requests that wait for a place, in their order. Some may have been cancelled.
     held: VecDeque<(RequestId, ClientJsonRpcMessage)>,
     /// The places of requests in flight.
     places: Arc<Semaphore>,
     /// The places of answers that take no work: refusals and those to pings. They are free again when the client reads.
     prompt_places: Arc<Semaphore>,
-    /// What the client was asked and has not answered.
-    asked: HashSet<RequestId>,
     /// Whether the client has chosen a lifecycle: sent `initialize`, or a request that needs none.
     opened: bool,
     closing: Option<Closing>,
-}
-
-/// A request without an answer.
-struct Pending {
-    counted: metrics::Request,
-    span: Span,
-    _entered: Entered,
-    /// None while it is held back.
-    place: Option<OwnedSemaphorePermit>,
-    /// What the request took of its caller's places, if it did: taken until the client took the answer.
-    _of_caller: Option<Arc<Place>>,
 }
 
 #[derive(Clone, Copy)]
@@ -138,14 +107,20 @@ impl<T> Draining<T> {
         Self {
             inner,
             ending,
-            pending: HashMap::new(),
+            in_place: None,
+            answering: InFlight::default(),
+            unanswered: Unanswered::default(),
             held: VecDeque::new(),
             places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             prompt_places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-            asked: HashSet::new(),
             opened: false,
             closing: None,
         }
+    }
+
+    /// The same transport, which has plain calls answered in place.
+    pub(super) fn answering(self, in_place: InPlace) -> Self {
+        Self { in_place: Some(in_place), ..self }
     }
 
     /// Keeps the books on a request of the client.
@@ -154,14 +129,47 @@ impl<T> Draining<T> {
         let meta = request.request.get_meta();
         let span = Span::request(request.request.method(), |name| meta.get(name)?.as_str());
         request.request.extensions_mut().insert(span.parent());
-        let pending = Pending {
-            counted,
-            span,
-            _entered: self.ending.in_flight.enter(),
-            place,
-            _of_caller: request.request.extensions_mut().remove(),
+        let (entered, of_caller) = (self.ending.in_flight.enter(), request.request.extensions_mut().remove());
+        self.unanswered.insert(request.id.clone(), Unsettled::new(counted, span, entered, place, of_caller));
+    }
+
+    /// Delivers a request: returned, if the library is to answer it.
+    fn delivered(&self, message: ClientJsonRpcMessage) -> Option<ClientJsonRpcMessage> {
+        let (Some(in_place), ClientJsonRpcMessage::Request(request)) = (&self.in_place, &message) else {
+            return Some(message);
         };
-        self.pending.insert(request.id.clone(), pending);
+        let ClientRequest::CallToolRequest(call) = &request.request else { return Some(message) };
+        // The first call goes the library's way: whom a result is for is known from then on.
+        let peer = in_place.server.peer.get();
+        let Some(peer) = peer.filter(|_| plain::is_plain(call) && in_place.server.answers_at_once(&call.params.name))
+        else {
+            return Some(message);
+        };
+        let ClientJsonRpcMessage::Request(request) = message else { return Some(message) };
+        let (id, given_up) = (request.id.clone(), CancellationToken::new());
+        let number = self.unanswered.begin(&id, given_up.clone().drop_guard())?;
+        let (server, write, peer) = (in_place.server.clone(), Arc::clone(&in_place.write), peer.clone());
+        let (unanswered, answering) = (self.unanswered.clone(), self.answering.enter());
+        tokio::spawn(async move {
+            let answer = Box::pin(server.answer(request, peer));
+            let answer = tokio::select! {
+                biased;
+                answer = answer => Some(answer),
+                () = given_up.cancelled() => None,
+            };
+            // A request that was cancelled meanwhile gets no answer.
+            if let Some((message, outcome)) = answer
+                && let Some(mut request) = unanswered.end(&id, number)
+            {
+                request.answered(outcome);
+                if let Some(line) = written(&message) {
+                    drop(write(line).await); // a client that left needs no answer
+                }
+            }
+            drop(answering);
+            unanswered.ring();
+        });
+        None
     }
 
     /// The same on any other message. False means that it has to be left out.
@@ -172,15 +180,17 @@ impl<T> Draining<T> {
                     && let Some(id) = &cancelled.params.request_id
                 {
                     // A cancelled request gets no answer.
-                    self.removed(id);
+                    self.unanswered.remove(id);
                     self.held.retain(|(held, _)| held != id);
                 }
             }
             ClientJsonRpcMessage::Response(response) => {
-                self.asked.remove(&response.id);
+                self.unanswered.told(&response.id);
             }
             ClientJsonRpcMessage::Error(error) => {
-                error.id.as_ref().map(|id| self.asked.remove(id));
+                if let Some(id) = &error.id {
+                    self.unanswered.told(id);
+                }
             }
             ClientJsonRpcMessage::Request(_) => {}
         }
@@ -188,39 +198,29 @@ impl<T> Draining<T> {
         self.opened
     }
 
-    /// The request of this id, which waits no more. With the last one all questions are over: only requests ask any, and
-    /// those of cancelled ones may never be answered.
-    fn removed(&mut self, id: &RequestId) -> Option<Pending> {
-        let removed = self.pending.remove(id);
-        if self.pending.is_empty() {
-            self.asked.clear();
-        }
-        removed
-    }
-
     /// Whether to read on. A client that sends faster than it reads has to wait, or its answers would fill the memory; but
     /// while it is asked something its answer must not wait, or nothing would end any more.
     fn reads_on(&self) -> bool {
-        self.held.is_empty() || (self.opened && (self.held.len() < MAX_HELD || !self.asked.is_empty()))
+        self.held.is_empty() || (self.opened && (self.held.len() < MAX_HELD || self.unanswered.asks()))
     }
 
-    /// The request that was held back for longest, now that there is a place for it.
+    /// The request that was held back for longest, now that there is a place for it; returned, if the library is to answer
+    /// it.
     fn released(&mut self, place: OwnedSemaphorePermit) -> Option<ClientJsonRpcMessage> {
         let (id, message) = self.held.pop_front()?;
-        self.pending.get_mut(&id)?.place = Some(place);
-        Some(message)
+        if self.unanswered.give_place(&id, place) { self.delivered(message) } else { None }
     }
 }
 
 impl<T: Transport<RoleServer>> Draining<T> {
-    /// What to do with a request: returned is one that is to be delivered now. The place is one for a prompt answer.
+    /// What to do with a request: returned is one that the library is to answer now. The place is one for a prompt answer.
     fn requested(
         &mut self,
         mut request: JsonRpcRequest<ClientRequest>,
         prompt: OwnedSemaphorePermit,
     ) -> Option<ClientJsonRpcMessage> {
         let is_ping = matches!(&request.request, ClientRequest::PingRequest(_));
-        let error = if self.pending.contains_key(&request.id) {
+        let error = if self.unanswered.contains(&request.id) {
             // The library would mix the two up and leave one without an answer.
             ErrorData::invalid_request("a request with this id is in flight already", None)
         } else if !self.opened && says_no_era(&request.request) {
@@ -241,7 +241,7 @@ impl<T: Transport<RoleServer>> Draining<T> {
             let id = request.id.clone();
             let message = ClientJsonRpcMessage::Request(request);
             if !is_held {
-                return Some(message);
+                return self.delivered(message);
             }
             self.held.push_back((id, message));
             return None;
@@ -253,6 +253,11 @@ impl<T: Transport<RoleServer>> Draining<T> {
         });
         None
     }
+}
+
+/// A message as it is sent.
+fn written(message: &ServerJsonRpcMessage) -> Option<Vec<u8>> {
+    serde_json::to_vec(message).inspect_err(|error| tracing::error!(%error, "an answer could not be written")).ok()
 }
 
 /// A place for a request that is held back; never, where none is.
@@ -274,17 +279,14 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             TxJsonRpcMessage::<RoleServer>::Response(response) => (Some(&response.id), RequestOutcome::Ok),
             TxJsonRpcMessage::<RoleServer>::Error(error) => (error.id.as_ref(), RequestOutcome::Error),
             TxJsonRpcMessage::<RoleServer>::Request(request) => {
-                self.asked.insert(request.id.clone());
+                self.unanswered.ask(request.id.clone());
                 (None, RequestOutcome::Ok)
             }
             TxJsonRpcMessage::<RoleServer>::Notification(_) => (None, RequestOutcome::Ok),
         };
-        let mut answered = id.and_then(|id| self.removed(id));
-        if let Some(pending) = &mut answered {
-            pending.counted.answered(outcome);
-            if outcome == RequestOutcome::Error {
-                pending.span.failed("error");
-            }
+        let mut answered = id.and_then(|id| self.unanswered.remove(id));
+        if let Some(request) = &mut answered {
+            request.answered(outcome);
         }
         let sending = self.inner.send(message);
         async move {
@@ -337,19 +339,21 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
                 }
                 continue;
             };
-            if self.pending.is_empty() {
+            let (Closing::Waiting { deadline } | Closing::Aborted { deadline }) = closing;
+            if self.unanswered.is_empty() {
+                // Answers in place are still being written, perhaps to a client that reads no more.
+                drop(tokio::time::timeout_at(deadline, self.answering.idle()).await);
                 return None;
             }
             // Nobody answers any more.
-            if let Some(id) = self.asked.iter().next().cloned() {
-                self.asked.remove(&id);
+            if let Some(id) = self.unanswered.withdraw() {
                 let error = ErrorData::internal_error("the client left without an answer", None);
                 return Some(ClientJsonRpcMessage::error(error, Some(id)));
             }
-            let (Closing::Waiting { deadline } | Closing::Aborted { deadline }) = closing;
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline) => {}
+                () = self.unanswered.rung() => continue,
                 Some(place) = place_for(&self.places, !self.held.is_empty()) => {
                     match self.released(place) {
                         Some(message) => return Some(message),
@@ -359,7 +363,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             }
             match closing {
                 Closing::Waiting { .. } => {
-                    tracing::warn!(calls = self.pending.len(), "giving up calls that outlasted the grace period");
+                    tracing::warn!(calls = self.unanswered.len(), "giving up calls that outlasted the grace period");
                     self.ending.abort.cancel();
                     self.closing = Some(Closing::Aborted { deadline: Instant::now() + LINGER });
                 }
@@ -443,7 +447,7 @@ mod tests {
     }
 
     fn in_flight(ending: &Ending) -> usize {
-        *ending.in_flight.0.borrow()
+        ending.in_flight.count()
     }
 
     #[tokio::test(start_paused = true)]

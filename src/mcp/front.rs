@@ -31,10 +31,11 @@ use super::{
         Accepted, EVENT_STREAM, JSON, NO_SESSION, busy, collected, id_in_use, in_our_words, media_type_is, outcome_in,
         refused, unreadable,
     },
-    direct::{Call, Direct},
-    drain::{Entered, InFlight},
+    direct::Direct,
     guard::problem,
+    in_flight::{Entered, InFlight},
     limits::{Capacity, Full, Place},
+    plain::Call,
 };
 use crate::{
     caller::Caller,

@@ -20,9 +20,10 @@ use super::{
     authorization::ResourceServer,
     cors,
     direct::Direct,
-    drain::{GRACE, InFlight, LINGER},
+    drain::{GRACE, LINGER},
     front::{self, Front},
     guard::{Guard, GuardError, guard, problem},
+    in_flight::InFlight,
     monitor::{self, Monitor},
     sse,
 };

@@ -23,13 +23,15 @@ use tokio::{
     sync::Mutex,
 };
 
+use super::plain::Call;
+
 /// How much is read at a time, in bytes.
 const CHUNK_BYTES: usize = 8 * 1024;
 
 /// A transport over lines.
 pub(super) struct Lines<R, W> {
     reader: R,
-    writer: Arc<Mutex<W>>,
+    writer: Writer<W>,
     /// The longest line that is read, in bytes; longer ones are skipped and refused.
     max_line_bytes: usize,
     /// What was read and is not taken yet. Another one after each line, unlike a buffered reader's: values lie in it, and
@@ -40,24 +42,54 @@ pub(super) struct Lines<R, W> {
     /// Whether the rest of the present line is skipped, since it is too long.
     skipping: bool,
     ended: bool,
+}
+
+/// Writes lines. Clones write to the same stream, each line whole.
+#[derive(Debug)]
+pub(super) struct Writer<W>(Arc<Output<W>>);
+
+#[derive(Debug)]
+struct Output<W> {
+    stream: Mutex<W>,
     /// Whether it was said that nobody reads what is written.
-    lost: Arc<AtomicBool>,
+    is_lost: AtomicBool,
+}
+
+impl<W> Clone for Writer<W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Writes a message. Dropping the future half-way leaves half a line.
+    pub(super) async fn write(&self, mut line: Vec<u8>) -> io::Result<()> {
+        line.push(b'\n');
+        let written = async {
+            let mut stream = self.0.stream.lock().await;
+            stream.write_all(&line).await?;
+            stream.flush().await
+        };
+        let written = written.await;
+        if let Err(error) = &written
+            && !self.0.is_lost.swap(true, Ordering::Relaxed)
+        {
+            tracing::info!(%error, "the client reads no more; answers to it are lost");
+        }
+        written
+    }
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Lines<R, W> {
     /// A transport that reads lines of at most so many bytes from one stream and writes to the other.
     pub(super) fn new(reader: R, writer: W, max_line_bytes: usize) -> Self {
-        let (writer, lost) = (Arc::new(Mutex::new(writer)), Arc::default());
-        Self {
-            reader,
-            writer,
-            max_line_bytes,
-            chunk: Vec::new(),
-            line: Vec::new(),
-            skipping: false,
-            ended: false,
-            lost,
-        }
+        let writer = Writer(Arc::new(Output { stream: Mutex::new(writer), is_lost: AtomicBool::new(false) }));
+        Self { reader, writer, max_line_bytes, chunk: Vec::new(), line: Vec::new(), skipping: false, ended: false }
+    }
+
+    /// Writes to the client past the transport.
+    pub(super) fn writer(&self) -> Writer<W> {
+        self.writer.clone()
     }
 
     /// The next line, or what is left at the end of input; `Err` for one that is too long.
@@ -102,23 +134,15 @@ where
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let (writer, lost) = (Arc::clone(&self.writer), Arc::clone(&self.lost));
-        async move {
-            let written = write(&writer, serde_json::to_vec(&message)?).await;
-            if let Err(error) = &written
-                && !lost.swap(true, Ordering::Relaxed)
-            {
-                tracing::info!(%error, "the client reads no more; answers to it are lost");
-            }
-            written
-        }
+        let writer = self.writer();
+        async move { writer.write(serde_json::to_vec(&message)?).await }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let refusal = match self.next_line().await? {
                 Ok(line) if line.trim_ascii().is_empty() => continue,
-                Ok(line) => match serde_json::from_slice::<ClientJsonRpcMessage>(&line) {
+                Ok(line) => match message(&line) {
                     Ok(message) => return Some(message),
                     Err(error) => unreadable(&line, &error),
                 },
@@ -129,21 +153,22 @@ where
             };
             tracing::debug!("refused a line that is no message");
             // On its own task, since this future may be dropped half-way through a line.
-            let writer = Arc::clone(&self.writer);
-            tokio::spawn(async move { write(&writer, refusal.to_string().into_bytes()).await });
+            let writer = self.writer();
+            tokio::spawn(async move { writer.write(refusal.to_string().into_bytes()).await });
         }
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.writer.lock().await.shutdown().await
+        self.writer.0.stream.lock().await.shutdown().await
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(writer: &Mutex<W>, mut line: Vec<u8>) -> io::Result<()> {
-    line.push(b'\n');
-    let mut writer = writer.lock().await;
-    writer.write_all(&line).await?;
-    writer.flush().await
+/// The message of a line.
+fn message(line: &[u8]) -> serde_json::Result<ClientJsonRpcMessage> {
+    match Call::read(line) {
+        Some(call) => Ok(ClientJsonRpcMessage::Request(call.into_request())),
+        None => serde_json::from_slice(line),
+    }
 }
 
 /// The answer to a line that is no message (JSON-RPC 2.0, section 5.1), with its id where it has one. Nothing of the line

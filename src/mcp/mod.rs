@@ -21,15 +21,18 @@ mod front;
 pub mod guard;
 mod hosts;
 pub mod http;
+mod in_flight;
 pub mod limits;
 mod lines;
 mod lists;
 mod monitor;
 mod paging;
+mod plain;
 mod sse;
 mod state;
 pub mod stdio;
 mod tasks;
+mod unanswered;
 
 use std::sync::{
     Arc, OnceLock, PoisonError, RwLock,
@@ -46,7 +49,7 @@ use rmcp::{
         ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscribeRequestParams,
         SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
-    service::{NotificationContext, RequestContext, SubscriptionContext},
+    service::{NotificationContext, Peer, RequestContext, SubscriptionContext},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -104,6 +107,8 @@ pub struct McpServer {
     door: Door,
     /// The least of log messages that the session wants.
     level: Arc<SessionLevel>,
+    /// Reaches the client of the session, once it has opened one or called a tool.
+    peer: Arc<OnceLock<Peer<RoleServer>>>,
     capacity: Arc<Capacity>,
 }
 
@@ -163,6 +168,7 @@ impl McpServer {
             subscribed: Subscriptions::default(),
             door: Door::Own,
             level: Arc::default(),
+            peer: Arc::default(),
             capacity: Arc::new(Capacity::new(Limits::default())),
         })
     }
@@ -213,6 +219,7 @@ impl McpServer {
             announced: Arc::default(),
             subscribed: Subscriptions::default(),
             level: Arc::default(),
+            peer: Arc::default(),
             ..self.clone()
         }
     }
@@ -337,6 +344,7 @@ impl ServerHandler for McpServer {
         let access = self.access(&context);
         let info = self.info_for(&access);
         context.peer.set_peer_info(request.clone());
+        self.peer.get_or_init(|| context.peer.clone());
         let mut result = self.negotiate_initialize(&request)?;
         result.capabilities = info.capabilities;
         // An extension of the newer era.
@@ -538,6 +546,7 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        self.peer.get_or_init(|| context.peer.clone());
         // Large, and moved from hand to hand by the library.
         Box::pin(self.tool_called(request, context)).await
     }

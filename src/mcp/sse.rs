@@ -38,9 +38,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     McpServer,
     answers::unreadable,
-    drain::{Draining, Ending, InFlight},
+    drain::{Draining, Ending},
     front::too_many,
     guard::problem,
+    in_flight::InFlight,
     limits::Place,
 };
 use crate::{

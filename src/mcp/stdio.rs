@@ -2,20 +2,21 @@
 //!
 //! Standard output belongs to the protocol alone; what has to be said otherwise goes to the log.
 
-use std::io;
 #[cfg(unix)]
 use std::os::fd::AsFd;
+use std::{io, sync::Arc};
 
 use rmcp::{
-    RoleServer,
     service::{ServerInitializeError, serve_server_with_ct},
-    transport::{Transport, TransportAdapterIdentity, stdio_pipes},
+    transport::{TransportAdapterIdentity, stdio_pipes},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Door, McpServer,
-    drain::{Draining, Ending, InFlight},
+    drain::{Draining, Ending, InPlace, Write},
+    in_flight::InFlight,
     lines::Lines,
 };
 use crate::metrics::{self, Transport as Counted};
@@ -52,14 +53,19 @@ fn socket(descriptor: &impl AsFd) -> Option<tokio::net::UnixStream> {
 
 async fn serve_transport(
     server: McpServer,
-    transport: impl Transport<RoleServer> + 'static,
+    transport: Lines<impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let leaving = shutdown.child_token();
     let server = server.scoped(leaving.clone(), Door::Own);
     let abort = server.abort.clone();
     let ending = Ending { stop_reading: shutdown, leaving, abort, in_flight: InFlight::default() };
-    let transport = Draining::new(transport, ending);
+    let writer = transport.writer();
+    let write: Write = Arc::new(move |line| {
+        let writer = writer.clone();
+        Box::pin(async move { writer.write(line).await })
+    });
+    let transport = Draining::new(transport, ending).answering(InPlace { server: server.clone(), write });
     let _counted = metrics::session(Counted::Stdio);
     // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
     let cut = CancellationToken::new();
