@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::{
     HOW_TO_BEGIN,
-    guard::{json_response, problem},
     limits::Full,
+    refusal::{json_response, problem},
 };
 use crate::metrics::RequestOutcome;
 

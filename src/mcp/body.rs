@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use hyper::body::Body as _;
 
-use super::{guard::problem, limits::Limits};
+use super::{limits::Limits, refusal::problem};
 
 /// How many times the largest body is read and thrown away before the refusal of one that is larger.
 const DISCARDED: usize = 8;

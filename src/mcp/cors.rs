@@ -28,13 +28,13 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// The middleware where origins are listed, around everything else: a preflight carries no credentials.
 pub(super) async fn cors(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).filter(|origin| guard.is_listed(origin)).cloned();
+    let origin = request.headers().get(header::ORIGIN).filter(|origin| guard.sites.is_listed(origin)).cloned();
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &origin {
         Some(_) if is_preflight => {
             let (parts, _) = request.into_parts();
-            match guard.check_host(&parts) {
+            match guard.sites.check_host(&parts) {
                 Ok(()) => preflight(&parts.headers),
                 Err(refusal) => refusal.into_response(),
             }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::guard::Refusal;
+use super::refusal::Refusal;
 use crate::{access::Shown, credential::Slot};
 
 /// Everything that a request shows. Two of `Authorization` are as good as none: which one is meant?

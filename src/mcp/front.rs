@@ -32,10 +32,10 @@ use super::{
         refused, unreadable,
     },
     direct::Direct,
-    guard::problem,
     in_flight::{Entered, InFlight},
     limits::{Capacity, Full, Place},
     plain::Call,
+    refusal::problem,
 };
 use crate::{
     caller::Caller,

@@ -5,28 +5,27 @@
 //! its tools. The MCP library checks `Host` and `Origin` on its own endpoint too; this covers every route, and credentials,
 //! which the library leaves to its user.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Body,
     extract::{Request, State},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
+use http::{Method, StatusCode, header, request};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{
     McpServer,
-    authorization::{Invalid, ResourceServer, operation},
+    authorization::{ResourceServer, operation},
     body, credentials,
-    hosts::{HostRule, OriginRule, bracketed, is_loopback, parse_host},
+    hosts::is_loopback,
     http::HttpOptions,
     limits::Capacity,
+    refusal::{Refusal, json_response, not_taken, oauth_refusal, problem},
+    sites::Sites,
 };
 use crate::{
     access::{self, Access, Bounds, Doors, Gated, Gates, Opened, Shown},
@@ -94,44 +93,16 @@ pub(super) struct Guard {
     oauth: Option<ResourceServer>,
     /// Where callers may bring keys for the backends.
     backend_key: Option<(CallerBackendKey, KeyDigests)>,
-    hosts: Vec<HostRule>,
-    /// Listening on all addresses means that the address a client used is not known beforehand. Any literal address is
-    /// safe: DNS rebinding needs a name.
-    any_address: bool,
-    origins: Vec<OriginRule>,
-    loopback_origins: bool,
+    pub(super) sites: Sites,
     doors: Doors,
     /// What requests are about, where their callers have to be told what they lack.
     server: Option<McpServer>,
 }
 
-/// An answer instead of the service's.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    status: StatusCode,
-    message: &'static str,
-    /// What would be let in instead (RFC 9110, section 11.6.1).
-    challenges: Vec<String>,
-}
-
 impl Guard {
-    /// The guard of a server that listens on this address. Loopback names and the address itself are always allowed as
-    /// hosts, and loopback origins are when the address is a loopback one; the options add to that.
+    /// The guard of a server that listens on this address.
     pub(super) fn new(address: SocketAddr, options: &HttpOptions) -> Result<Self, GuardError> {
         check_tokens(address, options)?;
-        let mut hosts: Vec<HostRule> = ["localhost", "127.0.0.1", "::1"]
-            .into_iter()
-            .map(|host| HostRule { host: host.to_owned(), port: None })
-            .collect();
-        hosts.push(HostRule { host: address.ip().to_canonical().to_string(), port: None });
-        for text in &options.allowed_hosts {
-            hosts.push(HostRule::parse(text).ok_or_else(|| GuardError::Host(text.clone()))?);
-        }
-        let origins = options
-            .allowed_origins
-            .iter()
-            .map(|text| OriginRule::parse(text).ok_or_else(|| GuardError::Origin(text.clone())))
-            .collect::<Result<_, _>>()?;
         let with_digests =
             |setting: CallerBackendKey| Ok((setting, KeyDigests::new().map_err(|_| GuardError::NoRandomness)?));
         let backend_key = options.backend_key.clone().map(with_digests).transpose()?;
@@ -140,10 +111,7 @@ impl Guard {
             tokens: options.tokens.clone(),
             oauth: options.oauth.clone(),
             backend_key,
-            hosts,
-            any_address: address.ip().is_unspecified(),
-            origins,
-            loopback_origins: is_loopback(address.ip()),
+            sites: Sites::new(address, options)?,
             doors: Doors::default(),
             server: None,
         })
@@ -154,32 +122,10 @@ impl Guard {
         Self { doors: server.shared.doors.clone(), server: Some(server.clone()), ..self }
     }
 
-    /// The hosts, in the words of the MCP library; empty when the library cannot express them and has to let all pass.
-    pub(super) fn library_hosts(&self) -> Vec<String> {
-        if self.any_address {
-            return Vec::new();
-        }
-        self.hosts.iter().map(|rule| rule.text()).collect()
-    }
-
-    /// The origins, in the words of the MCP library.
-    pub(super) fn library_origins(&self) -> Vec<String> {
-        let loopback = ["http", "https"]
-            .into_iter()
-            .filter(|_| self.loopback_origins)
-            .flat_map(|scheme| ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{scheme}://{host}:*")));
-        let own = self.origins.iter().map(|rule| {
-            let port = rule.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
-            format!("{}://{}:{port}", rule.scheme, bracketed(&rule.host))
-        });
-        loopback.chain(own).collect()
-    }
-
     /// Lets the request pass or not, notes who its caller is and what they may use, and takes the caller's credentials out
     /// of it, so that no call can reach them.
     pub(super) async fn check(&self, request: &mut request::Parts) -> Result<(), Refusal> {
-        self.check_host(request)?;
-        self.check_origin(&request.headers)?;
+        self.sites.check(request)?;
         let (gates, gated) = self.doors.now();
         let slots = gates.slots();
         let shown = match &self.oauth {
@@ -208,26 +154,14 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether the operator listed origins.
-    pub(super) fn lists_origins(&self) -> bool {
-        !self.origins.is_empty()
-    }
-
-    /// Whether this is an origin that the operator listed.
-    pub(super) fn is_listed(&self, origin: &HeaderValue) -> bool {
-        let origin = origin.to_str().ok().and_then(OriginRule::parse_exact);
-        origin.is_some_and(|origin| self.origins.iter().any(|rule| rule.covers(&origin)))
-    }
-
     /// Lets through what only the operator may see: with the token where there is one, on this machine where there is none,
     /// always where it is open.
     pub(super) fn check_operator(&self, request: &mut request::Parts, open: bool) -> Result<(), Refusal> {
-        self.check_host(request)?;
-        self.check_origin(&request.headers)?;
+        self.sites.check(request)?;
         let shown = credentials::shown(request, &[]);
         match &self.token {
             _ if open => Ok(()),
-            None if self.loopback_origins && !self.asks_for_tokens() => Ok(()),
+            None if self.sites.is_local() && !self.asks_for_tokens() => Ok(()),
             None => Err(Refusal::CLOSED),
             Some(token) if bool::from(access::is_same(token.expose_secret(), shown.bearer.as_ref())) => Ok(()),
             Some(_) if shown.bearer.is_none() => Err(self.refusal(Refusal::NO_TOKEN, &shown, &Gates::default())),
@@ -344,135 +278,12 @@ impl Guard {
     /// What this server says of itself to clients that want a token, where a request asks for that.
     fn metadata(&self, request: &request::Parts) -> Option<Response> {
         let oauth = self.oauth.as_ref().filter(|oauth| oauth.is_metadata(&request.uri))?;
-        let may = self.check_host(request).and_then(|()| self.check_origin(&request.headers));
+        let may = self.sites.check(request);
         Some(match may {
             Err(refusal) => refusal.into_response(),
             Ok(()) if request.method == Method::GET => json_response(StatusCode::OK, &json!(oauth.metadata())),
             Ok(()) => problem(StatusCode::METHOD_NOT_ALLOWED, "the metadata of this server is read by `GET`"),
         })
-    }
-
-    pub(super) fn check_host(&self, request: &request::Parts) -> Result<(), Refusal> {
-        let mut named = request.headers.get_all(header::HOST).iter();
-        let header = match (named.next(), named.next()) {
-            (None, _) => None,
-            (Some(host), None) => Some(host.to_str().ok().and_then(parse_host).ok_or(Refusal::BAD_HOST)?),
-            (Some(_), Some(_)) => return Err(Refusal::BAD_HOST),
-        };
-        // HTTP/2 names the host in the target, and so does a request in absolute form (RFC 9112, section 3.2.2).
-        let target = match request.uri.authority() {
-            None => None,
-            Some(authority) => Some(parse_host(authority.as_str()).ok_or(Refusal::BAD_HOST)?),
-        };
-        if header.is_none() && target.is_none() {
-            return Err(Refusal::BAD_HOST);
-        }
-        if header.iter().chain(&target).all(|host| self.is_allowed_host(host)) {
-            Ok(())
-        } else {
-            Err(Refusal::FOREIGN_HOST)
-        }
-    }
-
-    fn is_allowed_host(&self, asked: &HostRule) -> bool {
-        (self.any_address && asked.host.parse::<IpAddr>().is_ok())
-            || self
-                .hosts
-                .iter()
-                .any(|rule| rule.host == asked.host && rule.port.is_none_or(|port| asked.port == Some(port)))
-    }
-
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        for origin in headers.get_all(header::ORIGIN) {
-            let origin = origin.to_str().ok().and_then(OriginRule::parse_exact).ok_or(Refusal::FOREIGN_ORIGIN)?;
-            let loopback = self.loopback_origins && origin.is_loopback();
-            if !loopback && !self.origins.iter().any(|rule| rule.covers(&origin)) {
-                return Err(Refusal::FOREIGN_ORIGIN);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Refusal {
-    fn logged(self) -> Response {
-        tracing::warn!(status = self.status.as_u16(), reason = self.message, "refused an HTTP request");
-        self.into_response()
-    }
-
-    const BAD_HOST: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "missing or malformed `Host` header", challenges: Vec::new() };
-    const FOREIGN_HOST: Self = Self {
-        status: StatusCode::FORBIDDEN,
-        message: "this `Host` is not allowed; the operator can allow it with `--allow-host NAME`",
-        challenges: Vec::new(),
-    };
-    const FOREIGN_ORIGIN: Self = Self {
-        status: StatusCode::FORBIDDEN,
-        message: "this `Origin` is not allowed; the operator can allow it with `--allow-origin ORIGIN`",
-        challenges: Vec::new(),
-    };
-    const NO_TOKEN: Self = Self {
-        status: StatusCode::UNAUTHORIZED,
-        message: "a bearer token is needed: send `Authorization: Bearer …`",
-        challenges: Vec::new(),
-    };
-    const WRONG_TOKEN: Self = Self {
-        status: StatusCode::UNAUTHORIZED,
-        message: "this bearer token is not the one of this server",
-        challenges: Vec::new(),
-    };
-    const NO_CREDENTIAL: Self = Self {
-        status: StatusCode::UNAUTHORIZED,
-        message: "a credential is needed: that of this server, or that of the spec whose tools are to be used",
-        challenges: Vec::new(),
-    };
-    const WRONG_CREDENTIAL: Self = Self {
-        status: StatusCode::UNAUTHORIZED,
-        message: "this credential opens no tools of this server",
-        challenges: Vec::new(),
-    };
-    const CLOSED: Self = Self {
-        status: StatusCode::FORBIDDEN,
-        message: "only the operator may see this; set a token by `--token`, or `open_metrics: true` in the configuration file",
-        challenges: Vec::new(),
-    };
-    const BAD_KEY: Self = Self {
-        status: StatusCode::BAD_REQUEST,
-        message: "the header for a key of your own must stand there once, with a key of visible ASCII",
-        challenges: Vec::new(),
-    };
-    const NO_KEYS: Self = Self {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        message: "tokens cannot be checked at this time, because the keys of their issuer cannot be had; retry later",
-        challenges: Vec::new(),
-    };
-    pub(super) const BAD_TARGET: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "malformed request target", challenges: Vec::new() };
-
-    pub(super) fn into_response(self) -> Response {
-        let mut response = problem(self.status, self.message);
-        for challenge in self.challenges {
-            if let Ok(challenge) = HeaderValue::try_from(challenge) {
-                response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
-            }
-        }
-        response
-    }
-}
-
-fn oauth_refusal(status: StatusCode, message: &'static str, challenge: String) -> Refusal {
-    Refusal { status, message, challenges: vec![challenge] }
-}
-
-/// The answer to a token that an issuer may have given out.
-fn not_taken(oauth: &ResourceServer, invalid: Invalid) -> Refusal {
-    match invalid {
-        Invalid::Token(reason) => {
-            tracing::debug!(reason, "a token was not taken");
-            oauth_refusal(StatusCode::UNAUTHORIZED, Refusal::WRONG_TOKEN.message, oauth.unauthorized(true))
-        }
-        Invalid::KeysUnavailable => Refusal::NO_KEYS,
     }
 }
 
@@ -500,17 +311,6 @@ pub(super) async fn guard(
     }
 }
 
-/// An answer of the server itself, as `{"error": …}`.
-pub(super) fn problem(status: StatusCode, message: &str) -> Response {
-    json_response(status, &json!({ "error": message }))
-}
-
-/// A JSON answer that nothing may store.
-pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (status, headers, body.to_string()).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use axum::{
@@ -519,6 +319,7 @@ mod tests {
         middleware,
         routing::any,
     };
+    use http::HeaderMap;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -752,14 +553,14 @@ mod tests {
         let options = options(Some(TOKEN), &["tools.example:8443", "::2"], &["https://app.example", "http://a:*"]);
         let local = Guard::new("127.0.0.1:80".parse().unwrap(), &options).unwrap();
         assert_eq!(
-            local.library_hosts(),
+            local.sites.library_hosts(),
             ["localhost", "127.0.0.1", "[::1]", "127.0.0.1", "tools.example:8443", "[::2]"]
         );
-        let origins = local.library_origins();
+        let origins = local.sites.library_origins();
         assert!(origins.contains(&"http://localhost:*".to_owned()), "{origins:?}");
         let public = Guard::new("0.0.0.0:80".parse().unwrap(), &options).unwrap();
-        assert_eq!(public.library_hosts(), Vec::<String>::new());
-        assert_eq!(public.library_origins(), ["https://app.example:443", "http://a:*"]);
+        assert_eq!(public.sites.library_hosts(), Vec::<String>::new());
+        assert_eq!(public.sites.library_origins(), ["https://app.example:443", "http://a:*"]);
     }
 
     #[test]

@@ -22,9 +22,10 @@ use super::{
     direct::Direct,
     drain::{GRACE, LINGER},
     front::{self, Front},
-    guard::{Guard, GuardError, guard, problem},
+    guard::{Guard, GuardError, guard},
     in_flight::InFlight,
     monitor::{self, Monitor},
+    refusal::problem,
     sse,
 };
 use crate::{
@@ -148,8 +149,8 @@ fn router(
         .with_json_response(true)
         .with_max_request_body_bytes(capacity.limits.max_body_bytes)
         .with_cancellation_token(stop.clone())
-        .with_allowed_hosts(entrance.library_hosts())
-        .with_allowed_origins(entrance.library_origins())
+        .with_allowed_hosts(entrance.sites.library_hosts())
+        .with_allowed_origins(entrance.sites.library_origins())
         .enforce_origin_validation();
     let mut manager = LocalSessionManager::default();
     manager.session_config = SessionConfig::default();
@@ -185,5 +186,9 @@ fn router(
         })
         .layer(middleware::from_fn_with_state((entrance.clone(), capacity), guard));
     let all = monitor::router(monitor).merge(guarded);
-    Ok(if entrance.lists_origins() { all.layer(middleware::from_fn_with_state(entrance, cors::cors)) } else { all })
+    Ok(if entrance.sites.lists_origins() {
+        all.layer(middleware::from_fn_with_state(entrance, cors::cors))
+    } else {
+        all
+    })
 }

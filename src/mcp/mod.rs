@@ -28,6 +28,8 @@ mod lists;
 mod monitor;
 mod paging;
 mod plain;
+mod refusal;
+mod sites;
 mod sse;
 mod state;
 pub mod stdio;

@@ -15,11 +15,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    McpServer,
-    front::Front,
-    guard::{Guard, json_response},
-};
+use super::{McpServer, front::Front, guard::Guard, refusal::json_response};
 use crate::{
     backend::{Backend, Limits},
     metrics,

@@ -40,9 +40,9 @@ use super::{
     answers::unreadable,
     drain::{Draining, Ending},
     front::too_many,
-    guard::problem,
     in_flight::InFlight,
     limits::Place,
+    refusal::problem,
 };
 use crate::{
     caller::Caller,
