@@ -391,6 +391,16 @@ fn within<T: PartialOrd + std::fmt::Display>(
     Err(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()))
 }
 
+/// A time in seconds that was set, or its default. Error: it is out of its range.
+fn seconds_within(
+    name: &str,
+    given: Option<u64>,
+    default: Duration,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, String> {
+    within(name, given, default.as_secs(), range).map(Duration::from_secs)
+}
+
 /// A header for the credential of one namespace. One for all is refused: it would reach services that nobody thought of.
 fn credential_header(text: &str) -> Result<Scoped<CredentialHeader>, String> {
     let scoped = text.parse::<Scoped<CredentialHeader>>()?;

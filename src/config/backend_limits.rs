@@ -1,11 +1,9 @@
 //! The section `backend_limits` of the configuration file.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::within;
+use super::{seconds_within, within};
 use crate::backend::embedded::{Limits, Rate};
 
 /// The largest size that can be set, in bytes: bodies are held in memory.
@@ -79,16 +77,13 @@ impl BackendLimits {
             failure_burst,
         } = self;
         let default = Limits::default();
-        let seconds = |name, given, default: Duration, range| {
-            within(name, given, default.as_secs(), range).map(Duration::from_secs)
-        };
         let rate = |names: (&str, &str), (per_second, burst), default: Rate| {
             Ok::<_, String>(Rate {
                 per_second: within(names.0, per_second, default.per_second, 1..=1_000_000)?,
                 burst: within(names.1, burst, default.burst, 1..=1_000_000)?,
             })
         };
-        let body_time = seconds("body_timeout", body_timeout, default.body_time, 1..=3600)?;
+        let body_time = seconds_within("body_timeout", body_timeout, default.body_time, 1..=3600)?;
         let after_body = body_time.saturating_add(default.request_time.saturating_sub(default.body_time));
         let limits = Limits {
             max_body_bytes: within("max_body_bytes", max_body_bytes, default.max_body_bytes, 1024..=MOST_BYTES)?,
@@ -96,9 +91,14 @@ impl BackendLimits {
             max_name_length: within("max_name_length", max_name_length, default.max_name_length, 1..=1024)?,
             strict_secret_names,
             body_time,
-            request_time: seconds("request_timeout", request_timeout, default.request_time.max(after_body), 2..=7200)?,
-            answer_time: seconds("answer_timeout", answer_timeout, default.answer_time, 1..=3600)?,
-            idle_time: seconds("idle_timeout", idle_timeout, default.idle_time, 1..=3600)?,
+            request_time: seconds_within(
+                "request_timeout",
+                request_timeout,
+                default.request_time.max(after_body),
+                2..=7200,
+            )?,
+            answer_time: seconds_within("answer_timeout", answer_timeout, default.answer_time, 1..=3600)?,
+            idle_time: seconds_within("idle_timeout", idle_timeout, default.idle_time, 1..=3600)?,
             max_connections: within("max_connections", max_connections, default.max_connections, 1..=65_536)?,
             requests: rate(
                 ("requests_per_second", "request_burst"),
@@ -130,6 +130,8 @@ impl BackendLimits {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;

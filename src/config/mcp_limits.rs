@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::within;
+use super::{seconds_within, within};
 use crate::mcp::limits::{Limits, Most};
 
 /// The largest size that can be set, in bytes: messages are held in memory.
@@ -95,9 +95,6 @@ impl McpLimits {
             Ok(Most { in_all, per_caller })
         };
         let bytes = |name, given, default| within(name, given, default, 1024..=MOST_BYTES);
-        let seconds = |name, given, default: Duration, range| {
-            within(name, given, default.as_secs(), range).map(Duration::from_secs)
-        };
         let request_time = default.request_time.max(call_time.saturating_add(Duration::from_secs(30)));
         let limits = Limits {
             sessions: most(
@@ -121,10 +118,10 @@ impl McpLimits {
             max_body_bytes: bytes("max_body_bytes", max_body_bytes, default.max_body_bytes)?,
             max_result_bytes: bytes("max_result_bytes", max_result_bytes, default.max_result_bytes)?,
             max_line_bytes: bytes("max_line_bytes", max_line_bytes, default.max_line_bytes)?,
-            body_time: seconds("body_timeout", body_timeout, default.body_time, 1..=3600)?,
-            request_time: seconds("request_timeout", request_timeout, request_time, 1..=7200)?,
-            answer_time: seconds("answer_timeout", answer_timeout, default.answer_time, 1..=3600)?,
-            idle_time: seconds("idle_timeout", idle_timeout, default.idle_time, 1..=3600)?,
+            body_time: seconds_within("body_timeout", body_timeout, default.body_time, 1..=3600)?,
+            request_time: seconds_within("request_timeout", request_timeout, request_time, 1..=7200)?,
+            answer_time: seconds_within("answer_timeout", answer_timeout, default.answer_time, 1..=3600)?,
+            idle_time: seconds_within("idle_timeout", idle_timeout, default.idle_time, 1..=3600)?,
             max_connections: within("max_connections", max_connections, default.max_connections, 1..=65_536)?,
         };
         if limits.request_time < call_time {
