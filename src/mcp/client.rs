@@ -22,6 +22,7 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds};
 use crate::{
@@ -44,8 +45,8 @@ pub(super) struct Requester {
     /// The least of log messages that the client wants; none of them where there is nothing.
     log_level: Option<LogLevel>,
     started: Instant,
-    /// Set once the call goes on as a task.
-    task: OnceLock<TaskContext>,
+    /// Set once the call goes on as a task; besides, what is cancelled when nobody can answer it any more.
+    task: OnceLock<(TaskContext, CancellationToken)>,
     /// Set once it is known that it does not.
     stays: AtomicBool,
 }
@@ -132,8 +133,8 @@ impl Requester {
     }
 
     /// Goes on as a task. What the client would be asked it is asked by that.
-    pub(super) fn becomes(&self, task: TaskContext) {
-        self.task.set(task).ok(); // a call becomes a task once
+    pub(super) fn becomes(&self, task: TaskContext, leaving: CancellationToken) {
+        self.task.set((task, leaving)).ok(); // a call becomes a task once
     }
 
     /// Shows that the call is still under way, for clients that give up when they hear nothing.
@@ -152,7 +153,7 @@ impl Requester {
             *told = Some(progress);
             progress
         };
-        if let Some(task) = self.task.get() {
+        if let Some((task, _)) = self.task.get() {
             if let Some(message) = message {
                 task.set_status_message(message);
             }
@@ -227,7 +228,7 @@ impl Client for Requester {
 
     fn ask(&self, questions: Vec<Asked>) -> BoxFuture<'_, Result<Reply, CallError>> {
         Box::pin(async move {
-            if let Some(task) = self.task.get() {
+            if let Some((task, leaving)) = self.task.get() {
                 let asking = questions.into_iter().map(|asked| async move {
                     let answer = task.request_input(&asked.key, request(&asked)?).await;
                     let answer = answer.map_err(|exit| match exit {
@@ -236,7 +237,12 @@ impl Client for Requester {
                     });
                     Ok::<_, CallError>((asked.key, answer?))
                 });
-                return Ok(Reply::Answers(try_join_all(asking).await?.into_iter().collect()));
+                let left = "the server is leaving, so nobody can answer any more";
+                let answers = tokio::select! {
+                    answers = try_join_all(asking) => answers?,
+                    () = leaving.cancelled() => return Err(CallError::Unanswered(left.to_owned())),
+                };
+                return Ok(Reply::Answers(answers.into_iter().collect()));
             }
             if self.is_modern {
                 return Ok(Reply::Later);

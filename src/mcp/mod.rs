@@ -61,7 +61,7 @@ use self::{
     lists::Kinds,
     paging::page,
     state::Sealer,
-    tasks::Tasks,
+    tasks::{Departure, Tasks},
 };
 use crate::{
     access::{Access, Doors, Gated},
@@ -95,6 +95,7 @@ pub struct McpServer {
     abort: CancellationToken,
     /// Ends subscriptions, at the start of that period.
     leaving: CancellationToken,
+    departure: Departure,
     /// Whether the session has joined the audience.
     joined: Arc<AtomicBool>,
     /// What the session was told there is.
@@ -158,6 +159,7 @@ impl McpServer {
             shared: Arc::new(Shared { served, doors, audience, recent, info, info_json, tasks, sealer }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            departure: Departure::default(),
             joined: Arc::default(),
             announced: Arc::default(),
             subscribed: Subscriptions::default(),
@@ -203,7 +205,8 @@ impl McpServer {
     /// The same server for one transport: with its own switch to give up calls, so that one transport's end leaves the
     /// others alone.
     fn scoped(&self, leaving: CancellationToken, door: Door) -> Self {
-        Self { abort: self.abort.child_token(), leaving, door, ..self.for_session() }
+        let departure = Departure { leaving: leaving.clone(), ..Departure::default() };
+        Self { abort: self.abort.child_token(), leaving, departure, door, ..self.for_session() }
     }
 
     /// The same server for one session.

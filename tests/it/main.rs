@@ -34,6 +34,8 @@ mod guides;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod mcp;
