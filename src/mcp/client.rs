@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds};
+use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds, question};
 use crate::{
     call::client::{Asked, Changed, Client, Event, Reply},
     error::CallError,
@@ -177,12 +177,8 @@ impl Requester {
 
     /// Asks over the session and waits for the answer.
     async fn ask_now(&self, asked: Asked) -> Result<(String, Value), CallError> {
-        let answer = match request(&asked)? {
-            InputRequest::Elicitation(request) => value_of(self.peer.create_elicitation(request.params).await),
-            InputRequest::CreateMessage(request) => value_of(self.peer.create_message(request.params).await),
-            _ => value_of(self.peer.list_roots().await),
-        };
-        Ok((asked.key, answer?))
+        let answer = question::ask(&self.peer, request(&asked)?).await;
+        Ok((asked.key, answer.map_err(|error| CallError::Unanswered(why(&error)))?))
     }
 }
 
@@ -290,11 +286,6 @@ fn request(asked: &Asked) -> Result<InputRequest, CallError> {
             InputRequest::ListRoots(request)
         }
     })
-}
-
-fn value_of<T: serde::Serialize>(answer: Result<T, ServiceError>) -> Result<Value, CallError> {
-    let answer = answer.map_err(|error| CallError::Unanswered(why(&error)))?;
-    serde_json::to_value(answer).map_err(|error| CallError::Internal(error.to_string()))
 }
 
 /// Why nothing came back, in words that repeat nothing of what the client said.
