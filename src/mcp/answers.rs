@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rmcp::model::{ErrorCode, ProtocolVersion, RequestId};
+use rmcp::model::{ErrorCode, ProtocolVersion, RequestId, ServerJsonRpcMessage};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
@@ -17,6 +17,7 @@ use super::{
     HOW_TO_BEGIN,
     guard::{json_response, problem},
     limits::Full,
+    methods,
 };
 use crate::metrics::RequestOutcome;
 
@@ -72,9 +73,12 @@ pub(super) fn refused(status: StatusCode, message: &str) -> Response {
 pub(super) async fn in_our_words(response: Response) -> Response {
     const MAX_REFUSAL_BYTES: usize = 4 * 1024;
     let status = response.status();
-    let is_bare = response.headers().get(header::CONTENT_TYPE).is_none();
-    if !is_bare || !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+    if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
         return response;
+    }
+    let is_bare = response.headers().get(header::CONTENT_TYPE).is_none();
+    if !is_bare {
+        return if status == StatusCode::NOT_FOUND { with_what_there_is_instead(response).await } else { response };
     }
     let (parts, body) = response.into_parts();
     let Ok(text) = to_bytes(body, MAX_REFUSAL_BYTES).await else { return refused(status, "the request was refused") };
@@ -91,6 +95,22 @@ pub(super) async fn in_our_words(response: Response) -> Response {
         _ => return Response::from_parts(parts, Body::from(text)),
     };
     refused(status, &message)
+}
+
+/// An answer that a method is not there, with what there is instead of those that an era gave up.
+async fn with_what_there_is_instead(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // In one piece, and the library's own.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be read");
+    };
+    let told = serde_json::from_slice::<ServerJsonRpcMessage>(&body).ok().and_then(|mut message| {
+        methods::tell_instead(&mut message);
+        serde_json::to_vec(&message).ok()
+    });
+    let Some(told) = told else { return Response::from_parts(parts, Body::from(body)) };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(told))
 }
 
 /// The answer to a body that is no JSON-RPC message: -32700 for what is no JSON, -32600 for JSON of another shape.

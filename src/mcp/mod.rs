@@ -24,6 +24,7 @@ pub mod http;
 pub mod limits;
 mod lines;
 mod lists;
+mod methods;
 mod monitor;
 mod paging;
 mod sse;
@@ -608,7 +609,7 @@ fn only_of_sessions(context: &RequestContext<RoleServer>, method: &str) -> Resul
     if !is_modern(context) {
         return Ok(());
     }
-    Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{method}`"), None))
+    Err(methods::unknown(method))
 }
 
 /// Whether the request is of the 2026-07-28 era or later.

@@ -50,6 +50,8 @@ mod questions;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod resources;
