@@ -63,14 +63,15 @@ pub(super) fn id_in_use(id: &RequestId) -> Response {
 pub(super) const NO_SESSION: &str =
     "no such session: it has ended or never was; send `initialize` anew, without `Mcp-Session-Id`";
 
-/// A refusal in JSON-RPC, of no particular request.
-pub(super) fn refused(status: StatusCode, message: &str) -> Response {
+/// A refusal in JSON-RPC, of the request of this id, where it is known.
+pub(super) fn refused(status: StatusCode, message: &str, id: Option<&RequestId>) -> Response {
     let error = json!({"code": ErrorCode::INVALID_REQUEST, "message": message});
-    json_response(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}))
+    json_response(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-/// The library's refusals that are bare text, as JSON-RPC errors that say what to do (rmcp 3.9.0).
-pub(super) async fn in_our_words(response: Response) -> Response {
+/// The library's refusals that are bare text, as JSON-RPC errors that say what to do (rmcp 3.9.0); and those of a method
+/// that is not there, with what there is instead.
+pub(super) async fn in_our_words(response: Response, id: Option<&RequestId>) -> Response {
     const MAX_REFUSAL_BYTES: usize = 4 * 1024;
     let status = response.status();
     if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
@@ -81,6 +82,7 @@ pub(super) async fn in_our_words(response: Response) -> Response {
         return if status == StatusCode::NOT_FOUND { with_what_there_is_instead(response).await } else { response };
     }
     let (parts, body) = response.into_parts();
+    let refused = |status, message: &str| refused(status, message, id);
     let Ok(text) = to_bytes(body, MAX_REFUSAL_BYTES).await else { return refused(status, "the request was refused") };
     let message = match String::from_utf8_lossy(&text).as_ref() {
         "Bad Request: Session ID is required" => {

@@ -1,10 +1,10 @@
-//! Refusals that come before a request reaches anything of a spec: that they say what to do.
+//! Refusals that come before a request reaches anything of a spec: that they belong to the request, and say what to do.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    mcp::modern,
+    mcp::{initialize, modern, request},
     support::{Backend, Keyglass, within},
 };
 
@@ -42,4 +42,34 @@ async fn who_asks_in_the_newer_era_for_what_it_dropped_hears_what_there_is_inste
             assert!(message.contains(&format!("`{method}`")) && message.contains(instead), "{message}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_of_a_session_that_is_not_there_is_answered_by_its_id() {
+    let backend = Backend::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["a", "b"] {
+        std::fs::write(folder.path().join(name), format!("canary-token-of-{name}-0123456789")).expect("written");
+    }
+    let config = folder.path().join("keyglass.yaml");
+    std::fs::write(&config, "tokens:\n- {name: a, token: 'file:a'}\n- {name: b, token: 'file:b'}\n").expect("written");
+    let config = config.display().to_string();
+    let (_keyglass, client) = Keyglass::over_http(&backend, &["--config", &config]).await;
+    let [own, foreign] = ["a", "b"].map(|name| format!("Bearer canary-token-of-{name}-0123456789"));
+    let opened =
+        within(client.post("/mcp", initialize(1), &[("authorization", &own)]).send()).await.expect("an answer");
+    let open = opened.headers()["mcp-session-id"].to_str().expect("a text").to_owned();
+    let list = request(7, "tools/list", &json!({}));
+    for (session, caller) in [("of-before", &own), (open.as_str(), &foreign)] {
+        let headers = [("mcp-session-id", session), ("authorization", caller.as_str())];
+        let (status, refused) = answer(client.post("/mcp", &list, &headers)).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(refused["id"], 7, "{refused}");
+        assert!(refused["error"]["message"].as_str().expect("a message").contains("`initialize`"), "{refused}");
+    }
+    let (status, refused) = answer(client.post("/mcp", &list, &[("authorization", &own)])).await;
+    assert_eq!((status, &refused["id"]), (StatusCode::BAD_REQUEST, &json!(7)), "{refused}");
+    let stream = client.get("/mcp").header("mcp-session-id", "of-before").header("authorization", &own);
+    let (status, refused) = answer(stream.header("accept", "text/event-stream")).await;
+    assert_eq!((status, &refused["id"]), (StatusCode::NOT_FOUND, &Value::Null), "{refused}");
 }
