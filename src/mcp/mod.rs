@@ -55,7 +55,6 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub use self::convert::ERROR_META_KEY;
 use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
     client::SessionLevel,
@@ -66,6 +65,7 @@ use self::{
     state::Sealer,
     tasks::{Departure, Tasks},
 };
+pub use self::{convert::ERROR_META_KEY, lists::Counts};
 use crate::{
     access::{Access, Doors, Gated},
     call,
@@ -602,6 +602,11 @@ pub fn listing(gateway: &Gateway) -> Value {
         "resourceTemplates": lists::own_templates(catalog, access).map(convert::template).collect::<Vec<_>>(),
         "prompts": lists::own_prompts(catalog, access).map(convert::prompt).collect::<Vec<_>>(),
     })
+}
+
+/// How many entries there are in what `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list` answer.
+pub fn counts(gateway: &Gateway) -> Counts {
+    lists::counts(gateway)
 }
 
 /// Error: the newer era, which knows no sessions, has no such method.
