@@ -88,7 +88,7 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped(shutdown.clone(), Door::Guarded);
+    let server = McpServer { keeps_sessions: !options.stateless, ..server.scoped(shutdown.clone(), Door::Guarded) };
     let (abort, limits) = (server.abort.clone(), server.capacity.limits);
     let in_flight = server.departure.in_flight.clone();
     let stop = CancellationToken::new();

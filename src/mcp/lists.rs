@@ -244,6 +244,20 @@ pub(super) fn changes(old: &Gateway, new: &Gateway) -> Kinds {
     }
 }
 
+/// Takes out of what is announced to a client of the older era what only a session could deliver. Log messages stay: they
+/// come with the answer to a call.
+pub(super) fn promise_no_news(capabilities: &mut ServerCapabilities) {
+    if let Some(tools) = &mut capabilities.tools {
+        tools.list_changed = None;
+    }
+    if let Some(resources) = &mut capabilities.resources {
+        (resources.list_changed, resources.subscribe) = (None, None);
+    }
+    if let Some(prompts) = &mut capabilities.prompts {
+        prompts.list_changed = None;
+    }
+}
+
 fn allowed<'a>(catalog: &'a Catalog, access: &Access) -> impl Iterator<Item = &'a CompiledResource> {
     catalog.resources().iter().filter(|resource| access.allows(*resource))
 }

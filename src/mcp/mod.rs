@@ -27,9 +27,9 @@ mod lists;
 mod methods;
 mod monitor;
 mod paging;
-mod sse;
 #[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
 mod question;
+mod sse;
 mod state;
 pub mod stdio;
 mod tasks;
@@ -99,6 +99,8 @@ pub struct McpServer {
     /// Ends subscriptions, at the start of that period.
     leaving: CancellationToken,
     departure: Departure,
+    /// Whether sessions of the older era last longer than one request.
+    keeps_sessions: bool,
     /// Whether the session has joined the audience.
     joined: Arc<AtomicBool>,
     /// What the session was told there is.
@@ -163,6 +165,7 @@ impl McpServer {
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             departure: Departure::default(),
+            keeps_sessions: true,
             joined: Arc::default(),
             announced: Arc::default(),
             subscribed: Subscriptions::default(),
@@ -347,6 +350,9 @@ impl ServerHandler for McpServer {
         result.capabilities = info.capabilities;
         // An extension of the newer era.
         result.capabilities.extensions = None;
+        if !self.keeps_sessions {
+            lists::promise_no_news(&mut result.capabilities);
+        }
         result.instructions = info.instructions;
         self.announced.set(lists::kinds(&self.served(), &access)).ok(); // what was said first holds
         Ok(result)
