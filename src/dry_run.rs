@@ -3,6 +3,8 @@
 //! Credentials and secret arguments never get here: the request is bound with stand-ins in their place, which the text
 //! shows as `[masked]` or, for a shell, as a reference to a variable. Must not know how requests are sent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use clap::ValueEnum;
 use http::{Method, Request, header};
@@ -13,7 +15,12 @@ use crate::{
     backend::USER_AGENT,
     base_url::base_url,
     call,
-    catalog::{CompiledTool, JsonObject, fill::Scope, service::Route},
+    catalog::{
+        CompiledTool, JsonObject,
+        fill::Scope,
+        poll::{Next, Poll},
+        service::Route,
+    },
     credential::{Credential, Secret},
     error::CallError,
     mask::MASKED,
@@ -45,6 +52,8 @@ pub struct DryRun {
     secrets: Vec<StandIn>,
     credential: Credential,
     route: Route,
+    /// What would be asked until the operation is done, as a sentence, where it may answer before that.
+    awaited: Option<String>,
     /// What would be done after it, a line each.
     further: Vec<String>,
 }
@@ -102,8 +111,46 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
     if first.service.route == Route::Remote {
         request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));
     }
-    let further = others.iter().map(|operation| operation.name.clone()).collect();
-    Ok(DryRun { request, secrets, credential, route: first.service.route, further })
+    let awaited = first.poll.as_deref().map(awaited);
+    let further = others.iter().map(|operation| match operation.poll {
+        None => operation.name.clone(),
+        Some(_) => format!("{} (asked after until it is done)", operation.name),
+    });
+    Ok(DryRun { request, secrets, credential, route: first.service.route, awaited, further: further.collect() })
+}
+
+/// What is asked until an operation is done, how often, and until when.
+fn awaited(poll: &Poll) -> String {
+    let what = match &poll.next {
+        Next::Again => "the same again".to_owned(),
+        Next::Location => "`GET` of what the `Location` of the answer names".to_owned(),
+        Next::Operation(operation) => format!("`{}`", operation.name),
+    };
+    let statuses: Vec<String> = poll.statuses.iter().map(ToString::to_string).collect();
+    let mut pending = Vec::new();
+    if !statuses.is_empty() {
+        pending.push(format!("the status is {}", statuses.join(" or ")));
+    }
+    if let Some((path, values)) = &poll.until {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        pending.push(match values.as_slice() {
+            [value] => format!("`{path}` is not {value}"),
+            values => format!("`{path}` is neither {}", values.join(" nor ")),
+        });
+    }
+    let (interval, timeout) = (span(poll.interval), span(poll.timeout));
+    let pending = pending.join(" or ");
+    format!("{what}, every {interval} unless an answer says otherwise, while {pending}; given up after {timeout}")
+}
+
+/// A span of time in the largest unit that gives a whole number: `90 s`, `5 min`.
+fn span(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (seconds, 0) if seconds >= 3_600 && seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        (seconds, 0) if seconds >= 60 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        (seconds, 0) => format!("{seconds} s"),
+        _ => format!("{} ms", time.as_millis()),
+    }
 }
 
 impl StandIn {
@@ -236,6 +283,9 @@ impl DryRun {
             }
             Route::Remote => String::new(),
         };
+        if let Some(awaited) = &self.awaited {
+            notes.push_str(&format!("# then {awaited}\n"));
+        }
         if !self.further.is_empty() {
             notes.push_str(&format!(
                 "# the first of several; then, depending on its answer: {}\n",
@@ -285,7 +335,7 @@ mod tests {
         let mut secrets = Vec::new();
         let mut arguments = json!({ "value": "hidden", "list": [{ "pin": "hidden" }, { "pin": "hidden" }] });
         tell_apart(&mut arguments, "x", "hidden", &mut secrets);
-        DryRun { request, secrets, credential, route: Route::Remote, further: Vec::new() }
+        DryRun { request, secrets, credential, route: Route::Remote, awaited: None, further: Vec::new() }
     }
 
     /// What a POSIX shell makes of the words behind `curl`.

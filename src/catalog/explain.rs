@@ -51,6 +51,17 @@ pub(super) fn explain(root: &Value, error: &jsonschema::ValidationError<'_>) -> 
         ValidationErrorKind::UniqueItems => "must not hold the same item twice".to_owned(),
         ValidationErrorKind::Pattern { pattern } => format!("must match the pattern `{pattern}`, got {given}"),
         ValidationErrorKind::Format { format } => format!("must be a valid `{format}`, got {given}"),
+        ValidationErrorKind::AnyOf { .. }
+        | ValidationErrorKind::OneOfNotValid { .. }
+        | ValidationErrorKind::OneOfMultipleValid { .. }
+            if let Some(needed) = needed(root, error) =>
+        {
+            if here.is_empty() {
+                needed
+            } else {
+                format!("needs something else: {needed}")
+            }
+        }
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
             let forms: Vec<String> = schema.into_iter().flat_map(branches).map(|form| describe(Some(form))).collect();
             let forms = if forms.is_empty() { String::new() } else { format!(": {}", forms.join(", or ")) };
@@ -59,6 +70,45 @@ pub(super) fn explain(root: &Value, error: &jsonschema::ValidationError<'_>) -> 
         other => format!("does not meet `{}` of its schema, got {given}", other.keyword()),
     };
     one(here, message)
+}
+
+/// The members that a schema demands, where it says nothing else of an object.
+fn demanded(schema: &Value) -> Option<Vec<&str>> {
+    let is_plain = |(name, value): (&String, &Value)| match name.as_str() {
+        "required" | "title" | "description" | "$comment" => true,
+        "type" => value == "object",
+        _ => false,
+    };
+    let schema = schema.as_object().filter(|schema| schema.iter().all(is_plain))?;
+    let names: Vec<&str> = schema.get("required")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    (!names.is_empty()).then_some(names)
+}
+
+/// What to give where each alternative says no more than which members there must be.
+fn needed(root: &Value, error: &jsonschema::ValidationError<'_>) -> Option<String> {
+    if !error.instance().is_object() {
+        return None;
+    }
+    let alternatives = root.pointer(error.schema_path().as_str())?.as_array()?;
+    let alternatives: Vec<Vec<&str>> = alternatives.iter().map(demanded).collect::<Option<_>>()?;
+    let are_single = alternatives.iter().all(|names| names.len() == 1);
+    let alternatives: Vec<String> = alternatives.iter().map(|names| listing(names, " and ")).collect();
+    let given = match alternatives.split_last()? {
+        (last, []) => last.clone(),
+        (last, others) => {
+            format!("{}{}{last}", others.join(", "), if are_single { " or " } else { ", or " })
+        }
+    };
+    let alone = if matches!(error.kind(), ValidationErrorKind::AnyOf { .. }) { "" } else { ", one of them alone" };
+    Some(format!("give {given}{alone}"))
+}
+
+/// Names in backticks, the last behind a word.
+fn listing(names: &[&str], word: &str) -> String {
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{}{word}`{last}`", quoted(others)),
+        _ => quoted(names),
+    }
 }
 
 /// The schema of the value at a pointer into the arguments, through `properties` and `items`.

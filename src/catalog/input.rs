@@ -337,6 +337,40 @@ mod tests {
     }
 
     #[test]
+    fn alternatives_are_named_by_what_they_need() {
+        let schema = |rule: Value| {
+            let mut schema = json!({"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"},
+                "path": {"type": "string"}, "at": {"type": "object", "properties": {"x": {}, "y": {}},
+                "anyOf": [{"required": ["x"]}, {"required": ["y"]}]}}});
+            schema.as_object_mut().expect("an object").extend(rule.as_object().expect("an object").clone());
+            InputSchema::stated(&schema, &mut Checker::default()).expect("valid")
+        };
+        let two = json!([{"required": ["id"]}, {"type": "object", "required": ["name", "path"]}]);
+        let three = json!([{"required": ["id"]}, {"required": ["name"]}, {"required": ["path"]}]);
+        for (rule, arguments, expected) in [
+            (json!({"anyOf": two}), json!({}), "give `id`, or `name` and `path`"),
+            (json!({"anyOf": three}), json!({}), "give `id`, `name` or `path`"),
+            (json!({"oneOf": three}), json!({}), "give `id`, `name` or `path`, one of them alone"),
+            (
+                json!({"oneOf": two}),
+                json!({"id": "a", "name": "b", "path": "c"}),
+                "give `id`, or `name` and `path`, one of them alone",
+            ),
+            (json!({"allOf": [{"anyOf": three}]}), json!({}), "give `id`, `name` or `path`"),
+            (
+                json!({"allOf": [{"anyOf": three}, {"oneOf": two}]}),
+                json!({"path": "a"}),
+                "give `id`, or `name` and `path`, one of them alone",
+            ),
+            (json!({}), json!({"at": {}}), "`at` needs something else: give `x` or `y`"),
+            (json!({"not": {"required": ["id", "name"]}}), json!({"id": "a", "name": "b"}), "does not meet `not`"),
+        ] {
+            let text = schema(rule.clone()).check(&arguments).expect_err("refused").to_string();
+            assert!(text.contains(expected), "{rule}: {text}\nexpected {expected}");
+        }
+    }
+
+    #[test]
     fn a_million_problems_are_one() {
         let text = problems(json!({"name": "A", "value": "b", "scopes": vec![json!({"lvl": 1}); 100_000]}));
         assert!(text.contains("`scopes[0].lvl`") && text.len() < 500, "{text}");

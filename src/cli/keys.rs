@@ -17,7 +17,7 @@ use super::{
     data::DataOptions,
     operator::{Operator, cell, print_json, segment},
     print,
-    table::{lines, table},
+    table::{lines, plain, table},
     time,
 };
 use crate::{backend::embedded::private_options, clock::Clock, nearest::nearest};
@@ -172,6 +172,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Result<()> {
     let Shown { json, data } = shown;
     let operator = Operator::open_existing(data)?;
+    let given = provider;
     let provider = provider.map(|provider| format!("&provider={}", segment(provider))).unwrap_or_default();
     let mut keys: Vec<Value> = Vec::new();
     loop {
@@ -188,6 +189,15 @@ async fn list(state: State, provider: Option<&str>, shown: Shown) -> anyhow::Res
     }
     if json {
         return print_json(&json!({ "keys": keys }));
+    }
+    if keys.is_empty() {
+        let (kind, all) = match state {
+            State::All => (String::new(), ""),
+            state => (format!("{} ", state.name()), ", and `--state all` lists those of other states"),
+        };
+        let of = given.map(|name| format!(" for `{name}`")).unwrap_or_default();
+        let text = plain(&format!("There are no {kind}keys{of}; `keyglass keys create` makes one{all}."));
+        return print(&format!("{text}\n"));
     }
     let head = ["ID", "NAME", "API", "KIND", "STATE", "SCOPES", "CREATED", "EXPIRES", "LAST USED"];
     let rows = keys.iter().map(|key| {

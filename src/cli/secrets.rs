@@ -171,7 +171,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.work {
         Work::List { shown: Shown { json, data } } => {
             let secrets = secrets(&Operator::open_existing(data)?).await?;
-            if json { print_json(&json!({ "secrets": secrets })) } else { show(&secrets) }
+            if json {
+                print_json(&json!({ "secrets": secrets }))
+            } else if secrets.is_empty() {
+                print("There are no secrets; `keyglass secrets create NAME` makes one.\n")
+            } else {
+                show(&secrets)
+            }
         }
         Work::Get { name, shown: Shown { json, data } } => {
             let operator = Operator::open_existing(data)?;

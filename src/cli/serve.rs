@@ -148,9 +148,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tracing::error!("no tool could be loaded; the errors above say why");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
     }
-    let catalog = &set_up.gateway.catalog;
-    let (tools, resources, prompts) = (catalog.len(), catalog.resources().len(), catalog.prompts().len());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), tools, resources, prompts, "keyglass");
+    log_counts(mcp::counts(&set_up.gateway));
     for route in &set_up.routes {
         tracing::info!("{route}");
     }
@@ -211,6 +209,23 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         backend.await.context("the backend's listener broke down")??;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what clients will find in the lists.
+fn log_counts(counts: mcp::Counts) {
+    let mcp::Counts { tools, resources, specs, schemas, templates, prompts, guides } = counts;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(
+        version,
+        tools,
+        resources,
+        specs_among_resources = specs,
+        schemas_among_resources = schemas,
+        resource_templates = templates,
+        prompts,
+        guides_among_prompts = guides,
+        "keyglass"
+    );
 }
 
 /// The key that seals what clients carry: the one that was given or, for a server without sessions, one of its own.

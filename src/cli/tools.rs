@@ -15,6 +15,10 @@ use crate::{
     setup::{Purpose, setup},
 };
 
+/// Why there are no tools.
+const BROKEN: &str = "nothing could be loaded, and the errors above say why";
+const UNUSED: &str = "the specs have neither an operation nor a tool, so they offer none";
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print what `tools/list` answers, all pages in one, and the lists of
@@ -33,8 +37,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let set_up = setup(&options.clone().or_environment()?.settings()?, Purpose::Inspect, Clock::System)?;
     log_errors(&set_up.diagnostics, &set_up.sources, &options);
     let gateway = &set_up.gateway;
+    let nothing_loaded = gateway.catalog.is_empty() && has_errors(&set_up.diagnostics);
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&mcp::listing(gateway))?)
+    } else if gateway.catalog.is_empty() || (arguments.markdown && gateway.tools().next().is_none()) {
+        let (why, check) = (if nothing_loaded { BROKEN } else { UNUSED }, options.command("check"));
+        format!("There are no tools: {why}; `{check}` shows what it finds in them.\n")
     } else if arguments.markdown {
         markdown(gateway.tools())
     } else {
@@ -42,14 +50,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     print(&text)?;
     // As `serve` does: a spec that gives no tool at all is a failure.
-    let nothing = gateway.catalog.is_empty() && has_errors(&set_up.diagnostics);
-    Ok(if nothing { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
+    Ok(if nothing_loaded { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
 }
 
 /// The tools, and below them the resources and the prompts where there are any.
 fn tables(catalog: &Catalog) -> String {
     let mut tables = Vec::new();
-    if catalog.tools().next().is_some() || catalog.is_empty() {
+    if catalog.tools().next().is_some() {
         let tools = catalog.tools().map(|tool| {
             [
                 tool.name.clone(),

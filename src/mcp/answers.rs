@@ -9,13 +9,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rmcp::model::{ErrorCode, ProtocolVersion, RequestId};
+use rmcp::model::{ErrorCode, ProtocolVersion, RequestId, ServerJsonRpcMessage};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
 use super::{
     HOW_TO_BEGIN,
     limits::Full,
+    methods,
     refusal::{json_response, problem},
 };
 use crate::metrics::RequestOutcome;
@@ -62,21 +63,26 @@ pub(super) fn id_in_use(id: &RequestId) -> Response {
 pub(super) const NO_SESSION: &str =
     "no such session: it has ended or never was; send `initialize` anew, without `Mcp-Session-Id`";
 
-/// A refusal in JSON-RPC, of no particular request.
-pub(super) fn refused(status: StatusCode, message: &str) -> Response {
+/// A refusal in JSON-RPC, of the request of this id, where it is known.
+pub(super) fn refused(status: StatusCode, message: &str, id: Option<&RequestId>) -> Response {
     let error = json!({"code": ErrorCode::INVALID_REQUEST, "message": message});
-    json_response(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}))
+    json_response(status, &json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }
 
-/// The library's refusals that are bare text, as JSON-RPC errors that say what to do (rmcp 3.9.0).
-pub(super) async fn in_our_words(response: Response) -> Response {
+/// The library's refusals that are bare text, as JSON-RPC errors that say what to do (rmcp 3.9.0); and those of a method
+/// that is not there, with what there is instead.
+pub(super) async fn in_our_words(response: Response, id: Option<&RequestId>) -> Response {
     const MAX_REFUSAL_BYTES: usize = 4 * 1024;
     let status = response.status();
-    let is_bare = response.headers().get(header::CONTENT_TYPE).is_none();
-    if !is_bare || !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+    if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
         return response;
     }
+    let is_bare = response.headers().get(header::CONTENT_TYPE).is_none();
+    if !is_bare {
+        return if status == StatusCode::NOT_FOUND { with_what_there_is_instead(response).await } else { response };
+    }
     let (parts, body) = response.into_parts();
+    let refused = |status, message: &str| refused(status, message, id);
     let Ok(text) = to_bytes(body, MAX_REFUSAL_BYTES).await else { return refused(status, "the request was refused") };
     let message = match String::from_utf8_lossy(&text).as_ref() {
         "Bad Request: Session ID is required" => {
@@ -91,6 +97,22 @@ pub(super) async fn in_our_words(response: Response) -> Response {
         _ => return Response::from_parts(parts, Body::from(text)),
     };
     refused(status, &message)
+}
+
+/// An answer that a method is not there, with what there is instead of those that an era gave up.
+async fn with_what_there_is_instead(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // In one piece, and the library's own.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be read");
+    };
+    let told = serde_json::from_slice::<ServerJsonRpcMessage>(&body).ok().and_then(|mut message| {
+        methods::tell_instead(&mut message);
+        serde_json::to_vec(&message).ok()
+    });
+    let Some(told) = told else { return Response::from_parts(parts, Body::from(body)) };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(told))
 }
 
 /// The answer to a body that is no JSON-RPC message: -32700 for what is no JSON, -32600 for JSON of another shape.

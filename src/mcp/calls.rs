@@ -276,11 +276,13 @@ impl McpServer {
         round: &Round,
     ) -> CallToolResponse {
         let (abort, most) = (self.abort.clone(), self.capacity.limits.max_result_bytes);
+        let (leaving, entered) = (self.departure.leaving.clone(), self.departure.in_flight.enter());
         let Round { requester, request_id, is_modern, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
-            requester.becomes(task.clone());
+            requester.becomes(task.clone(), leaving);
             Box::pin(async move {
+                let _entered = entered;
                 let outcome = tokio::select! {
                     outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
                     () = task.cancelled() => return Err(TaskExit::Cancelled),

@@ -22,8 +22,9 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds};
+use super::{Shared, front::CannotBeAsked, is_modern, lists::Kinds, question};
 use crate::{
     call::client::{Asked, Changed, Client, Event, Reply},
     error::CallError,
@@ -44,8 +45,8 @@ pub(super) struct Requester {
     /// The least of log messages that the client wants; none of them where there is nothing.
     log_level: Option<LogLevel>,
     started: Instant,
-    /// Set once the call goes on as a task.
-    task: OnceLock<TaskContext>,
+    /// Set once the call goes on as a task; besides, what is cancelled when nobody can answer it any more.
+    task: OnceLock<(TaskContext, CancellationToken)>,
     /// Set once it is known that it does not.
     stays: AtomicBool,
 }
@@ -132,8 +133,8 @@ impl Requester {
     }
 
     /// Goes on as a task. What the client would be asked it is asked by that.
-    pub(super) fn becomes(&self, task: TaskContext) {
-        self.task.set(task).ok(); // a call becomes a task once
+    pub(super) fn becomes(&self, task: TaskContext, leaving: CancellationToken) {
+        self.task.set((task, leaving)).ok(); // a call becomes a task once
     }
 
     /// Shows that the call is still under way, for clients that give up when they hear nothing.
@@ -152,7 +153,7 @@ impl Requester {
             *told = Some(progress);
             progress
         };
-        if let Some(task) = self.task.get() {
+        if let Some((task, _)) = self.task.get() {
             if let Some(message) = message {
                 task.set_status_message(message);
             }
@@ -176,12 +177,8 @@ impl Requester {
 
     /// Asks over the session and waits for the answer.
     async fn ask_now(&self, asked: Asked) -> Result<(String, Value), CallError> {
-        let answer = match request(&asked)? {
-            InputRequest::Elicitation(request) => value_of(self.peer.create_elicitation(request.params).await),
-            InputRequest::CreateMessage(request) => value_of(self.peer.create_message(request.params).await),
-            _ => value_of(self.peer.list_roots().await),
-        };
-        Ok((asked.key, answer?))
+        let answer = question::ask(&self.peer, request(&asked)?).await;
+        Ok((asked.key, answer.map_err(|error| CallError::Unanswered(why(&error)))?))
     }
 }
 
@@ -227,7 +224,7 @@ impl Client for Requester {
 
     fn ask(&self, questions: Vec<Asked>) -> BoxFuture<'_, Result<Reply, CallError>> {
         Box::pin(async move {
-            if let Some(task) = self.task.get() {
+            if let Some((task, leaving)) = self.task.get() {
                 let asking = questions.into_iter().map(|asked| async move {
                     let answer = task.request_input(&asked.key, request(&asked)?).await;
                     let answer = answer.map_err(|exit| match exit {
@@ -236,7 +233,12 @@ impl Client for Requester {
                     });
                     Ok::<_, CallError>((asked.key, answer?))
                 });
-                return Ok(Reply::Answers(try_join_all(asking).await?.into_iter().collect()));
+                let left = "the server is leaving, so nobody can answer any more";
+                let answers = tokio::select! {
+                    answers = try_join_all(asking) => answers?,
+                    () = leaving.cancelled() => return Err(CallError::Unanswered(left.to_owned())),
+                };
+                return Ok(Reply::Answers(answers.into_iter().collect()));
             }
             if self.is_modern {
                 return Ok(Reply::Later);
@@ -284,11 +286,6 @@ fn request(asked: &Asked) -> Result<InputRequest, CallError> {
             InputRequest::ListRoots(request)
         }
     })
-}
-
-fn value_of<T: serde::Serialize>(answer: Result<T, ServiceError>) -> Result<Value, CallError> {
-    let answer = answer.map_err(|error| CallError::Unanswered(why(&error)))?;
-    serde_json::to_value(answer).map_err(|error| CallError::Internal(error.to_string()))
 }
 
 /// Why nothing came back, in words that repeat nothing of what the client said.

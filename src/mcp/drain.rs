@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     HOW_TO_BEGIN, McpServer,
     in_flight::InFlight,
-    plain,
+    methods, plain,
     unanswered::{Unanswered, Unsettled},
 };
 use crate::{
@@ -273,8 +273,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
 
     fn send(
         &mut self,
-        message: TxJsonRpcMessage<RoleServer>,
+        mut message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        methods::tell_instead(&mut message);
         let (id, outcome) = match &message {
             TxJsonRpcMessage::<RoleServer>::Response(response) => (Some(&response.id), RequestOutcome::Ok),
             TxJsonRpcMessage::<RoleServer>::Error(error) => (error.id.as_ref(), RequestOutcome::Error),

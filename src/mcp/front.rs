@@ -20,7 +20,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
 use rmcp::{model::RequestId, transport::streamable_http_server::session::local::LocalSessionManager};
 use serde::Deserialize;
@@ -70,20 +70,22 @@ pub(super) async fn front(
     next: Next,
 ) -> Response {
     let accepted = Accepted::of(request.headers());
-    if !front.is_owner(&request) {
+    if *request.method() == Method::POST {
+        return front.post(&direct, accepted, request, next).await;
+    }
+    if !front.is_owner(request.headers(), request.extensions()) {
         // As for a session that is not there.
-        return refused(StatusCode::NOT_FOUND, NO_SESSION);
+        return refused(StatusCode::NOT_FOUND, NO_SESSION, None);
     }
     match *request.method() {
-        Method::POST => in_our_words(front.post(&direct, accepted, request, next).await).await,
         Method::GET => {
             if accepted.event_stream {
                 request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
             }
-            in_our_words(front.get(request, next).await).await
+            in_our_words(front.get(request, next).await, None).await
         }
-        Method::DELETE => ended(in_our_words(next.run(request).await).await),
-        _ => in_our_words(next.run(request).await).await,
+        Method::DELETE => ended(in_our_words(next.run(request).await, None).await),
+        _ => in_our_words(next.run(request).await, None).await,
     }
 }
 
@@ -129,6 +131,10 @@ impl Front {
                 Err(_) => Envelope::default(),
             },
         };
+        if !self.is_owner(&parts.headers, &parts.extensions) {
+            // As for a session that is not there.
+            return refused(StatusCode::NOT_FOUND, NO_SESSION, envelope.request_id());
+        }
         let method = envelope.method.as_deref();
         let listens = method == Some("subscriptions/listen");
         // A modern request names neither a session nor `initialize`, and passes the checks of both below.
@@ -165,10 +171,10 @@ impl Front {
             },
             _ => None,
         };
-        let waiting = match (session, envelope.id) {
+        let waiting = match (session, &envelope.id) {
             (Some(session), Some(id)) if method.is_some() => match Waiting::new(self.clone(), session, id.clone()) {
                 Some(waiting) => Some(waiting),
-                None => return id_in_use(&id),
+                None => return id_in_use(id),
             },
             _ => None,
         };
@@ -189,6 +195,7 @@ impl Front {
             None => next.run(request).await,
             Some(place) => self.clone().open_session(caller, place, request, next).await,
         };
+        let response = in_our_words(response, envelope.request_id()).await;
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && is_json {
             // The library calls a body it cannot read an unsupported media type.
             return match serde_json::from_slice::<rmcp::model::ClientJsonRpcMessage>(&body) {
@@ -270,10 +277,10 @@ impl Front {
     }
 
     /// Whether the session that a request names, if any, was opened by the same caller, of the same access.
-    fn is_owner(&self, request: &Request) -> bool {
-        let Some(session) = session_of(request.headers()) else { return true };
+    fn is_owner(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
+        let Some(session) = session_of(headers) else { return true };
         // One that is not known is not known to the library either.
-        self.owners().get(&session).is_none_or(|owner| request.extensions().get::<Caller>() == Some(&owner.caller))
+        self.owners().get(&session).is_none_or(|owner| extensions.get::<Caller>() == Some(&owner.caller))
     }
 
     fn owners(&self) -> MutexGuard<'_, HashMap<String, Owner>> {
@@ -405,6 +412,13 @@ struct Envelope<'a> {
     #[serde(borrow)]
     method: Option<Cow<'a, str>>,
     id: Option<RequestId>,
+}
+
+impl Envelope<'_> {
+    /// The id of a request. That of an answer is one of ours.
+    fn request_id(&self) -> Option<&RequestId> {
+        self.id.as_ref().filter(|_| self.method.is_some())
+    }
 }
 
 #[cfg(test)]

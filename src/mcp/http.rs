@@ -3,7 +3,7 @@
 //! The endpoint itself is the MCP library's. Around it stand, from the outside, `cors`, the [guard](super::guard) with `body`,
 //! `front` with `direct`, and a shutdown that lets calls in flight be answered.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, middleware};
 use http::StatusCode;
@@ -77,7 +77,8 @@ impl HttpOptions {
 }
 
 /// Serves MCP over HTTP until `shutdown` is cancelled. Then no connection is taken any more, calls in flight are
-/// answered for up to 10 s, and those that last longer are given up with an answer that says so.
+/// answered and tasks carried to their end for up to 10 s, and calls that last longer are given up with an answer that
+/// says so.
 ///
 /// # Errors
 ///
@@ -89,9 +90,9 @@ pub async fn serve(
     options: HttpOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let server = server.scoped(shutdown.clone(), Door::Guarded);
+    let server = McpServer { keeps_sessions: !options.stateless, ..server.scoped(shutdown.clone(), Door::Guarded) };
     let (abort, limits) = (server.abort.clone(), server.capacity.limits);
-    let in_flight = InFlight::default();
+    let in_flight = server.departure.in_flight.clone();
     let stop = CancellationToken::new();
     // However this ends, no session may outlive it.
     let _stop = stop.clone().drop_guard();
@@ -107,7 +108,8 @@ pub async fn serve(
     };
     let serving = http_server::serve(listener, app, options, shutdown.clone().cancelled_owned());
     // `stop` turns unanswered requests into HTTP 500 and cuts streams off, so it has to come last.
-    let leaving = async {
+    // The last connection may be gone before the last task has ended.
+    let mut finishing = pin!(async {
         shutdown.cancelled().await;
         if tokio::time::timeout(GRACE, settled(&in_flight)).await.is_err() {
             tracing::warn!("giving up calls that outlasted the grace period");
@@ -116,11 +118,15 @@ pub async fn serve(
             tokio::time::timeout(LINGER, settled(&in_flight)).await.ok();
         }
         stop.cancel();
-        tokio::time::sleep(LINGER).await;
-    };
+    });
+    let mut serving = pin!(serving);
     tokio::select! {
-        served = serving => served,
-        () = leaving => Ok(()),
+        served = &mut serving => {
+            served?;
+            finishing.await;
+            Ok(())
+        }
+        () = &mut finishing => tokio::time::timeout(LINGER, serving).await.unwrap_or(Ok(())),
     }
 }
 

@@ -47,6 +47,25 @@ pub(super) enum PromptEntry<'a> {
     Guide(&'a Guide),
 }
 
+/// How many entries the lists of a gateway have.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Tools.
+    pub tools: usize,
+    /// Resources, the files of specs and schemas themselves among them.
+    pub resources: usize,
+    /// Those that are specs.
+    pub specs: usize,
+    /// Those that are schemas.
+    pub schemas: usize,
+    /// Templates of resources.
+    pub templates: usize,
+    /// Prompts, guides among them.
+    pub prompts: usize,
+    /// Those that are guides.
+    pub guides: usize,
+}
+
 /// What there is of, or what changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kinds {
@@ -170,6 +189,21 @@ pub(super) fn prompts<'a>(gateway: &'a Gateway, access: &'a Access) -> impl Iter
     own.chain(gateway.guides.open_to(&gateway.catalog, access).map(PromptEntry::Guide))
 }
 
+/// How many entries the lists of a gateway have for who may use everything.
+pub(super) fn counts(gateway: &Gateway) -> Counts {
+    let all = &Access::Everything;
+    let of = |wanted| gateway.originals.open_to(all).filter(|original| original.kind == wanted).count();
+    Counts {
+        tools: tools(&gateway.catalog, all).count(),
+        resources: resources(gateway, all).count(),
+        specs: of(Kind::Spec),
+        schemas: of(Kind::Schema),
+        templates: templates(gateway, all).count(),
+        prompts: prompts(gateway, all).count(),
+        guides: gateway.guides.open_to(&gateway.catalog, all).count(),
+    }
+}
+
 /// What there is of for a caller of this access. Tools always: a client may wait for the first one.
 pub(super) fn kinds(gateway: &Gateway, access: &Access) -> Kinds {
     let has_resources =
@@ -207,6 +241,20 @@ pub(super) fn changes(old: &Gateway, new: &Gateway) -> Kinds {
         resources: !(listed(old).eq(listed(new)) && templated(old).eq(templated(new))),
         prompts: !prompted(old).eq(prompted(new)),
         logs: false,
+    }
+}
+
+/// Takes out of what is announced to a client of the older era what only a session could deliver. Log messages stay: they
+/// come with the answer to a call.
+pub(super) fn promise_no_news(capabilities: &mut ServerCapabilities) {
+    if let Some(tools) = &mut capabilities.tools {
+        tools.list_changed = None;
+    }
+    if let Some(resources) = &mut capabilities.resources {
+        (resources.list_changed, resources.subscribe) = (None, None);
+    }
+    if let Some(prompts) = &mut capabilities.prompts {
+        prompts.list_changed = None;
     }
 }
 

@@ -25,9 +25,12 @@ mod in_flight;
 pub mod limits;
 mod lines;
 mod lists;
+mod methods;
 mod monitor;
 mod paging;
 mod plain;
+#[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
+mod question;
 mod refusal;
 mod sites;
 mod sse;
@@ -57,7 +60,6 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub use self::convert::ERROR_META_KEY;
 use self::{
     audience::{Audience, MAX_SUBSCRIPTIONS, Subscriptions},
     client::SessionLevel,
@@ -66,8 +68,9 @@ use self::{
     lists::Kinds,
     paging::page,
     state::Sealer,
-    tasks::Tasks,
+    tasks::{Departure, Tasks},
 };
+pub use self::{convert::ERROR_META_KEY, lists::Counts};
 use crate::{
     access::{Access, Doors, Gated},
     call,
@@ -100,6 +103,9 @@ pub struct McpServer {
     abort: CancellationToken,
     /// Ends subscriptions, at the start of that period.
     leaving: CancellationToken,
+    departure: Departure,
+    /// Whether sessions of the older era last longer than one request.
+    keeps_sessions: bool,
     /// Whether the session has joined the audience.
     joined: Arc<AtomicBool>,
     /// What the session was told there is.
@@ -165,6 +171,8 @@ impl McpServer {
             shared: Arc::new(Shared { served, doors, audience, recent, info, info_json, tasks, sealer }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            departure: Departure::default(),
+            keeps_sessions: true,
             joined: Arc::default(),
             announced: Arc::default(),
             subscribed: Subscriptions::default(),
@@ -211,7 +219,8 @@ impl McpServer {
     /// The same server for one transport: with its own switch to give up calls, so that one transport's end leaves the
     /// others alone.
     fn scoped(&self, leaving: CancellationToken, door: Door) -> Self {
-        Self { abort: self.abort.child_token(), leaving, door, ..self.for_session() }
+        let departure = Departure { leaving: leaving.clone(), ..Departure::default() };
+        Self { abort: self.abort.child_token(), leaving, departure, door, ..self.for_session() }
     }
 
     /// The same server for one session.
@@ -351,6 +360,9 @@ impl ServerHandler for McpServer {
         result.capabilities = info.capabilities;
         // An extension of the newer era.
         result.capabilities.extensions = None;
+        if !self.keeps_sessions {
+            lists::promise_no_news(&mut result.capabilities);
+        }
         result.instructions = info.instructions;
         self.announced.set(lists::kinds(&self.served(), &access)).ok(); // what was said first holds
         Ok(result)
@@ -609,12 +621,17 @@ pub fn listing(gateway: &Gateway) -> Value {
     })
 }
 
+/// How many entries there are in what `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list` answer.
+pub fn counts(gateway: &Gateway) -> Counts {
+    lists::counts(gateway)
+}
+
 /// Error: the newer era, which knows no sessions, has no such method.
 fn only_of_sessions(context: &RequestContext<RoleServer>, method: &str) -> Result<(), ErrorData> {
     if !is_modern(context) {
         return Ok(());
     }
-    Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{method}`"), None))
+    Err(methods::unknown(method))
 }
 
 /// Whether the request is of the 2026-07-28 era or later.

@@ -16,13 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Door, McpServer,
     drain::{Draining, Ending, InPlace, Write},
-    in_flight::InFlight,
     lines::Lines,
 };
 use crate::metrics::{self, Transport as Counted};
 
 /// Serves the client at the other end of standard input and output, until it closes the input or `shutdown` is
-/// cancelled. Calls in flight are answered first, for up to 10 s.
+/// cancelled. Calls in flight are answered first, and tasks carried to their end, for up to 10 s.
 ///
 /// Where standard input is neither a pipe nor a socket (a terminal, a file), a thread of the runtime stays blocked in a
 /// read after `shutdown`; a caller that wants to leave then has to shut the runtime down in the background.
@@ -58,8 +57,13 @@ async fn serve_transport(
 ) -> io::Result<()> {
     let leaving = shutdown.child_token();
     let server = server.scoped(leaving.clone(), Door::Own);
-    let abort = server.abort.clone();
-    let ending = Ending { stop_reading: shutdown, leaving, abort, in_flight: InFlight::default() };
+    let (abort, departure) = (server.abort.clone(), server.departure.clone());
+    let ending = Ending {
+        stop_reading: shutdown,
+        leaving: leaving.clone(),
+        abort: abort.clone(),
+        in_flight: departure.in_flight.clone(),
+    };
     let writer = transport.writer();
     let write: Write = Arc::new(move |line| {
         let writer = writer.clone();
@@ -71,8 +75,14 @@ async fn serve_transport(
     let cut = CancellationToken::new();
     match serve_server_with_ct::<_, _, _, TransportAdapterIdentity>(server, transport, cut).await {
         Ok(running) => {
-            running.waiting().await.map_err(io::Error::other)?;
-            Ok(())
+            let serving = async {
+                let ended = running.waiting().await;
+                leaving.cancel(); // the transport did it, unless the service broke down
+                ended
+            };
+            let (ended, deadline) = tokio::join!(serving, departure.deadline());
+            departure.over(deadline, &abort).await;
+            ended.map(drop).map_err(io::Error::other)
         }
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
         Err(ServerInitializeError::TransportError { error, .. }) => {

@@ -16,6 +16,12 @@ use rmcp::{
     task_manager::{TaskContext, TaskFuture, TaskManager, TaskOptions},
 };
 
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    drain::{GRACE, LINGER},
+    in_flight::InFlight,
+};
 use crate::{caller::Principal, spec::TaskTerms};
 
 /// How many tasks may be under way, and how many of them may be one caller's.
@@ -30,6 +36,35 @@ const MAX_KEPT_BYTES: (usize, usize) = (64 * 1024 * 1024, 16 * 1024 * 1024);
 pub(super) struct Tasks {
     manager: TaskManager,
     known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+/// What a task has to know of the server's end: that of a transport as a whole, since a task outlives its session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Departure {
+    /// Counts every task under way.
+    pub(super) in_flight: InFlight,
+    /// Is cancelled when the server leaves. Nobody can answer a task's questions any more.
+    pub(super) leaving: CancellationToken,
+}
+
+impl Departure {
+    /// When the grace period ends. Waits until the server leaves.
+    pub(super) async fn deadline(&self) -> tokio::time::Instant {
+        self.leaving.cancelled().await;
+        tokio::time::Instant::now() + GRACE
+    }
+
+    /// Waits until nothing is in flight. What outlasts the grace period is given up.
+    pub(super) async fn over(&self, deadline: tokio::time::Instant, abort: &CancellationToken) {
+        if tokio::time::timeout_at(deadline, self.in_flight.idle()).await.is_ok() {
+            return;
+        }
+        if !abort.is_cancelled() {
+            tracing::warn!("giving up tasks that outlasted the grace period");
+            abort.cancel();
+        }
+        tokio::time::timeout(LINGER, self.in_flight.idle()).await.ok();
+    }
 }
 
 /// A task that may be asked for.

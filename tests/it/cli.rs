@@ -562,3 +562,30 @@ fn a_secret_may_be_named_in_braces() {
         assert!(code == 0 && out.contains("\"authorization: Bearer $PETS_TOKEN\""), "{out}{err}");
     }
 }
+
+#[test]
+fn a_list_of_nothing_says_so_and_what_to_do() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(folder.path().join("empty")).expect("made");
+    fs::write(folder.path().join("nothing.yaml"), "ikanos: 1.0.0-beta5\ncapability: {}\n").expect("written");
+    for (spec, code, why) in [("empty", 1, "the errors above say why"), ("nothing.yaml", 0, "offer none")] {
+        for arguments in [&["tools"][..], &["tools", "--markdown"]] {
+            let spec = path(spec);
+            let (actual, out, _) = run(folder.path(), &[arguments, &["--capabilities", &spec]].concat());
+            assert_eq!(actual, code);
+            assert!(out.starts_with("There are no tools: ") && out.contains(why), "{out}");
+            assert!(out.contains(&format!("`keyglass check --capabilities {spec}`")), "{out}");
+        }
+    }
+    let data = folder.path().join("data");
+    assert_eq!(run(&data, &["call", "list_secrets"]).0, 0);
+    let (code, out, _) = run(&data, &["secrets", "list"]);
+    assert_eq!((code, out.as_str()), (0, "There are no secrets; `keyglass secrets create NAME` makes one.\n"));
+    let (code, out, _) = run(&data, &["keys", "list", "--state", "revoked"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("There are no revoked keys; `keyglass keys create`") && out.contains("`--state all`"),
+        "{out}"
+    );
+}

@@ -111,3 +111,40 @@ fn plain_variables_are_shown_and_credentials_are_not() {
     assert!(text.contains("pets-version: 7\n") && text.contains("pets-key: k-[masked]\n"), "{text}");
     assert!(!text.contains("canary") && !err.contains("canary"), "{text}{err}");
 }
+
+#[test]
+fn a_dry_run_says_what_is_asked_until_the_operation_is_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spec = folder.path().join("yard.yaml");
+    let text = "ikanos: 1.0.0-beta5\ninfo: {display: Yard, description: Yard.}\ncapability:\n  consumes:\n  - {type: http, \
+        namespace: yard, baseUri: 'https://yard.test', resources: {builds: {path: /builds, operations: {\
+        build: {method: POST, description: Build., poll: {call: get-build, with: {id: $.answer.id}, until: {path: $.state, values: [ready, failed]}}}, \
+        await: {method: PUT, description: Wait., poll: {statuses: [408, 425], interval: 90s, timeout: 1h}}, \
+        follow: {method: PATCH, description: Follow., poll: {location: true, interval: 500ms, timeout: 90s}}}}, \
+        build: {path: '/builds/{id}', operations: {get-build: {method: GET, description: Get., inputParameters: [{name: id, in: path}]}}}}}\n";
+    fs::write(&spec, text).expect("written");
+    let spec = spec.display().to_string();
+    for (tool, expected) in [
+        (
+            "build",
+            "# then `GET /builds/{id}`, every 2 s unless an answer says otherwise, while the status is 202 or `$.state` is \
+             neither \"ready\" nor \"failed\"; given up after 5 min\n",
+        ),
+        (
+            "await",
+            "# then the same again, every 90 s unless an answer says otherwise, while the status is 408 or 425; given up \
+             after 1 h\n",
+        ),
+        (
+            "follow",
+            "# then `GET` of what the `Location` of the answer names, every 500 ms unless an answer says otherwise, while \
+             the status is 202; given up after 90 s\n",
+        ),
+    ] {
+        for format in ["--dry-run", "--dry-run=curl"] {
+            let (code, text, err) = run(folder.path(), &["call", tool, format, "--capabilities", &spec]);
+            assert_eq!(code, 0, "{err}");
+            assert!(text.starts_with(expected), "{text}\n{expected}");
+        }
+    }
+}

@@ -261,3 +261,28 @@ fn a_guide_to_very_many_tools_is_short_too_and_has_a_name_of_its_own() {
     let text = guide.text(&gateway.catalog, &everything);
     assert!(text.chars().count() <= 1_500 && text.contains("more that `tools/list` has"), "{text}");
 }
+
+#[tokio::test]
+async fn the_log_counts_what_the_lists_hold() {
+    let spec = ["--capabilities", "capabilities/examples/conformance.yaml"];
+    let (keyglass, mut client) = Keyglass::over_pipes_for("http://127.0.0.1:9", &spec);
+    client.ask(&initialize(1)).await;
+    client.send(&initialized()).await;
+    keyglass.logged(" guides_among_prompts=", 1).await;
+    let log = keyglass.log();
+    let line = log.lines().find(|line| line.contains(" guides_among_prompts=")).expect("a line");
+    for (id, method, entries, logged) in [
+        (2, "tools/list", "tools", "tools"),
+        (3, "resources/list", "resources", "resources"),
+        (4, "resources/templates/list", "resourceTemplates", "resource_templates"),
+        (5, "prompts/list", "prompts", "prompts"),
+    ] {
+        let page = client.ask(&request(id, method, &json!({}))).await;
+        assert!(page["result"].get("nextCursor").is_none());
+        let listed = page["result"][entries].as_array().expect("a list");
+        assert!(line.contains(&format!(" {logged}={} ", listed.len())), "{logged}: {} in {line}", listed.len());
+    }
+    for own in [" specs_among_resources=1 ", " schemas_among_resources=0 ", " guides_among_prompts=1"] {
+        assert!(line.contains(own), "{own} in {line}");
+    }
+}

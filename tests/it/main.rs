@@ -34,6 +34,8 @@ mod guides;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod mcp;
@@ -47,6 +49,8 @@ mod operator;
 mod questions;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

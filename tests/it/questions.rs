@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     mcp::{SseClient, initialize, initialized, request},
-    support::{Backend, Keyglass, within},
+    support::{Backend, Events, Keyglass, within},
 };
 
 const SPEC: [&str; 2] = ["--capabilities", "capabilities/examples/conformance.yaml"];
@@ -155,4 +155,55 @@ async fn who_takes_no_event_stream_is_not_asked() {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     assert!(text.contains("elicitation"), "{text}");
+}
+
+#[tokio::test]
+async fn a_question_of_a_call_that_was_cancelled_is_taken_back() {
+    let backend = Backend::start().await;
+    let (_keyglass, mut client) = Keyglass::over_pipes_with(&backend, &SPEC);
+    client.ask(&hello()).await;
+    client.send(&initialized()).await;
+    client.send(&asking(2)).await;
+    let question = client.receive().await.expect("a question");
+    assert_eq!(question["method"], "elicitation/create");
+    client.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}})).await;
+    let taken_back = client.receive().await.expect("a notification");
+    assert_eq!(taken_back["method"], "notifications/cancelled", "{taken_back}");
+    assert_eq!(taken_back["params"]["requestId"], question["id"]);
+    // One that was answered is not.
+    client.send(&asking(3)).await;
+    let question = client.receive().await.expect("a question");
+    client.send(&answer_to(&question)).await;
+    assert_eq!(client.receive().await.expect("an answer")["id"], 3);
+    assert_eq!(client.ask(&request(4, "ping", &json!({}))).await["id"], 4);
+}
+
+#[tokio::test]
+async fn a_question_over_http_is_taken_back_too() {
+    let backend = Backend::start().await;
+    let (_keyglass, client) = Keyglass::over_http(&backend, &SPEC).await;
+    let mut session = SseClient::connect_with(&client, &json!({"elicitation": {}})).await;
+    session.send(&asking(2)).await;
+    let question = session.events.message().await;
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}});
+    session.send(&cancelled).await;
+    let taken_back = session.events.message().await;
+    assert_eq!(taken_back["params"]["requestId"], question["id"], "{taken_back}");
+
+    let opened = within(client.post("/mcp", hello(), &[]).send()).await.expect("an answer");
+    let id = opened.headers()["mcp-session-id"].to_str().expect("a text").to_owned();
+    let headers = [("mcp-session-id", id.as_str())];
+    within(client.post("/mcp", initialized(), &headers).send()).await.expect("taken");
+    let asking = within(client.post("/mcp", asking(2), &headers).send()).await.expect("an answer");
+    let mut events = Events::of(asking);
+    let question = events.message().await;
+    assert_eq!(question["method"], "elicitation/create");
+    let mut standing = Events::of(
+        within(client.get("/mcp").header("mcp-session-id", &id).header("accept", "text/event-stream").send())
+            .await
+            .expect("a stream"),
+    );
+    within(client.post("/mcp", &cancelled, &headers).send()).await.expect("taken");
+    let taken_back = standing.message().await;
+    assert_eq!(taken_back["params"]["requestId"], question["id"], "{taken_back}");
 }

@@ -129,3 +129,29 @@ async fn the_key_that_replicas_share_is_checked_at_the_start() {
     let (keyglass, _client) = Keyglass::over_http(&backend, &["--stateless"]).await;
     assert!(keyglass.log().contains("several replicas need one that they share"), "{}", keyglass.log());
 }
+
+#[tokio::test]
+async fn without_sessions_nothing_is_promised_that_only_a_session_can_deliver() {
+    let backend = Backend::start().await;
+    let spec = ["--capabilities", "capabilities/examples/conformance.yaml"];
+    let (_keyglass, client) = Keyglass::over_http(&backend, &[&spec[..], &["--stateless"]].concat()).await;
+    let opened = answer(&client, &initialize(1), &[]).await;
+    let capabilities = &opened["result"]["capabilities"];
+    for list in ["tools", "resources", "prompts"] {
+        assert_eq!(capabilities[list], json!({}), "{capabilities}");
+    }
+    // Log messages come with the answer to a call.
+    assert_eq!(capabilities["logging"], json!({}), "{capabilities}");
+    // Asked for all the same, neither is refused: some clients do so whatever was announced.
+    let headers = [("mcp-protocol-version", "2025-11-25")];
+    let watched = json!({"uri": "test://watched-resource"});
+    for (id, method, params) in
+        [(2, "resources/subscribe", &watched), (3, "logging/setLevel", &json!({"level": "info"}))]
+    {
+        assert_eq!(answer(&client, &request(id, method, params), &headers).await["result"], json!({}));
+    }
+    // The newer era listens by a request of its own.
+    let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "server/discover")];
+    let discovered = answer(&client, &modern(4, "server/discover", &json!({})), &headers).await;
+    assert_eq!(discovered["result"]["capabilities"]["resources"], json!({"subscribe": true, "listChanged": true}));
+}
