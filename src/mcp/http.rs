@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, middleware};
+use axum::{Router, body::Body, extract::Request, middleware};
 use http::StatusCode;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService,
@@ -24,6 +24,7 @@ use super::{
     front::{self, Front},
     guard::{Guard, GuardError, guard, problem},
     monitor::{self, Monitor},
+    pages::Pages,
     sse,
 };
 use crate::{
@@ -155,13 +156,25 @@ fn router(
     manager.session_config.keep_alive = Some(SESSION_IDLE);
     let manager = Arc::new(manager);
     let endpoint = {
+        let pages = Pages::new(server.clone());
         let server = server.clone();
         let service = StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config);
         // Routers clone a service for each request, and this one has lists in it.
-        let service = Arc::new(service);
-        tower::service_fn(move |request| {
+        let service = Arc::new((service, pages));
+        tower::service_fn(move |request: Request| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.handle::<Body>(request).await) }
+            async move {
+                let (library, pages) = &*service;
+                // What is in front has taken the body in whole.
+                let request = match Pages::are_asked(request.headers()) {
+                    true => match Box::pin(pages.answer(request)).await {
+                        Ok(response) => return Ok::<_, Infallible>(response),
+                        Err(request) => request,
+                    },
+                    false => request,
+                };
+                Ok(library.handle::<Body>(request).await.map(Body::new))
+            }
         })
     };
     let front = Front::new(manager, !options.stateless, capacity.clone(), in_flight.clone(), stop.clone());

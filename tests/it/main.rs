@@ -44,6 +44,8 @@ mod openapi;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod questions;
 #[cfg(test)]
 mod readme;
