@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
-use rmcp::{model::RequestId, transport::streamable_http_server::session::local::LocalSessionManager};
+use rmcp::model::RequestId;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,7 @@ use super::{
     drain::{Entered, InFlight},
     guard::problem,
     limits::{Capacity, Full, Place},
+    sessions::Sessions,
 };
 use crate::{
     caller::Caller,
@@ -44,7 +45,7 @@ use crate::{
 
 /// The state of the middleware.
 pub(super) struct Front {
-    manager: Arc<LocalSessionManager>,
+    manager: Arc<Sessions>,
     /// Whether sessions are kept.
     sessions: bool,
     /// The session and the id of every request of a session that waits for its answer.
@@ -97,7 +98,7 @@ fn ended(mut response: Response) -> Response {
 impl Front {
     /// With no session open.
     pub(super) fn new(
-        manager: Arc<LocalSessionManager>,
+        manager: Arc<Sessions>,
         sessions: bool,
         capacity: Arc<Capacity>,
         in_flight: InFlight,
@@ -408,13 +409,16 @@ struct Envelope<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::mcp::limits::Limits;
 
     #[test]
     fn an_id_is_free_again_after_its_answer() {
         let capacity = Arc::new(Capacity::new(Limits::default()));
-        let front = Arc::new(Front::new(Arc::default(), true, capacity, InFlight::default(), CancellationToken::new()));
+        let sessions = Arc::new(Sessions::new(Duration::MAX));
+        let front = Arc::new(Front::new(sessions, true, capacity, InFlight::default(), CancellationToken::new()));
         let enter = |session: &str, id: i64| Waiting::new(front.clone(), session.to_owned(), RequestId::Number(id));
         let first = enter("a", 1);
         assert!(first.is_some());

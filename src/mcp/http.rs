@@ -7,10 +7,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, middleware};
 use http::StatusCode;
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService,
-    session::local::{LocalSessionManager, SessionConfig},
-};
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +22,7 @@ use super::{
     guard::{Guard, GuardError, guard, problem},
     monitor::{self, Monitor},
     pages::Pages,
+    sessions::Sessions,
     sse,
 };
 use crate::{
@@ -151,10 +149,7 @@ fn router(
         .with_allowed_hosts(entrance.library_hosts())
         .with_allowed_origins(entrance.library_origins())
         .enforce_origin_validation();
-    let mut manager = LocalSessionManager::default();
-    manager.session_config = SessionConfig::default();
-    manager.session_config.keep_alive = Some(SESSION_IDLE);
-    let manager = Arc::new(manager);
+    let manager = Arc::new(Sessions::new(SESSION_IDLE));
     let endpoint = {
         let pages = Pages::new(server.clone());
         let server = server.clone();

@@ -27,6 +27,7 @@ mod lists;
 mod monitor;
 mod pages;
 mod paging;
+mod sessions;
 mod sse;
 mod state;
 pub mod stdio;
