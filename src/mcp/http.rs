@@ -1,7 +1,8 @@
 //! MCP over HTTP: the Streamable HTTP endpoint `/mcp`, the older `/sse` and `/messages`, and what watches over both.
 //!
-//! The endpoint itself is the MCP library's. Around it stand, from the outside, `cors`, the [guard](super::guard) with `body`,
-//! `front` with `direct`, and a shutdown that lets calls in flight be answered.
+//! The endpoint itself is the MCP library's, with sessions of `sessions` and lists of tools of `pages`. Around it stand, from
+//! the outside, `cors`, the [guard](super::guard) with `body`, `front` with `direct`, and a shutdown that lets calls in flight
+//! be answered.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
