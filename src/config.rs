@@ -428,7 +428,8 @@ impl ConfigFile {
         let mut sources = SourceMap::default();
         let file = sources.add(path.display().to_string(), text);
         let root = yaml::parse(file, &sources).map_err(|problem| fault(problem.one_line(&sources)))?;
-        let value = shape::checked(&root, &config_file_schema(), &sources).map_err(fault)?;
+        let schema = serde_json::from_str(FILE_SCHEMA).unwrap_or_else(|_| config_file_schema());
+        let value = shape::checked(&root, &schema, &sources).map_err(fault)?;
         let mut config: Self = serde_json::from_value(value).map_err(|error| {
             // The library quotes values, and the file may be one of another kind, a key among them.
             let text = error.to_string();
@@ -511,6 +512,9 @@ fn list_variable(name: &str) -> Vec<String> {
     let list = variable(name).unwrap_or_default();
     list.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
+
+/// The same as [`config_file_schema`] makes, which takes longer than to read it.
+const FILE_SCHEMA: &str = include_str!("../schemas/keyglass-config.json");
 
 /// The JSON Schema of the configuration file.
 pub fn config_file_schema() -> serde_json::Value {

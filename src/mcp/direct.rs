@@ -26,30 +26,36 @@ pub(super) struct Direct {
     nobody: Peer<RoleServer>,
 }
 
+/// The value of a header that is there once.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+}
+
+/// Reaches no client of this server: for whoever is to hear nothing but an answer. Needs a runtime.
+pub(super) fn nobody(server: &McpServer) -> Peer<RoleServer> {
+    let silence = (futures_util::sink::drain(), stream::pending::<RxJsonRpcMessage<RoleServer>>());
+    // Ends at once.
+    serve_directly(server.for_session(), silence, None).peer().clone()
+}
+
 /// A plain call that says the same in its headers.
 fn read(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
-    let only = |name| {
-        let mut values = headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
-    };
     let version = ProtocolVersion::V_2026_07_28;
-    if only("mcp-protocol-version") != Some(version.as_str())
-        || only("mcp-method") != Some(Call::METHOD)
+    if only(headers, "mcp-protocol-version") != Some(version.as_str())
+        || only(headers, "mcp-method") != Some(Call::METHOD)
         || headers.contains_key("mcp-session-id")
     {
         return None;
     }
-    let name = only("mcp-name").filter(|name| !name.starts_with(ENCODED))?;
+    let name = only(headers, "mcp-name").filter(|name| !name.starts_with(ENCODED))?;
     Call::read(body).filter(|call| call.name() == name && call.is_of(&version))
 }
 
 impl Direct {
     /// For calls of this server. Needs a runtime.
     pub(super) fn new(server: McpServer) -> Self {
-        let silence = (futures_util::sink::drain(), stream::pending::<RxJsonRpcMessage<RoleServer>>());
-        // Ends at once.
-        let nobody = serve_directly(server.for_session(), silence, None).peer().clone();
-        Self { server, nobody }
+        Self { nobody: nobody(&server), server }
     }
 
     /// A call that can be answered in place, of a client that takes JSON and sent it.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
-use rmcp::{model::RequestId, transport::streamable_http_server::session::local::LocalSessionManager};
+use rmcp::model::RequestId;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,7 @@ use super::{
     limits::{Capacity, Full, Place},
     plain::Call,
     refusal::problem,
+    sessions::Sessions,
 };
 use crate::{
     caller::Caller,
@@ -45,7 +46,7 @@ use crate::{
 
 /// The state of the middleware.
 pub(super) struct Front {
-    manager: Arc<LocalSessionManager>,
+    manager: Arc<Sessions>,
     /// Whether sessions are kept.
     sessions: bool,
     /// The session and the id of every request of a session that waits for its answer.
@@ -100,7 +101,7 @@ fn ended(mut response: Response) -> Response {
 impl Front {
     /// With no session open.
     pub(super) fn new(
-        manager: Arc<LocalSessionManager>,
+        manager: Arc<Sessions>,
         sessions: bool,
         capacity: Arc<Capacity>,
         in_flight: InFlight,
@@ -423,13 +424,16 @@ impl Envelope<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::mcp::limits::Limits;
 
     #[test]
     fn an_id_is_free_again_after_its_answer() {
         let capacity = Arc::new(Capacity::new(Limits::default()));
-        let front = Arc::new(Front::new(Arc::default(), true, capacity, InFlight::default(), CancellationToken::new()));
+        let sessions = Arc::new(Sessions::new(Duration::MAX));
+        let front = Arc::new(Front::new(sessions, true, capacity, InFlight::default(), CancellationToken::new()));
         let enter = |session: &str, id: i64| Waiting::new(front.clone(), session.to_owned(), RequestId::Number(id));
         let first = enter("a", 1);
         assert!(first.is_some());

@@ -1,16 +1,14 @@
 //! MCP over HTTP: the Streamable HTTP endpoint `/mcp`, the older `/sse` and `/messages`, and what watches over both.
 //!
-//! The endpoint itself is the MCP library's. Around it stand, from the outside, `cors`, the [guard](super::guard) with `body`,
-//! `front` with `direct`, and a shutdown that lets calls in flight be answered.
+//! The endpoint itself is the MCP library's, with sessions of `sessions` and lists of tools of `pages`. Around it stand, from
+//! the outside, `cors`, the [guard](super::guard) with `body`, `front` with `direct`, and a shutdown that lets calls in flight
+//! be answered.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, middleware};
+use axum::{Router, body::Body, extract::Request, middleware};
 use http::StatusCode;
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService,
-    session::local::{LocalSessionManager, SessionConfig},
-};
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +23,9 @@ use super::{
     guard::{Guard, GuardError, guard},
     in_flight::InFlight,
     monitor::{self, Monitor},
+    pages::Pages,
     refusal::problem,
+    sessions::Sessions,
     sse,
 };
 use crate::{
@@ -158,18 +158,27 @@ fn router(
         .with_allowed_hosts(entrance.sites.library_hosts())
         .with_allowed_origins(entrance.sites.library_origins())
         .enforce_origin_validation();
-    let mut manager = LocalSessionManager::default();
-    manager.session_config = SessionConfig::default();
-    manager.session_config.keep_alive = Some(SESSION_IDLE);
-    let manager = Arc::new(manager);
+    let manager = Arc::new(Sessions::new(SESSION_IDLE));
     let endpoint = {
+        let pages = Pages::new(server.clone());
         let server = server.clone();
         let service = StreamableHttpService::new(move || Ok(server.for_session()), manager.clone(), config);
         // Routers clone a service for each request, and this one has lists in it.
-        let service = Arc::new(service);
-        tower::service_fn(move |request| {
+        let service = Arc::new((service, pages));
+        tower::service_fn(move |request: Request| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.handle::<Body>(request).await) }
+            async move {
+                let (library, pages) = &*service;
+                // What is in front has taken the body in whole.
+                let request = match Pages::are_asked(request.headers()) {
+                    true => match Box::pin(pages.answer(request)).await {
+                        Ok(response) => return Ok::<_, Infallible>(response),
+                        Err(request) => request,
+                    },
+                    false => request,
+                };
+                Ok(library.handle::<Body>(request).await.map(Body::new))
+            }
         })
     };
     let front = Front::new(manager, !options.stateless, capacity.clone(), in_flight.clone(), stop.clone());

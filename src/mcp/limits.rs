@@ -13,7 +13,7 @@ use crate::caller::Principal;
 /// The limits of the MCP server. What counts callers is about HTTP; sizes and the time of a call hold everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open sessions, of both kinds together. An idle one holds about 70 KB.
+    /// Open sessions, of both kinds together. An idle one of Streamable HTTP holds about 36 KB.
     pub sessions: Most,
     /// Quiet streams: subscriptions, and the standing streams of sessions.
     pub subscriptions: Most,

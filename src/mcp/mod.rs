@@ -27,11 +27,13 @@ mod lines;
 mod lists;
 mod methods;
 mod monitor;
+mod pages;
 mod paging;
 mod plain;
 #[allow(deprecated, reason = "clients of the older era go on using what the newer one gives up")]
 mod question;
 mod refusal;
+mod sessions;
 mod sites;
 mod sse;
 mod state;
@@ -66,6 +68,7 @@ use self::{
     complete::Recent,
     limits::{Capacity, Limits},
     lists::Kinds,
+    pages::{Apart, Entries},
     paging::page,
     state::Sealer,
     tasks::{Departure, Tasks},
@@ -138,6 +141,8 @@ struct Shared {
     audience: Audience,
     /// Values that were listed a moment ago.
     recent: Recent,
+    /// The entries of the tools that are served, once they were asked for.
+    entries: RwLock<Option<Arc<Entries>>>,
     info: Implementation,
     info_json: Option<Value>,
     tasks: Tasks,
@@ -168,7 +173,17 @@ impl McpServer {
         let info_json = serde_json::to_value(&info).ok();
         let (audience, recent, tasks) = (Audience::default(), Recent::default(), Tasks::default());
         Ok(Self {
-            shared: Arc::new(Shared { served, doors, audience, recent, info, info_json, tasks, sealer }),
+            shared: Arc::new(Shared {
+                served,
+                doors,
+                audience,
+                recent,
+                entries: RwLock::default(),
+                info,
+                info_json,
+                tasks,
+                sealer,
+            }),
             abort: CancellationToken::new(),
             leaving: CancellationToken::new(),
             departure: Departure::default(),
@@ -199,6 +214,7 @@ impl McpServer {
             std::mem::replace(&mut *served, gateway.clone())
         };
         self.shared.recent.clear();
+        *self.shared.entries.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.shared.audience.tell(lists::changes(&old, &gateway));
         for original in lists::updated(&old, &gateway) {
             self.shared.audience.updated(&original.uri());
@@ -214,6 +230,17 @@ impl McpServer {
 
     fn served(&self) -> Arc<Gateway> {
         self.shared.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The entries of the tools of this gateway.
+    fn entries(&self, gateway: &Arc<Gateway>) -> Arc<Entries> {
+        let kept = self.shared.entries.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kept) = kept.filter(|kept| kept.are_of(gateway)) {
+            return kept;
+        }
+        let entries = Arc::new(Entries::new(gateway.clone()));
+        *self.shared.entries.write().unwrap_or_else(PoisonError::into_inner) = Some(entries.clone());
+        entries
     }
 
     /// The same server for one transport: with its own switch to give up calls, so that one transport's end leaves the
@@ -383,8 +410,21 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let (access, gateway) = (self.access(&context), self.served());
-        let (tools, next) = page(lists::tools(&gateway.catalog, &access), cursor(request.as_ref()))?;
-        let tools = tools.into_iter().map(|tool| convert::listing(tool, is_modern(&context))).collect();
+        let (tools, next) = match context.extensions.get::<Apart>() {
+            Some(apart) => {
+                let entries = self.entries(&gateway);
+                let (entries, next) = page(entries.open_to(&access), cursor(request.as_ref()))?;
+                apart.put(&entries).map_err(|error| {
+                    tracing::error!(%error, "a tool could not be written");
+                    ErrorData::internal_error("a tool could not be written", None)
+                })?;
+                (Vec::new(), next)
+            }
+            None => {
+                let (tools, next) = page(lists::tools(&gateway.catalog, &access), cursor(request.as_ref()))?;
+                (tools.into_iter().map(|tool| convert::listing(tool, is_modern(&context))).collect(), next)
+            }
+        };
         let mut page = ListToolsResult::with_all_items(tools);
         page.next_cursor = next;
         fresh!(page, self, &access, &context);

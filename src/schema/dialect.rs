@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::pattern::is_pattern;
+
 /// The keywords of 2020-12 that say something of a value once references are inlined, and OpenAPI's marks for secrets.
 /// Nothing else is taken over: a reference may lead to a file that is no schema, and its text is nobody's concern.
 pub(crate) const KEYWORDS: [&str; 45] = [
@@ -164,11 +166,6 @@ pub(super) fn is_possible(keyword: &str, value: &Value) -> bool {
         }),
         _ => true,
     }
-}
-
-/// Whether a pattern can be checked here: published ones are written for many engines.
-pub(super) fn is_pattern(pattern: &str) -> bool {
-    super::validator_options().build(&serde_json::json!({ "pattern": pattern })).is_ok()
 }
 
 /// OpenAPI's `discriminator` over variants: the member that tells them apart, and its values for each.

@@ -6,6 +6,7 @@
 pub(crate) mod dialect;
 pub(crate) mod inline;
 pub(crate) mod parts;
+mod pattern;
 mod validity;
 
 use std::{

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use jsonschema::ValidationError;
 use serde_json::Value;
 
-use super::dialect;
+use super::{dialect, pattern::is_pattern};
 
 /// Checks schemas, remembering the patterns it has seen.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Checker {
         if self.patterns.contains(pattern) {
             return true;
         }
-        let good = dialect::is_pattern(pattern);
+        let good = is_pattern(pattern);
         if good {
             self.patterns.insert(pattern.to_owned());
         }

@@ -46,6 +46,8 @@ mod openapi;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod questions;
 #[cfg(test)]
 mod readme;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use sha2::{Digest, Sha256};
 
 use super::{
     error::{OpenError, is_busy},
@@ -25,8 +26,12 @@ const STATEMENTS: usize = 96;
 const SHOWN: usize = 3;
 /// Marks the file as ours: SQLite's `application_id`, "kygl" in ASCII.
 const APPLICATION_ID: i64 = 0x6b79_676c;
-/// The schema, a step a version. Steps are never changed once released; new ones are put at the end.
+/// The schema, a step a version. Steps are never changed once released; new ones are put at the end, and then [`CURRENT`]
+/// is another.
 const MIGRATIONS: &[&str] = &[MIGRATION_1, MIGRATION_2, MIGRATION_3];
+/// What [`digest`] gives of the newest schema. To make that schema anew, only to compare with it, takes longer than all
+/// the rest of opening a database.
+const CURRENT: &str = "3d7d35ed798b01b264b5d62e848dc3a6135297efc7a8f148ba5c60ba176754b8";
 
 const MIGRATION_1: &str = "
     CREATE TABLE meta (
@@ -204,9 +209,11 @@ pub(super) fn summary(deviations: Vec<Deviation>) -> String {
 pub(super) fn deviations(connection: &Connection) -> rusqlite::Result<Vec<Deviation>> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
     let steps = usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(..done)).unwrap_or(MIGRATIONS);
-    let fresh = Connection::open_in_memory()?;
-    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
-    let (expected, mut found) = (objects(&fresh)?, objects(connection)?);
+    let mut found = objects(connection)?;
+    if steps.len() == MIGRATIONS.len() && digest(&found) == CURRENT {
+        return Ok(Vec::new());
+    }
+    let expected = objects(&made_of(steps)?)?;
     let mut deviations = Vec::new();
     for ((kind, name), sql) in expected {
         let line = match found.remove(&(kind.clone(), name.clone())) {
@@ -223,8 +230,30 @@ pub(super) fn deviations(connection: &Connection) -> rusqlite::Result<Vec<Deviat
     Ok(deviations)
 }
 
+/// A database in memory that these steps have made.
+fn made_of(steps: &[&str]) -> rusqlite::Result<Connection> {
+    let fresh = Connection::open_in_memory()?;
+    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
+    Ok(fresh)
+}
+
 /// Kind and name of all that a database holds, with the statement that made it.
-fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<(String, String), String>> {
+type Objects = BTreeMap<(String, String), String>;
+
+/// Stands for all of them, in hexadecimal digits.
+fn digest(objects: &Objects) -> String {
+    let mut digest = Sha256::new();
+    for ((kind, name), sql) in objects {
+        for part in [kind, name, sql] {
+            // With the length: a name may have anything in it.
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn objects(connection: &Connection) -> rusqlite::Result<Objects> {
     let find = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE substr(name, 1, 11) <> 'sqlite_stat'";
     let mut statement = connection.prepare(find)?;
     let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?)))?;
@@ -307,4 +336,34 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // deleted and replaced rows are overwritten, not only unlinked
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_schema_is_known_by_its_digest() {
+        assert_eq!(digest(&objects(&made_of(MIGRATIONS).unwrap()).unwrap()), CURRENT);
+    }
+
+    #[test]
+    fn nothing_that_deviates_has_the_digest() {
+        let made = || made_of(MIGRATIONS).unwrap();
+        for change in [
+            "CREATE TRIGGER quiet BEFORE DELETE ON keys BEGIN SELECT RAISE(IGNORE); END",
+            "CREATE TABLE more (x)",
+            "DROP TRIGGER secret_made",
+            "ALTER TABLE secrets RENAME COLUMN sealed TO sealed_",
+        ] {
+            let changed = made();
+            changed.execute_batch(change).unwrap();
+            changed.pragma_update(None, "user_version", MIGRATIONS.len() as i64).unwrap();
+            assert_ne!(digest(&objects(&changed).unwrap()), CURRENT, "{change}");
+            assert!(!deviations(&changed).unwrap().is_empty(), "{change}");
+        }
+        let unchanged = made();
+        unchanged.pragma_update(None, "user_version", MIGRATIONS.len() as i64).unwrap();
+        assert!(deviations(&unchanged).unwrap().is_empty());
+    }
 }
