@@ -155,7 +155,7 @@ pub struct Environment<'a> {
 }
 
 /// Carries one call out. Dropping the future gives the call up.
-#[tracing::instrument(skip_all, fields(tool = %tool.name, request_id = %context.request_id, status))]
+#[tracing::instrument(level = "debug", skip_all, fields(tool = %tool.name, request_id = %context.request_id, status))]
 pub async fn call(
     tool: &CompiledTool,
     arguments: JsonObject,
@@ -164,16 +164,19 @@ pub async fn call(
 ) -> Result<CallOutput, CallError> {
     let started = Instant::now();
     let result = attempt(tool, arguments, environment, context).await;
-    log(|| tool.plan.summary(), started, &result);
+    log(|| tool.plan.summary(), &context.request_id, started, &result);
     result
 }
 
-/// What a call does is put into words only where somebody reads them.
-fn log<T>(operation: impl FnOnce() -> String, started: Instant, result: &Result<T, CallError>) {
+/// What a call does is put into words only where somebody reads them. A fault is told with its request id, since it is told
+/// where the span of the call is off as well.
+fn log<T>(operation: impl FnOnce() -> String, request_id: &str, started: Instant, result: &Result<T, CallError>) {
     let elapsed_ms = started.elapsed().as_millis();
     match result {
         Ok(_) => tracing::debug!(operation = operation(), elapsed_ms, "the call succeeded"),
-        Err(CallError::Internal(reason)) => tracing::error!(operation = operation(), reason, "a fault of our own"),
+        Err(CallError::Internal(reason)) => {
+            tracing::error!(operation = operation(), request_id, reason, "a fault of our own");
+        }
         Err(error) => tracing::debug!(operation = operation(), elapsed_ms, kind = error.kind(), "the call failed"),
     }
 }

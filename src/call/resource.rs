@@ -40,7 +40,7 @@ pub enum Read {
 }
 
 /// Reads a resource: carries out what its answer takes, or reads the file. Dropping the future gives it up.
-#[tracing::instrument(skip_all, fields(resource = %resource.name, request_id = %context.request_id, status))]
+#[tracing::instrument(level = "debug", skip_all, fields(resource = %resource.name, request_id = %context.request_id, status))]
 pub async fn read(
     resource: &CompiledResource,
     target: Target<'_>,
@@ -65,7 +65,7 @@ pub async fn read(
             (format!("file {path}"), place.read(environment.limits).await.map(Read::Content))
         }
     };
-    log(|| summary, started, &result);
+    log(|| summary, &context.request_id, started, &result);
     result
 }
 
