@@ -337,13 +337,13 @@ async fn a_request_has_only_so_much_time() {
 
     // Each of two calls is within the time of one, and both together are not within that of the request.
     let slow = get(async || {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         ([("content-type", "application/json")], json!({"a": "b"}).to_string())
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/x", slow)).await });
-    let folder = Folder::new("timeout: 1\nmcp_limits: {request_timeout: 1}\n");
+    let folder = Folder::new("timeout: 3\nmcp_limits: {request_timeout: 3}\n");
     let spec = "ikanos: 1.0.0-beta5\ncapability:\n  consumes:\n    - {type: http, namespace: s, baseUri: 'https://s.test', \
                 resources: {x: {path: /x, operations: {get-x: {method: GET, description: Get.}}}}}\n  exposes:\n    - type: \
                 mcp\n      namespace: t\n      tools:\n        twice:\n          description: Twice.\n          steps:\n            \
@@ -355,6 +355,6 @@ async fn a_request_has_only_so_much_time() {
     let answer = sent(client.post("/mcp", call, &headers)).await.text().await.expect("a text");
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
-    assert!(text.contains("did not answer within 1 s") && text.contains("kind: timeout"), "{text}");
+    assert!(text.contains("did not answer within 3 s") && text.contains("kind: timeout"), "{text}");
     assert!(!text.contains("the step"), "the request as a whole: {text}");
 }
