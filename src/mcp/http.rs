@@ -7,7 +7,7 @@
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, middleware};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -170,7 +170,7 @@ fn router(
             async move {
                 let (library, pages) = &*service;
                 // What is in front has taken the body in whole.
-                let request = match Pages::are_asked(request.headers()) {
+                let request = match request.method() == Method::POST && Pages::are_asked(request.headers()) {
                     true => match Box::pin(pages.answer(request)).await {
                         Ok(response) => return Ok::<_, Infallible>(response),
                         Err(request) => request,

@@ -23,7 +23,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::plain::Call;
+use super::{drain::LINGER, plain::Call};
 
 /// How much is read at a time, in bytes.
 const CHUNK_BYTES: usize = 8 * 1024;
@@ -159,7 +159,9 @@ where
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.writer.0.stream.lock().await.shutdown().await
+        // Somebody may be writing to a client that reads no more, and would do so for ever.
+        let closing = async { self.writer.0.stream.lock().await.shutdown().await };
+        tokio::time::timeout(LINGER, closing).await.unwrap_or(Ok(()))
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -41,6 +42,8 @@ const SPARE_STREAMS: usize = 32;
 const RETRY: Duration = Duration::from_secs(3);
 /// How long the events of a request that was cancelled are kept.
 const KEPT: Duration = Duration::from_secs(60);
+/// Of how many such requests they are, at most.
+const MAX_KEPT: usize = 32;
 /// How long a session may be without its first message.
 const OPENING: Duration = Duration::from_secs(60);
 
@@ -67,14 +70,21 @@ pub(super) enum SessionError {
 }
 
 /// One session, seen from the requests of its client.
-#[derive(Debug)]
 pub(super) struct Session {
     table: Mutex<Table>,
     /// Something was put into `table.arrived`.
     arrival: Notify,
     /// Held while a message is sent, so that a client that reads slowly makes its session wait.
     turn: tokio::sync::Mutex<()>,
+    /// Cancelled only with the table at hand.
     ended: CancellationToken,
+}
+
+/// Messages are not shown.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
 }
 
 /// The session, seen from its service.
@@ -84,7 +94,6 @@ pub(super) struct SessionTransport {
     idle: Duration,
 }
 
-#[derive(Debug)]
 struct Table {
     /// Messages of the client that the service has not taken yet.
     arrived: VecDeque<ClientJsonRpcMessage>,
@@ -94,6 +103,8 @@ struct Table {
     /// Which stream something belongs to.
     owners: HashMap<Owned, u64>,
     next_stream: u64,
+    /// Streams of requests that were cancelled and since when, in that order: what was sent on them may be asked for again.
+    over: VecDeque<(u64, Instant)>,
     /// What belongs to no request.
     standing: Events,
     /// Further standing streams of the client.
@@ -101,7 +112,6 @@ struct Table {
     last_active: Instant,
 }
 
-#[derive(Debug)]
 enum Opening {
     /// The client has sent nothing yet.
     Awaited,
@@ -113,20 +123,20 @@ enum Opening {
 /// What messages of the service are about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Owned {
+    /// A request of the client.
     Request(RequestId),
     Progress(ProgressToken),
+    /// A request of the service, which comes with one of the client.
+    Question(RequestId),
 }
 
-#[derive(Debug)]
 struct RequestStream {
     events: Events,
     owned: Vec<Owned>,
-    /// Since when it is over, for a request that was cancelled: what was sent may be asked for again.
-    over: Option<Instant>,
+    is_over: bool,
 }
 
 /// The events of a stream.
-#[derive(Debug)]
 struct Events {
     /// None where nobody listens.
     listener: Option<mpsc::Sender<ServerSseMessage>>,
@@ -154,8 +164,9 @@ fn place_of(event_id: &str) -> Option<(usize, Option<u64>)> {
 }
 
 impl Events {
+    /// The first event of each stream is one that primes it. That of a standing stream, which is number 0, is the library's.
     fn new(stream: Option<u64>, listener: Option<mpsc::Sender<ServerSseMessage>>) -> Self {
-        Self { listener, kept: VecDeque::new(), next: 0, stream }
+        Self { listener, kept: VecDeque::new(), next: usize::from(stream.is_none()), stream }
     }
 
     /// Keeps an event, and says who has to be sent it.
@@ -197,6 +208,7 @@ impl Table {
             streams: HashMap::new(),
             owners: HashMap::new(),
             next_stream: 0,
+            over: VecDeque::new(),
             standing: Events::new(None, None),
             spare: Vec::new(),
             last_active: Instant::now(),
@@ -206,7 +218,21 @@ impl Table {
     /// Notes that something happens. What was kept for long enough is forgotten.
     fn touch(&mut self) {
         self.last_active = Instant::now();
-        self.streams.retain(|_, stream| stream.over.is_none_or(|over| over.elapsed() < KEPT));
+        while let Some((number, since)) = self.over.front()
+            && (since.elapsed() >= KEPT || self.over.len() > MAX_KEPT)
+        {
+            self.streams.remove(number);
+            self.over.pop_front();
+        }
+    }
+
+    /// Notes that these do not belong to this stream any more. Some may belong to a later one.
+    fn disown(&mut self, number: u64, owned: &[Owned]) {
+        for owned in owned {
+            if self.owners.get(owned) == Some(&number) {
+                self.owners.remove(owned);
+            }
+        }
     }
 
     /// A stream for what a request of the client leads to.
@@ -215,7 +241,7 @@ impl Table {
         self.next_stream = number.wrapping_add(1);
         let (listener, events) = mpsc::channel(EVENTS);
         let mut stream =
-            RequestStream { events: Events::new(Some(number), Some(listener)), owned: Vec::new(), over: None };
+            RequestStream { events: Events::new(Some(number), Some(listener)), owned: Vec::new(), is_over: false };
         if let Some((listener, event)) = stream.events.add(|id| ServerSseMessage::priming(id, RETRY)) {
             listener.try_send(event).ok(); // it is the first
         }
@@ -230,13 +256,13 @@ impl Table {
 
     /// Ends the stream of a request that the client has cancelled; its events can still be asked for.
     fn cancel(&mut self, request: &RequestId) {
-        let number = self.owners.remove(&Owned::Request(request.clone()));
-        let Some(stream) = number.and_then(|number| self.streams.get_mut(&number)) else { return };
-        stream.over = Some(Instant::now());
+        let Some(number) = self.owners.remove(&Owned::Request(request.clone())) else { return };
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        stream.is_over = true;
         stream.events.listener = None;
-        for owned in std::mem::take(&mut stream.owned) {
-            self.owners.remove(&owned);
-        }
+        let owned = std::mem::take(&mut stream.owned);
+        self.disown(number, &owned);
+        self.over.push_back((number, Instant::now()));
     }
 
     /// The stream that a message of the service belongs to, if it is that of a request, and whether it is the last one on it.
@@ -253,7 +279,8 @@ impl Table {
                     (self.owners.get(&token).copied(), false)
                 }
                 ServerNotification::CancelledNotification(cancelled) => {
-                    (cancelled.params.request_id.as_ref().and_then(of_request), false)
+                    let question = cancelled.params.request_id.clone().map(Owned::Question);
+                    (question.and_then(|question| self.owners.get(&question).copied()), false)
                 }
                 _ => (None, false),
             },
@@ -267,15 +294,35 @@ impl Table {
         self.touch();
         let event = |message| move |id: String| ServerSseMessage::new(id, message);
         let (number, is_last) = self.stream_of(&message);
-        let Some(number) = number else { return self.standing.add(event(message)) };
+        let Some(number) = number else {
+            if is_last {
+                // The request was cancelled. No other stream may have an answer (MCP 2025-11-25, streamable HTTP).
+                return None;
+            }
+            self.stand_in();
+            return self.standing.add(event(message));
+        };
         if is_last {
             let mut stream = self.streams.remove(&number)?;
-            for owned in &stream.owned {
-                self.owners.remove(owned);
-            }
+            self.disown(number, &stream.owned);
             return stream.events.add(event(message));
         }
-        self.streams.get_mut(&number)?.events.add(event(message))
+        let stream = self.streams.get_mut(&number)?;
+        if let ServerJsonRpcMessage::Request(request) = &message {
+            let question = Owned::Question(request.id.clone());
+            stream.owned.push(question.clone());
+            self.owners.insert(question, number);
+        }
+        stream.events.add(event(message))
+    }
+
+    /// Lets a further standing stream hear what the first one does not any more.
+    fn stand_in(&mut self) {
+        while self.standing.listener.as_ref().is_some_and(mpsc::Sender::is_closed)
+            && let Some(spare) = self.spare.pop()
+        {
+            self.standing.listener = Some(spare);
+        }
     }
 
     /// A standing stream that is sent the kept events behind this number, or all of them. Where the client has one already, the new one
@@ -287,7 +334,7 @@ impl Table {
         if self.spare.len() >= SPARE_STREAMS {
             self.spare.remove(0);
         }
-        let (listener, events) = mpsc::channel(1);
+        let (listener, events) = mpsc::channel(EVENTS);
         self.spare.push(listener);
         Ok(events)
     }
@@ -301,7 +348,7 @@ impl Table {
         let Some(number) = stream else { return self.stand(after) };
         let stream = self.streams.get_mut(&number).ok_or(SessionError::UnknownEvent)?;
         let events = stream.events.take_up(after)?;
-        if stream.over.is_some() {
+        if stream.is_over {
             // Nothing more will come.
             stream.events.listener = None;
         }
@@ -321,11 +368,11 @@ impl Session {
         message: ClientJsonRpcMessage,
         prepare: impl FnOnce(&mut Table, &ClientJsonRpcMessage) -> T,
     ) -> Result<T, SessionError> {
-        if self.ended.is_cancelled() {
-            return Err(SessionError::Ended);
-        }
         let prepared = {
             let mut table = self.table();
+            if self.ended.is_cancelled() {
+                return Err(SessionError::Ended);
+            }
             table.touch();
             let prepared = prepare(&mut table, &message);
             table.arrived.push_back(message);
@@ -337,8 +384,12 @@ impl Session {
 
     /// Ends the session, and all its streams.
     fn end(&self) {
+        self.end_with(&mut self.table());
+    }
+
+    fn end_with(&self, table: &mut Table) {
         self.ended.cancel();
-        *self.table() = Table::new();
+        *table = Table::new();
     }
 
     async fn send(&self, message: ServerJsonRpcMessage) -> Result<(), SessionError> {
@@ -364,7 +415,7 @@ impl Session {
         };
         let Some((listener, event)) = found else { return Ok(()) };
         tokio::select! {
-            // A client that left may ask for it again.
+            // One that left may ask for it again, unless it is the last.
             _ = listener.send(event) => Ok(()),
             () = self.ended.cancelled() => Err(SessionError::Ended),
         }
@@ -401,8 +452,9 @@ impl Transport<RoleServer> for SessionTransport {
                 () = self.session.ended.cancelled() => return None,
                 () = tokio::time::sleep_until(last_active + patience) => {
                     // What is no message for the service counts as well.
-                    if self.session.table().last_active == last_active {
-                        self.session.end();
+                    let mut table = self.session.table();
+                    if table.last_active == last_active {
+                        self.session.end_with(&mut table);
                         return None;
                     }
                 }
@@ -467,7 +519,8 @@ impl SessionManager for Sessions {
     }
 
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
-        Ok(self.sessions.read().await.contains_key(id))
+        // One that has ended stays until its service has as well.
+        Ok(self.sessions.read().await.get(id).is_some_and(|session| !session.ended.is_cancelled()))
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
@@ -484,6 +537,11 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let session = self.find(id).await?;
+        // While a client does not read, its requests wait here, where they are counted: their answers would pile up.
+        tokio::select! {
+            _turn = session.turn.lock() => {}
+            () = session.ended.cancelled() => {}
+        }
         Ok(streamed(session.arrive(message, Table::open_stream)?))
     }
 
@@ -595,9 +653,9 @@ mod tests {
         assert_eq!(first.first().and_then(|event| event.retry), Some(RETRY));
         assert_eq!(second.count().await, 3);
         // What comes too late belongs to nobody.
-        assert_eq!(self::ids(sessions.create_standalone_stream(&id).await.unwrap()).await, ["0"]);
+        assert_eq!(self::ids(sessions.create_standalone_stream(&id).await.unwrap()).await, ["1"]);
         let table = service.session.table();
-        assert!(table.streams.is_empty() && table.owners.is_empty(), "{table:?}");
+        assert!(table.streams.is_empty() && table.owners.is_empty());
     }
 
     #[tokio::test]
@@ -609,12 +667,83 @@ mod tests {
         let mut first = Box::pin(sessions.create_standalone_stream(&id).await.unwrap());
         let mut second = Box::pin(sessions.create_standalone_stream(&id).await.unwrap());
         let missed = ids(&mut first).await;
-        assert_eq!((missed.len(), missed.first().map(String::as_str)), (EVENTS, Some("4")));
+        assert_eq!((missed.len(), missed.first().map(String::as_str)), (EVENTS, Some("5")));
         service.send(news()).await.unwrap();
         assert_eq!((ids(&mut first).await.len(), ids(&mut second).await.len()), (1, 0));
         drop(first);
         service.send(news()).await.unwrap();
-        assert_eq!(ids(sessions.resume(&id, "20".to_owned()).await.unwrap()).await, ["21"]);
+        // The second one has taken the place of the first.
+        assert_eq!(ids(&mut second).await, ["22"]);
+        drop(second);
+        assert_eq!(ids(sessions.resume(&id, "20".to_owned()).await.unwrap()).await, ["21", "22"]);
+    }
+
+    #[tokio::test]
+    async fn a_quiet_standing_stream_is_taken_up_again() {
+        let (sessions, id, mut service) = opened().await;
+        drop(sessions.create_standalone_stream(&id).await.unwrap());
+        // The library gives every such stream an event of this number to begin with.
+        let mut again = Box::pin(sessions.resume(&id, "0".to_owned()).await.unwrap());
+        assert_eq!(ids(&mut again).await.len(), 0);
+        service.send(news()).await.unwrap();
+        assert_eq!(ids(&mut again).await, ["1"]);
+        drop(again);
+        assert_eq!(ids(sessions.resume(&id, "0".to_owned()).await.unwrap()).await, ["1"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_request_owned_may_belong_to_a_later_one() {
+        let (sessions, id, mut service) = opened().await;
+        let with_token = |number: u32| {
+            of_client(
+                json!({"jsonrpc": "2.0", "id": number, "method": "ping", "params": {"_meta": {"progressToken": 7}}}),
+            )
+        };
+        let first = sessions.create_stream(&id, with_token(1)).await.unwrap();
+        let second = sessions.create_stream(&id, with_token(2)).await.unwrap();
+        for message in [answer(1), progress(7, 1), answer(2)] {
+            service.send(message).await.unwrap();
+        }
+        assert_eq!((first.count().await, second.count().await), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_cancelled_request_goes_nowhere() {
+        let (sessions, id, mut service) = opened().await;
+        let _events = request(&sessions, &id, 1).await;
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+        sessions.accept_message(&id, of_client(cancel)).await.unwrap();
+        service.send(answer(1)).await.unwrap();
+        assert!(ids(sessions.create_standalone_stream(&id).await.unwrap()).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_question_is_taken_back_where_it_was_asked() {
+        let (sessions, id, mut service) = opened().await;
+        let events = request(&sessions, &id, 1).await;
+        let other = request(&sessions, &id, 5).await;
+        let mut question = of_server(json!({"jsonrpc": "2.0", "id": 5, "method": "ping"}));
+        if let ServerJsonRpcMessage::Request(request) = &mut question {
+            request.request.extensions_mut().insert(OriginatingRequestId(RequestId::Number(1)));
+        }
+        let back = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}});
+        for message in [question, of_server(back), answer(1), answer(5)] {
+            service.send(message).await.unwrap();
+        }
+        assert_eq!((events.count().await, other.count().await), (4, 2));
+    }
+
+    #[tokio::test]
+    async fn few_streams_of_cancelled_requests_are_kept() {
+        let (sessions, id, service) = opened().await;
+        for number in 1..200 {
+            drop(request(&sessions, &id, number).await);
+            let cancel =
+                json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}});
+            sessions.accept_message(&id, of_client(cancel)).await.unwrap();
+        }
+        let table = service.session.table();
+        assert!(table.streams.len() <= MAX_KEPT + 1 && table.owners.is_empty(), "{}", table.streams.len());
     }
 
     #[tokio::test]
@@ -659,6 +788,7 @@ mod tests {
         tokio::time::sleep(IDLE / 2).await;
         assert!(receiving.is_finished());
         assert!(receiving.await.unwrap().0);
+        assert!(!sessions.has_session(&id).await.unwrap());
         assert_eq!(standing.count().await, 0, "its streams end with it");
         assert!(matches!(sessions.accept_message(&id, ping(1)).await, Err(SessionError::Ended)));
     }
@@ -684,6 +814,10 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         let mut behind = Box::pin(service.send(news()));
         assert!(behind.as_mut().now_or_never().is_none());
+        // A further request waits as well, and a cancellation does not.
+        assert!(sessions.create_stream(&id, ping(2)).now_or_never().is_none());
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}});
+        sessions.accept_message(&id, of_client(cancel)).await.unwrap();
         sessions.close_session(&id).await.unwrap();
         assert!(matches!(waiting.await, Err(SessionError::Ended)));
         assert!(matches!(behind.await, Err(SessionError::Ended)));

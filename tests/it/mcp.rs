@@ -356,6 +356,21 @@ async fn leaves_in_peace<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     assert!(keyglass.ended().await.success());
 }
 
+/// Whoever reads no more does not get what they asked for, and keeps nobody from leaving.
+#[tokio::test]
+async fn a_client_that_reads_no_more_is_left() {
+    let backend = Backend::start().await;
+    let (mut keyglass, mut client) = Keyglass::over_pipes(&backend);
+    client.ask(&initialize(1)).await;
+    // Far more than a pipe holds.
+    for id in 2..60 {
+        client.send(&request(id, "tools/list", &json!({}))).await;
+    }
+    client.send(&request(60, "tools/call", &secret("a"))).await;
+    keyglass.terminate().await;
+    assert!(keyglass.ended().await.success());
+}
+
 #[tokio::test]
 async fn a_cancelled_call_stops_its_work() {
     let mut backend = Backend::start().await;

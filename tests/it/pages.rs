@@ -77,3 +77,21 @@ async fn a_page_is_as_the_librarys() {
         assert!(pages >= 3 && tools >= 15 && refused >= 3, "{arguments:?} {pages} {tools} {refused}");
     }
 }
+
+#[tokio::test]
+async fn a_page_is_for_a_post_alone() {
+    let backend = Backend::start().await;
+    let (_keyglass, client) = Keyglass::over_http(&backend, &[]).await;
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}).to_string();
+    for method in ["PUT", "PATCH", "DELETE"] {
+        let request = client.http.request(method.parse().expect("a method"), format!("{}/mcp", client.base));
+        let request = request
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/list")
+            .header("accept", "application/json")
+            .header("content-type", "application/json");
+        let status = within(request.body(list.clone()).send()).await.expect("an answer").status();
+        assert!(status.is_client_error(), "{method}: {status}");
+    }
+}
