@@ -116,15 +116,16 @@ async fn a_restore_beside_a_change_of_all_keys_leaves_a_database_that_opens() {
 
 #[tokio::test]
 async fn a_restore_brings_its_own_key_for_digests_to_running_servers() {
-    let folder = tempfile::tempdir().unwrap();
-    let backend = with_secrets(folder.path(), 1).await;
+    let first = tempfile::tempdir().unwrap();
+    let backend = with_secrets(first.path(), 1).await;
     let minted = call(&backend, "POST", "/v1/restricted_keys", "{}").await.json();
     let minted = minted["key_secret"].as_str().unwrap();
-    let file = folder.path().join("copy.db");
-    maintenance::backup(&options(folder.path()), &file).unwrap();
-    drop(backend);
-    for name in ["keyglass.db", "keyglass.db-wal", "keyglass.db-shm"] {
-        fs::remove_file(folder.path().join(name)).ok();
+    let file = first.path().join("copy.db");
+    maintenance::backup(&options(first.path()), &file).unwrap();
+    // The same keys beside a database that was begun anew.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["master.key", "root.key"] {
+        fs::copy(file.with_file_name(name), folder.path().join(name)).unwrap();
     }
     let running = embedded::open(&options(folder.path())).unwrap();
     assert_eq!(call_as(&running, minted, "GET", "/v1/accounts/me", "").await.status, 401);
