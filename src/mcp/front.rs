@@ -319,7 +319,7 @@ fn holding(body: Bytes, held: Arc<Held>) -> Body {
 }
 
 /// What a request takes, until both its work has ended and its client took the answer, or left.
-struct Held {
+pub(super) struct Held {
     _running: Entered,
     _place: Option<Place>,
     _waiting: Option<Waiting>,

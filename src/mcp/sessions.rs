@@ -32,6 +32,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::front::Held;
 use crate::random::random_hex;
 
 /// How many events of a stream its client may be behind, and how many are kept to be sent again.
@@ -134,6 +135,9 @@ struct RequestStream {
     events: Events,
     owned: Vec<Owned>,
     is_over: bool,
+    /// What the request takes, its id for one: taken until its answer has found its stream, or a later request of this id would get
+    /// it.
+    held: Option<Arc<Held>>,
 }
 
 /// The events of a stream.
@@ -240,14 +244,20 @@ impl Table {
         let number = self.next_stream;
         self.next_stream = number.wrapping_add(1);
         let (listener, events) = mpsc::channel(EVENTS);
-        let mut stream =
-            RequestStream { events: Events::new(Some(number), Some(listener)), owned: Vec::new(), is_over: false };
+        let mut stream = RequestStream {
+            events: Events::new(Some(number), Some(listener)),
+            owned: Vec::new(),
+            is_over: false,
+            held: None,
+        };
         if let Some((listener, event)) = stream.events.add(|id| ServerSseMessage::priming(id, RETRY)) {
             listener.try_send(event).ok(); // it is the first
         }
         if let ClientJsonRpcMessage::Request(request) = message {
             stream.owned.push(Owned::Request(request.id.clone()));
             stream.owned.extend(request.request.get_meta().get_progress_token().map(Owned::Progress));
+            let parts = request.request.extensions().get::<http::request::Parts>();
+            stream.held = parts.and_then(|parts| parts.extensions.get::<Arc<Held>>()).cloned();
         }
         self.owners.extend(stream.owned.iter().map(|owned| (owned.clone(), number)));
         self.streams.insert(number, stream);
@@ -259,6 +269,7 @@ impl Table {
         let Some(number) = self.owners.remove(&Owned::Request(request.clone())) else { return };
         let Some(stream) = self.streams.get_mut(&number) else { return };
         stream.is_over = true;
+        stream.held = None;
         stream.events.listener = None;
         let owned = std::mem::take(&mut stream.owned);
         self.disown(number, &owned);
