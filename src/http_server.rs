@@ -58,8 +58,8 @@ pub struct Options {
     /// How long a connection may be without a request, the time for the head of one included.
     pub idle_time: Duration,
     /// How long a new connection is spared before its first request, where others want its place: its client may have to
-    /// agree on keys over a long way, and with a machine that has much to do. Where all others are busy,
-    /// newcomers would else chase each other away.
+    /// agree on keys over a long way, and with a machine that has much to do. Where all others are busy, newcomers would
+    /// else chase each other away.
     pub first_request_time: Duration,
     /// How long the body of a request may take to arrive; without one the handler decides.
     pub body_time: Option<Duration>,

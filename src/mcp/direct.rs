@@ -110,19 +110,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::mcp::plain::tests::call;
 
     fn headers(more: &[(&'static str, &'static str)]) -> HeaderMap {
         let plain = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "one")];
         let all = plain.iter().chain(more);
         all.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    }
-
-    fn call() -> Value {
-        json!({"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {
-            "name": "one", "arguments": {"x": [1, null]}, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
-                "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}})
     }
 
     fn is_read(headers: &HeaderMap, call: &Value) -> bool {

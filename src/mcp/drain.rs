@@ -7,7 +7,6 @@
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-
 use rmcp::{
     ErrorData, RoleServer,
     model::{
@@ -119,7 +118,7 @@ impl<T> Draining<T> {
     }
 
     /// The same transport, which has plain calls answered in place.
-    pub(super) fn answering(self, in_place: InPlace) -> Self {
+    pub(super) fn with_answers_in_place(self, in_place: InPlace) -> Self {
         Self { in_place: Some(in_place), ..self }
     }
 

@@ -170,12 +170,13 @@ fn router(
             async move {
                 let (library, pages) = &*service;
                 // What is in front has taken the body in whole.
-                let request = match request.method() == Method::POST && Pages::are_asked(request.headers()) {
-                    true => match Box::pin(pages.answer(request)).await {
+                let request = if request.method() == Method::POST && Pages::are_asked(request.headers()) {
+                    match Box::pin(pages.answer(request)).await {
                         Ok(response) => return Ok::<_, Infallible>(response),
                         Err(request) => request,
-                    },
-                    false => request,
+                    }
+                } else {
+                    request
                 };
                 Ok(library.handle::<Body>(request).await.map(Body::new))
             }

@@ -124,13 +124,14 @@ impl McpServer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rmcp::model::ClientJsonRpcMessage;
     use serde_json::json;
 
     use super::*;
 
-    fn call() -> Value {
+    /// A call that is plain in every respect.
+    pub(in crate::mcp) fn call() -> Value {
         json!({"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {
             "name": "one", "arguments": {"x": [1, null]}, "_meta": {
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -69,7 +69,7 @@ async fn serve_transport(
         let writer = writer.clone();
         Box::pin(async move { writer.write(line).await })
     });
-    let transport = Draining::new(transport, ending).answering(InPlace { server: server.clone(), write });
+    let transport = Draining::new(transport, ending).with_answers_in_place(InPlace { server: server.clone(), write });
     let _counted = metrics::session(Counted::Stdio);
     // The transport itself ends on `shutdown`. This token would cut calls short, so it is never cancelled.
     let cut = CancellationToken::new();

@@ -15,7 +15,6 @@ use rmcp::{
     model::{CallToolResult, ContentBlock, CreateTaskResult, DetailedTask, InputResponses, TaskPayload},
     task_manager::{TaskContext, TaskFuture, TaskManager, TaskOptions},
 };
-
 use tokio_util::sync::CancellationToken;
 
 use super::{
