@@ -89,6 +89,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod openapi;
 pub mod originals;
+pub mod policy;
 pub mod prose;
 pub mod random;
 pub mod reload;

@@ -19,6 +19,7 @@ use super::{crypto::MasterKey, error::OpenError};
 
 /// What the names of files with former master keys begin with.
 const FORMER: &str = "master.key.old-";
+const DATABASE: &str = "keyglass.db";
 const MASTER_KEY: &str = "master.key";
 const NEXT_MASTER_KEY: &str = "master.key.next";
 const ROOT_KEY: &str = "root.key";
@@ -137,7 +138,7 @@ impl Folder {
 
     /// The SQLite database.
     pub(super) fn database(&self) -> PathBuf {
-        self.path.join("keyglass.db")
+        self.path.join(DATABASE)
     }
 
     /// The file by which processes take turns at writing.
@@ -314,7 +315,12 @@ impl Folder {
     /// Makes the database's file where there is none, so that it is never open to others, not even for a moment. SQLite
     /// gives its side files the same mode.
     pub(super) fn prepare_database(&self) -> Result<PathBuf, OpenError> {
-        let path = self.database();
+        self.private_file(DATABASE)
+    }
+
+    /// Makes a file of this name where there is none, closed to everybody else.
+    pub(super) fn private_file(&self, name: &str) -> Result<PathBuf, OpenError> {
+        let path = self.path.join(name);
         private_options()
             .create(true)
             .truncate(false)

@@ -7,6 +7,7 @@
 //! - `folder`, `start`, `upgrade`: the data folder, what happens once, what SQL alone cannot upgrade
 //! - `schema`, `store`, `turn`: the database's schema, the threads that own its connections, which process is next
 //! - `crypto`, `keyring`, `ids`: digests and sealing, which key serves what, ids that sort by creation
+//! - `sealing`: the same master key for what others keep beside the database
 //! - [`maintenance`]: backup, restore, new keys, a look at everything
 //! - `route`, `surface`, `unserved`: what a route is; the APIs side by side, each with its keys and its form of errors;
 //!   what is said where there is no route
@@ -45,6 +46,7 @@ mod route;
 mod runtools;
 mod runtype;
 mod schema;
+mod sealing;
 mod secrets;
 mod start;
 mod store;
@@ -74,6 +76,7 @@ pub use self::{
     error::OpenError,
     folder::MasterKeyReference,
     limits::{Limits, Rate},
+    sealing::{Sealing, SealingError},
 };
 use self::{
     folder::{Folder, MasterKeySource},

@@ -1,0 +1,5 @@
+//! What stands between a model and what a call can do: which secrets it sees, which calls a person is asked about.
+//!
+//! Decides; what is called and who calls it is told to it. Must not know MCP.
+
+pub mod store;
