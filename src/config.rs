@@ -9,6 +9,8 @@ mod backend_policy;
 pub mod callers;
 mod master_key;
 mod mcp_limits;
+mod policy;
+mod references;
 mod shape;
 mod tls;
 
@@ -27,8 +29,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use self::{
-    backend_limits::BackendLimits, backend_policy::BackendPolicy, callers::Callers, master_key::MasterKeyLocation,
-    mcp_limits::McpLimits, tls::tls,
+    backend_limits::BackendLimits,
+    backend_policy::BackendPolicy,
+    callers::Callers,
+    master_key::MasterKeyLocation,
+    mcp_limits::McpLimits,
+    policy::{PolicyEntry, PolicySettings},
+    references::{ReferenceProblem, References},
+    tls::tls,
 };
 use crate::{
     backend::{
@@ -80,6 +88,15 @@ pub struct Options {
     /// [default: a file in the data folder] [env: KEYGLASS_MASTER_KEY]
     #[arg(long, value_name = "REFERENCE")]
     pub master_key: Option<String>,
+    /// What becomes of secrets: `handles` stand for them in answers and arguments, `masked` hides them in answers, `clear`
+    /// shows them [default: handles] [env: KEYGLASS_SECRETS]
+    #[arg(long, value_name = "MODE")]
+    pub secrets: Option<String>,
+    /// What a call needs, as CLASS=RULE or TOOL=RULE: `ask` (that a person confirms it), `client` (what the client itself
+    /// asks), `allow` or `deny`; may be repeated [default: `ask` for destructive, exec and grant] [env: KEYGLASS_CONFIRM,
+    /// separated by commas]
+    #[arg(long, value_name = "WHOSE=RULE")]
+    pub confirm: Vec<String>,
     /// Deadline of one call in seconds [default: 30] [env: KEYGLASS_TIMEOUT]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -138,6 +155,10 @@ pub struct ConfigFile {
     pub oauth: Option<callers::OAuthEntry>,
     /// Keys that callers over HTTP bring for the backends; none where nothing is said.
     pub caller_backend_key: Option<callers::CallerBackendKeyEntry>,
+    /// What becomes of secrets: `handles` (where nothing is said), `masked` or `clear`.
+    pub secrets: Option<String>,
+    /// What a person is asked, and how secrets get into calls.
+    pub policy: PolicyEntry,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -184,6 +205,8 @@ pub struct Settings {
     pub state_key: Option<CredentialReference>,
     /// Who may call over HTTP.
     pub callers: Callers,
+    /// What a model sees of secrets, and what a person is asked.
+    pub policy: PolicySettings,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -249,6 +272,8 @@ impl Options {
             data_dir,
             // The commands that are told to be pasted need none, and that of a `cmd:` reference may hold a secret.
             master_key: _,
+            secrets,
+            confirm,
             timeout,
             max_answer_bytes,
             config,
@@ -262,6 +287,8 @@ impl Options {
             ("--credential", credential.clone()),
             ("--credential-header", credential_header.clone()),
             ("--data-dir", data_dir.iter().map(path).collect()),
+            ("--secrets", secrets.iter().cloned().collect()),
+            ("--confirm", confirm.clone()),
             ("--timeout", timeout.iter().map(ToString::to_string).collect()),
             ("--max-answer-bytes", max_answer_bytes.iter().map(ToString::to_string).collect()),
             ("--config", config.iter().map(path).collect::<Vec<String>>()),
@@ -291,6 +318,8 @@ impl Options {
             credential_header: texts(self.credential_header, "KEYGLASS_CREDENTIAL_HEADER"),
             data_dir: self.data_dir.or_else(|| variable("KEYGLASS_DATA_DIR").map(PathBuf::from)),
             master_key: self.master_key.or_else(|| variable("KEYGLASS_MASTER_KEY")),
+            secrets: self.secrets.or_else(|| variable("KEYGLASS_SECRETS")),
+            confirm: texts(self.confirm, "KEYGLASS_CONFIRM"),
             timeout: self.timeout.map_or_else(|| parsed_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
             max_answer_bytes: self
                 .max_answer_bytes
@@ -372,6 +401,7 @@ impl Options {
             stateless: file.stateless,
             state_key: state_key.map_err(invalid("state_key"))?,
             callers: Callers::checked(file.tokens, file.oauth, file.caller_backend_key)?,
+            policy: file.policy.checked(self.secrets.clone().or(file.secrets), &self.confirm)?,
             remarks,
         })
     }
@@ -438,6 +468,7 @@ impl ConfigFile {
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
+        let paths = paths.chain(&mut config.policy.references.files);
         paths.for_each(|path| *path = folder.join(&*path));
         config.tokens.iter_mut().for_each(|token| token.resolve(folder));
         for reference in [&mut config.master_key, &mut config.state_key] {

@@ -94,6 +94,7 @@ pub mod prose;
 pub mod random;
 pub mod reload;
 pub mod schema;
+pub mod sensitive;
 pub mod services;
 pub mod setup;
 pub mod shipped;

@@ -21,6 +21,7 @@ use crate::{
     gateway::{self, Description, Gateway},
     guides::Guides,
     originals::{self, Originals},
+    policy::glass::Mode,
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -161,6 +162,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         schemas: &mut schemas,
         joiner: &mut joiner,
         sources: &mut sources,
+        handles: settings.policy.secrets == Mode::Handles,
     });
     diagnostics.extend(joiner.take_problems());
     diagnostics.extend(problems);

@@ -52,12 +52,14 @@ pub struct Parts<'a> {
     pub joiner: &'a mut Joiner,
     /// The files, for messages.
     pub sources: &'a mut SourceMap,
+    /// Whether secrets among arguments are given by handles.
+    pub handles: bool,
 }
 
 /// Compiles all tools, resources and prompts of a workspace. One with an error is left out; what else was found is in the
 /// diagnostics.
 pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
-    let Parts { workspace, services, variables, schemas, joiner, sources } = parts;
+    let Parts { workspace, services, variables, schemas, joiner, sources, handles } = parts;
     let mut compiler = Compiler {
         schemas,
         checker: Checker::default(),
@@ -69,6 +71,7 @@ pub fn compile(parts: Parts<'_>) -> (Catalog, Vec<Diagnostic>) {
         problems: Vec::new(),
         called: BTreeSet::new(),
         gone: BTreeMap::new(),
+        handles,
     };
     let mut compiled: Vec<Vec<(CompiledTool, Spanned<String>)>> = Vec::new();
     let withheld = resource::withheld(workspace, compiler.sources);
@@ -127,6 +130,8 @@ pub(super) struct Compiler<'a> {
     pub(super) called: BTreeSet<(FileId, usize)>,
     /// The tools that were left out, by name.
     pub(super) gone: BTreeMap<String, LeftOutTool>,
+    /// Whether secrets among arguments are given by handles.
+    pub(super) handles: bool,
 }
 
 /// A service of a document and the place of an operation.

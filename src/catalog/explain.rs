@@ -291,7 +291,7 @@ fn quoted(names: &[&str]) -> String {
 }
 
 /// A JSON pointer as a model reads it: `/scopes/0/type` → `scopes[0].type`.
-pub(super) fn dotted(pointer: &str) -> String {
+pub(crate) fn dotted(pointer: &str) -> String {
     let mut path = String::new();
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
-    listed::{drop_unknown_format, tidy_descriptions},
-    secrets::{collect_secrets, marks_any_secret, marks_secret, members, replace_secrets},
+    listed::{drop_unknown_format, tidy_descriptions, with_end},
+    secrets::{collect_secrets, marks_secret, members, replace_secrets},
 };
 use crate::{
     error::{ArgumentProblem, CallError},
     schema::{Checker, parts},
+    sensitive::{self, Marks, Side, X_SECRET, says_secret, set_free},
 };
 
 /// How many problems one error names.
@@ -40,7 +41,10 @@ pub struct InputSchema {
     /// The full schema, as JSON: as a tree it takes ten times the memory, and most tools are never called.
     text: Box<str>,
     len: usize,
-    has_secrets: bool,
+    /// Where it marks secrets.
+    marks: Option<Box<Marks>>,
+    /// Whether secrets are given by handles.
+    takes_handles: bool,
     /// Whether it is offered as its author wrote it.
     is_stated: bool,
     /// What a check needs, made for the first one.
@@ -73,8 +77,7 @@ impl InputSchema {
         checker
             .check(&full)
             .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
-        let has_secrets = marks_any_secret(&full);
-        Ok(Self { text: full.to_string().into(), len, has_secrets, is_stated: false, ready: OnceLock::new() })
+        Ok(Self::of(&full, len, false))
     }
 
     /// A schema that is offered as it is written, whatever clients make of it: its author named the dialect. Error: why it
@@ -87,8 +90,31 @@ impl InputSchema {
             .check(schema)
             .map_err(|error| format!("{}: {}", dotted(error.instance_path().as_str()), error.masked()))?;
         let len = schema.get("properties").and_then(Value::as_object).map_or(0, JsonObject::len);
-        let has_secrets = marks_any_secret(schema);
-        Ok(Self { text: schema.to_string().into(), len, has_secrets, is_stated: true, ready: OnceLock::new() })
+        let mut schema = schema.clone();
+        sensitive::mark(&mut schema, Side::Input);
+        Ok(Self::of(&schema, len, true))
+    }
+
+    fn of(full: &Value, len: usize, is_stated: bool) -> Self {
+        let marks = Marks::of(full).map(Box::new);
+        Self { text: full.to_string().into(), len, marks, takes_handles: false, is_stated, ready: OnceLock::new() }
+    }
+
+    /// The same, with secrets given by handles where that is so.
+    #[must_use]
+    pub fn with_handles(self, takes_handles: bool) -> Self {
+        Self { takes_handles, ..self }
+    }
+
+    /// Where secrets are among the arguments.
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_deref()
+    }
+
+    /// The arguments that have to be given.
+    pub fn required(&self) -> impl Iterator<Item = &str> {
+        let required = self.ready().full.get("required").and_then(Value::as_array);
+        required.into_iter().flatten().filter_map(Value::as_str)
     }
 
     /// How many arguments there are.
@@ -104,6 +130,9 @@ impl InputSchema {
     /// The schema as clients see it: an object schema without references. Made anew each time.
     pub fn listed(&self) -> JsonObject {
         let mut root: JsonObject = serde_json::from_str(&self.text).unwrap_or_default();
+        if self.takes_handles && self.marks.is_some() {
+            tell_of_handles(&mut root);
+        }
         if !self.is_stated
             && let Some(Value::Object(arguments)) = root.get_mut("properties")
         {
@@ -165,7 +194,7 @@ impl InputSchema {
     /// The values of secret arguments (`writeOnly` or `format: password`), to be masked wherever text comes back.
     pub fn secrets(&self, arguments: &JsonObject) -> Vec<SecretString> {
         let mut found = Vec::new();
-        if !self.has_secrets {
+        if self.marks.is_none() {
             return found; // most tools: nothing is walked on each call
         }
         let full = &self.ready().full;
@@ -205,6 +234,33 @@ fn is_small(value: &Value, counted: &mut usize) -> bool {
         }
 }
 
+/// Says of each secret how it is given, and asks for none at the root: one that is left out a person is asked for.
+fn tell_of_handles(root: &mut JsonObject) {
+    const AT_ROOT: &str = "Secret: give a handle `secret://…`, or leave it out and a person is asked for it.";
+    const INSIDE: &str = "Secret: give a handle `secret://…`, or `secret://ask` and a person is asked for it.";
+    let mut asked = Vec::new();
+    if let Some(Value::Object(arguments)) = root.get_mut("properties") {
+        for (name, argument) in arguments {
+            let is_secret = argument.as_object().is_some_and(says_secret);
+            parts::visit(argument, &mut |schema| {
+                if says_secret(schema) {
+                    set_free(schema);
+                    let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+                    let said = with_end(said, if is_secret { AT_ROOT } else { INSIDE });
+                    schema.insert("description".to_owned(), Value::from(said));
+                }
+            });
+            asked.extend(is_secret.then(|| name.clone()));
+        }
+    }
+    if let Some(Value::Array(required)) = root.get_mut("required") {
+        required.retain(|name| !name.as_str().is_some_and(|name| asked.iter().any(|asked| asked == name)));
+        if required.is_empty() {
+            root.shift_remove("required");
+        }
+    }
+}
+
 /// The plainest form of a schema, for clients that refuse what they do not know: a single `type` (null may be sent, but
 /// leaving the argument out says the same), formats of the standard alone, no closed objects below the root.
 fn simplify(schema: &mut JsonObject) {
@@ -220,6 +276,7 @@ fn simplify(schema: &mut JsonObject) {
     }
     drop_unknown_format(schema);
     schema.shift_remove("writeOnly");
+    schema.shift_remove(X_SECRET);
     if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
         schema.shift_remove("additionalProperties");
     }

@@ -51,6 +51,21 @@ pub(super) fn tidy_descriptions(schema: &mut Value) {
     });
 }
 
+/// A description with a sentence behind it, no longer than a description may be: the sentence stays whole.
+pub(super) fn with_end(description: &str, end: &str) -> String {
+    let room = MAX_DESCRIPTION.saturating_sub(end.chars().count() + 1);
+    let description = description.trim();
+    if description.is_empty() {
+        return end.to_owned();
+    }
+    if description.chars().count() <= room {
+        return format!("{description} {end}");
+    }
+    let start: String = description.chars().take(room.saturating_sub(1)).collect();
+    let start = start.rsplit_once(' ').map_or(start.as_str(), |(start, _)| start);
+    format!("{start}… {end}")
+}
+
 /// A text that is too long, cut at the end of a sentence where one ends in its last half, else of a word; `None` where it
 /// is not too long.
 fn cut(text: &str) -> Option<String> {

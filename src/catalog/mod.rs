@@ -52,6 +52,7 @@ use std::{
 
 use indexmap::IndexMap;
 
+pub(crate) use self::explain::dotted;
 pub use self::{
     compile::compile, hints::Hints, input::InputSchema, output::OutputSchema, prompt::CompiledPrompt,
     request::RequestTemplate, resource::CompiledResource, service::Service,

@@ -12,7 +12,10 @@ use super::{
     JsonObject,
     listed::{drop_unknown_format, tidy_descriptions},
 };
-use crate::schema::{Checker, parts};
+use crate::{
+    schema::{Checker, parts},
+    sensitive::{self, Marks, Side, X_SECRET, says_secret, set_free},
+};
 
 /// The result of a tool.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct OutputSchema {
     text: Option<Box<str>>,
     /// Whether results have structured content at all.
     promised: bool,
+    /// Where secrets are in it.
+    marks: Option<Box<Marks>>,
     /// Made for the first result.
     validator: OnceLock<Option<Box<Validator>>>,
 }
@@ -28,6 +33,7 @@ pub struct OutputSchema {
 impl OutputSchema {
     /// Builds the schema of a result from that of an answer. Error: why it is not a valid schema.
     pub fn new(mut answer: Value, checker: &mut Checker) -> Result<Self, String> {
+        sensitive::mark(&mut answer, Side::Output);
         parts::visit(&mut answer, &mut open);
         let mut listed = match answer {
             Value::Object(mut schema) if is_object_schema(&schema) => {
@@ -50,25 +56,37 @@ impl OutputSchema {
             listed.shift_remove(keyword);
         }
         let mut listed = Value::Object(listed);
+        let marks = Marks::of(&listed).map(Box::new);
+        if marks.is_some() {
+            parts::visit(&mut listed, &mut |schema| drop(schema.shift_remove(X_SECRET)));
+        }
         tidy_descriptions(&mut listed);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(listed.to_string().into()), promised: true, validator: OnceLock::new() })
+        Ok(Self { text: Some(listed.to_string().into()), promised: true, marks, validator: OnceLock::new() })
     }
 
     /// A schema that is offered as it is written. Error: why it is none.
     pub fn stated(schema: &Value, checker: &mut Checker) -> Result<Self, String> {
         checker.check(schema).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(schema.to_string().into()), promised: true, validator: OnceLock::new() })
+        let mut marked = schema.clone();
+        sensitive::mark(&mut marked, Side::Output);
+        let marks = Marks::of(&marked).map(Box::new);
+        Ok(Self { text: Some(schema.to_string().into()), promised: true, marks, validator: OnceLock::new() })
     }
 
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Self {
-        Self { text: None, promised: true, validator: OnceLock::new() }
+        Self { text: None, promised: true, marks: None, validator: OnceLock::new() }
     }
 
     /// Of a result that has content alone.
     pub fn none() -> Self {
-        Self { text: None, promised: false, validator: OnceLock::new() }
+        Self { text: None, promised: false, marks: None, validator: OnceLock::new() }
+    }
+
+    /// Where secrets are in results.
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_deref()
     }
 
     /// Whether results have structured content, which the schema is of.
@@ -149,8 +167,14 @@ fn is_array_schema(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "array")
 }
 
-/// Drops what would make an honest answer invalid: closed objects, formats of other vocabularies.
+/// Drops what would make an honest answer invalid: closed objects, formats of other vocabularies, what a handle in the place
+/// of a secret does not keep to.
 fn open(schema: &mut JsonObject) {
+    if says_secret(schema) {
+        schema.shift_remove("writeOnly");
+        set_free(schema);
+        schema.insert(X_SECRET.to_owned(), Value::Bool(true));
+    }
     for keyword in ["additionalProperties", "unevaluatedProperties"] {
         if schema.get(keyword) == Some(&Value::Bool(false)) {
             schema.shift_remove(keyword);

@@ -1,26 +1,14 @@
 //! Which values of an argument are secret: those that their schema marks, in whatever branch of it.
 
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fill::whole_numbers;
+use crate::sensitive::says_secret;
 
-/// Whether a schema, or a branch of it, marks its values as secret: `writeOnly` (JSON Schema validation, section 9.4) or
-/// OpenAPI's `format: password`.
+/// Whether a schema, or a branch of it, marks its values as secret.
 pub(super) fn marks_secret(schema: &Value) -> bool {
-    schema.get("writeOnly") == Some(&Value::Bool(true))
-        || schema.get("format") == Some(&json!("password"))
-        || branches(schema).any(marks_secret)
-}
-
-/// Whether anything in a schema may mark a secret. Members that only look like keywords count too, which costs time alone.
-pub(super) fn marks_any_secret(schema: &Value) -> bool {
-    marks_secret(schema)
-        || match schema {
-            Value::Array(items) => items.iter().any(marks_any_secret),
-            Value::Object(members) => members.values().any(marks_any_secret),
-            _ => false,
-        }
+    schema.as_object().is_some_and(says_secret) || branches(schema).any(marks_secret)
 }
 
 /// The alternatives that a schema combines.

@@ -25,6 +25,7 @@ use crate::{
     diagnostic::{self, Code, Diagnostic, Span},
     openapi::as_deprecated,
     prose::tidy,
+    sensitive::{self, Side},
     spec::{self, Action, Flow, InputParameter, McpServer, Mode, Operation, Spanned, Tool, yaml::Node},
 };
 
@@ -296,10 +297,14 @@ impl Compiler<'_> {
         let Tool { name, title, .. } = tool;
         let input = match &tool.input_schema {
             Some(schema) => InputSchema::stated(&schema.value, &mut self.checker),
-            None => InputSchema::new(arguments.into_list(), &mut self.checker),
+            None => {
+                let mut arguments = arguments.into_list();
+                mark_secrets(&mut arguments, &plan);
+                InputSchema::new(arguments, &mut self.checker)
+            }
         };
         let input = match input {
-            Ok(input) => input,
+            Ok(input) => input.with_handles(self.handles),
             Err(reason) => {
                 let message = format!("the arguments of `{}` have an invalid schema: {reason}", name.value);
                 self.problems.push(Diagnostic::error(Code::InvalidSchema, name.span, message));
@@ -373,6 +378,20 @@ impl Compiler<'_> {
                 names::shown_request(&format!("{} {}", method.value, path.value))
             }
             None => names::readable(&tool.name.value),
+        }
+    }
+}
+
+/// Marks arguments whose names say that they are secret. What stands in a path is the name of something, as in
+/// `/secrets/{secret}`.
+fn mark_secrets(arguments: &mut [Argument], plan: &Plan) {
+    let operations = plan.operations();
+    let in_path: BTreeSet<&str> =
+        operations.iter().flat_map(|operation| operation.request.path.fills()).flat_map(Fill::arguments).collect();
+    for argument in arguments {
+        sensitive::mark(&mut argument.schema, Side::Input);
+        if !in_path.contains(argument.name.as_str()) {
+            sensitive::mark_named(&argument.name, &mut argument.schema, Side::Input);
         }
     }
 }

@@ -2,4 +2,9 @@
 //!
 //! Decides; what is called and who calls it is told to it. Must not know MCP.
 
+pub mod glass;
+pub mod grants;
+mod inputs;
+pub mod rules;
 pub mod store;
+pub mod vault;

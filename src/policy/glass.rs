@@ -1,0 +1,246 @@
+//! The glass: what a client sees of secrets in answers. Where it would see one it sees a handle, or that something is masked.
+//!
+//! A secret is known by the mark of a schema, the name of its member, its form, or because it was one before: a value that
+//! stands for a handle is hidden wherever it comes back. Later steps of a call work with the values themselves, so what
+//! they are is noted when an answer comes in, and hidden when the result goes out.
+
+mod seen;
+
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc, time::Duration};
+
+use aho_corasick::AhoCorasick;
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde_json::Value;
+
+pub(crate) use self::seen::Seen;
+use super::{
+    store::{HandleId, Kept, Origin, StoreError},
+    vault::{Known, Vault},
+};
+use crate::{
+    caller::Principal,
+    mask::MASKED,
+    nearest::nearest,
+    sensitive::{Marks, secrets_in},
+};
+
+/// How many secrets one answer may hold that get handles. The rest is masked.
+const MOST: usize = 2_000;
+/// How long a handle lives where nothing is said.
+pub const HANDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What becomes of secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Answers have handles in their place, arguments take handles.
+    #[default]
+    Handles,
+    /// Answers have `[masked]` in their place. Arguments take values.
+    Masked,
+    /// Answers have the values, but for the credentials that keyglass itself uses. Arguments take values.
+    Clear,
+}
+
+impl Mode {
+    /// All modes.
+    pub const ALL: [Self; 3] = [Self::Handles, Self::Masked, Self::Clear];
+
+    /// Its name, as in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handles => "handles",
+            Self::Masked => "masked",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(mode) = Self::ALL.into_iter().find(|mode| mode.name() == text) {
+            return Ok(mode);
+        }
+        let near = nearest(text, Self::ALL.map(Self::name)).map(|near| format!("; did you mean `{near}`?"));
+        Err(format!("`{text}` is none of `handles`, `masked` and `clear`{}", near.unwrap_or_default()))
+    }
+}
+
+/// Hides secrets in what goes to clients.
+pub struct Glass {
+    mode: Mode,
+    life: Duration,
+    vault: Option<Arc<Vault>>,
+}
+
+impl Glass {
+    /// In this mode, with a place to keep values in; without one handles become `[masked]`.
+    pub fn new(mode: Mode, life: Duration, vault: Option<Arc<Vault>>) -> Self {
+        Self { mode, life, vault }
+    }
+
+    /// What becomes of secrets.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The vault behind it.
+    pub fn vault(&self) -> Option<&Arc<Vault>> {
+        self.vault.as_ref()
+    }
+
+    /// A text that goes to a client or a log while the call is under way, or instead of its result: secrets in it are
+    /// masked.
+    pub(crate) fn text<'a>(&self, text: &'a str, principal: &Principal, seen: &Seen) -> Cow<'a, str> {
+        if self.mode == Mode::Clear {
+            return Cow::Borrowed(text);
+        }
+        let mut text = masked_forms(text);
+        if let Some(known) = self.known(principal)
+            && known.search.is_match(&*text)
+        {
+            text = Cow::Owned(replaced(&known.search, &text, |_| MASKED.to_owned()));
+        }
+        match seen.search() {
+            Some(search) if search.is_match(&*text) => Cow::Owned(replaced(&search, &text, |_| MASKED.to_owned())),
+            _ => text,
+        }
+    }
+
+    /// The same for all texts of a value.
+    pub(crate) fn value(&self, value: &mut Value, principal: &Principal, seen: &Seen) {
+        each_text(value, &mut |text| {
+            if let Cow::Owned(masked) = self.text(text, principal, seen) {
+                *text = masked;
+            }
+        });
+    }
+
+    /// The same for bytes that are text.
+    pub(crate) fn bytes(&self, bytes: Bytes, principal: &Principal, seen: &Seen) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
+        match self.text(text, principal, seen) {
+            Cow::Borrowed(_) => bytes,
+            Cow::Owned(masked) => Bytes::from(masked),
+        }
+    }
+
+    /// Hides the secrets of a result: each has a handle in its place, or is masked.
+    pub(crate) async fn hide(&self, result: &mut Value, result_of: ResultOf<'_>, seen: &Seen) {
+        if self.mode == Mode::Clear {
+            return;
+        }
+        let ResultOf { tool, marks, about, principal } = result_of;
+        let before = seen.take();
+        let found = seen::taken_out(result, marks, before);
+        if !found.is_empty() {
+            let handles = self.kept(&found.secrets, (tool, about), principal).await;
+            found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
+        }
+        if let Some(known) = self.known(principal) {
+            each_text(result, &mut |text| {
+                if known.search.is_match(text.as_str()) {
+                    *text = replaced(&known.search, text, |index| {
+                        known.ids.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string)
+                    });
+                }
+            });
+        }
+    }
+
+    /// The handles of these values; fewer where they cannot be had.
+    async fn kept(
+        &self,
+        secrets: &[(SecretString, String)],
+        (tool, about): (&str, &str),
+        principal: &Principal,
+    ) -> Vec<HandleId> {
+        let (Mode::Handles, Some(vault)) = (self.mode, &self.vault) else { return Vec::new() };
+        let origin = |place: &str| Origin { tool: tool.to_owned(), place: place.to_owned(), about: about.to_owned() };
+        let values: Vec<(SecretString, Origin)> =
+            secrets.iter().take(MOST).map(|(value, place)| (value.clone(), origin(place))).collect();
+        let (owner, life) = (principal.binding(), self.life);
+        let kept = vault.work(move |store| {
+            let values: Vec<Kept<'_>> =
+                values.iter().map(|(value, origin)| Kept { value, origin: origin.clone() }).collect();
+            Ok::<_, StoreError>((store.keep(&owner, &values, life)?, store.values(&owner)?))
+        });
+        match kept.await {
+            Ok((ids, all)) => {
+                vault.remember(principal, all);
+                ids
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no handle can be made, so a secret is masked");
+                Vec::new()
+            }
+        }
+    }
+
+    fn known(&self, principal: &Principal) -> Option<Arc<Known>> {
+        self.vault.as_ref()?.known(principal).filter(|known| !known.ids.is_empty())
+    }
+}
+
+impl fmt::Debug for Glass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Glass").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Whose result is hidden, and from whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResultOf<'a> {
+    /// The tool.
+    pub(crate) tool: &'a str,
+    /// Where its schema marks secrets.
+    pub(crate) marks: Option<&'a Marks>,
+    /// What the call is about, for a person.
+    pub(crate) about: &'a str,
+    /// Who sees it.
+    pub(crate) principal: &'a Principal,
+}
+
+/// A text with what has the form of a secret masked.
+fn masked_forms(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut end = 0;
+    for range in secrets_in(text) {
+        masked.push_str(text.get(end..range.start).unwrap_or_default());
+        masked.push_str(MASKED);
+        end = range.end;
+    }
+    if end == 0 {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(text.get(end..).unwrap_or_default());
+    Cow::Owned(masked)
+}
+
+/// A text with something in the place of all that is found in it, by the number of its pattern.
+fn replaced(search: &AhoCorasick, text: &str, stand_in: impl Fn(usize) -> String) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    search.replace_all_with(text, &mut replaced, |found, _, replaced| {
+        replaced.push_str(&stand_in(found.pattern().as_usize()));
+        true
+    });
+    replaced
+}
+
+/// Hands over every text of a value, names of members not among them.
+fn each_text(value: &mut Value, change: &mut impl FnMut(&mut String)) {
+    match value {
+        Value::String(text) => change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        Value::Object(members) => members.values_mut().for_each(|member| each_text(member, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

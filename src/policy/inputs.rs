@@ -1,0 +1,268 @@
+//! Secrets among the arguments of a call: what a handle or a reference stands for is put in its place, and what only a person
+//! can give is found.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+
+use super::{
+    glass::Mode,
+    store::{Entry, HandleError, HandleId},
+    vault::Vault,
+};
+use crate::{
+    caller::Principal,
+    catalog::{CompiledTool, dotted},
+    config::References,
+    error::{ArgumentProblem, CallError},
+    sensitive::Marks,
+};
+
+/// What a model writes where a person is to give a value.
+const ASK: &str = "secret://ask";
+/// Stands where a person's value will be, while the other arguments are checked.
+const TO_COME: &str = "secret-to-come";
+
+/// How arguments are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) mode: Mode,
+    /// Whether a value may stand there itself: whoever writes it is a person, or the operator lets models.
+    pub(super) takes_values: bool,
+    pub(super) references: &'a References,
+    pub(super) vault: Option<&'a Arc<Vault>>,
+    pub(super) principal: &'a Principal,
+}
+
+/// Arguments with values in the place of what stands for them.
+#[derive(Debug, Default)]
+pub(super) struct Given<'a> {
+    pub(super) arguments: Cow<'a, Value>,
+    /// The values that were put in, to be masked wherever they come back.
+    pub(super) secrets: Vec<SecretString>,
+    /// What a person is to give.
+    pub(super) wanted: Vec<Entry>,
+}
+
+/// What stands in one place.
+enum Found {
+    Handle(HandleId),
+    Value(SecretString),
+    Wanted,
+    Problem(String),
+    /// The text as it is.
+    Plain,
+}
+
+/// Reads arguments. Errors: [`CallError::Arguments`] with what is wrong with secret ones.
+pub(super) async fn given<'a>(
+    tool: &CompiledTool,
+    arguments: &'a Value,
+    reading: Reading<'_>,
+) -> Result<Given<'a>, CallError> {
+    let marks = tool.input.marks();
+    // Most tools take no secret, and a handle is of no use to them.
+    if marks.is_none() && !mentions_handle(arguments) {
+        return Ok(Given { arguments: Cow::Borrowed(arguments), ..Given::default() });
+    }
+    let mut search = Search { reading, found: Vec::new() };
+    search.walk(arguments, marks, String::new());
+    if reading.mode == Mode::Handles {
+        search.missing(tool, arguments);
+    }
+    if search.found.is_empty() {
+        return Ok(Given { arguments: Cow::Borrowed(arguments), ..Given::default() });
+    }
+    let mut given = Given { arguments: Cow::Owned(arguments.clone()), ..Given::default() };
+    let mut problems = Vec::new();
+    for (pointer, found) in search.found {
+        let value = match found {
+            Found::Value(value) => value,
+            Found::Handle(id) => match opened(&id, reading).await {
+                Ok(value) => value,
+                Err(message) => {
+                    problems.push(problem(&pointer, message));
+                    continue;
+                }
+            },
+            Found::Wanted => {
+                let label = dotted(&pointer);
+                put(given.arguments.to_mut(), &pointer, Value::from(TO_COME));
+                given.wanted.push(Entry { pointer, label });
+                continue;
+            }
+            Found::Problem(message) => {
+                problems.push(problem(&pointer, message));
+                continue;
+            }
+            Found::Plain => continue,
+        };
+        put(given.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
+        given.secrets.push(value);
+    }
+    if problems.is_empty() { Ok(given) } else { Err(CallError::Arguments(problems)) }
+}
+
+impl Given<'_> {
+    /// Puts in what a person gave.
+    pub(super) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
+        for (pointer, value) in entered {
+            put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
+            self.secrets.push(value);
+        }
+        self.wanted.clear();
+    }
+
+    /// Whether the arguments fit, as far as they are there: nothing is said of those that a person is to give.
+    pub(super) fn check(&self, tool: &CompiledTool) -> Result<(), CallError> {
+        let Err(error) = tool.input.check(&self.arguments) else { return Ok(()) };
+        let CallError::Arguments(mut problems) = error else { return Err(error) };
+        let to_come: Vec<String> = self.wanted.iter().map(|entry| dotted(&entry.pointer)).collect();
+        problems.retain(|problem| !to_come.contains(&problem.argument));
+        if problems.is_empty() { Ok(()) } else { Err(CallError::Arguments(problems)) }
+    }
+}
+
+struct Search<'a> {
+    reading: Reading<'a>,
+    found: Vec<(String, Found)>,
+}
+
+impl Search<'_> {
+    fn walk(&mut self, value: &Value, marks: Option<&Marks>, pointer: String) {
+        let is_secret = marks.is_some_and(Marks::is_secret);
+        match value {
+            Value::String(text) => {
+                let found = match (is_secret, marks.is_some_and(Marks::accepts)) {
+                    (true, _) => self.secret(text),
+                    (false, true) => self.perhaps(text),
+                    (false, false) => misplaced(text),
+                };
+                if !matches!(found, Found::Plain) {
+                    self.found.push((pointer, found));
+                }
+            }
+            Value::Array(items) => {
+                let inside = if is_secret { marks } else { marks.and_then(Marks::item) };
+                for (index, item) in items.iter().enumerate() {
+                    self.walk(item, inside, format!("{pointer}/{index}"));
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let inside = if is_secret { marks } else { marks.and_then(|marks| marks.member(name)) };
+                    self.walk(member, inside, format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")));
+                }
+            }
+            Value::Number(_) if is_secret && !self.takes_values() => {
+                self.found.push((pointer, Found::Problem(refusal(self.reading.references))));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn takes_values(&self) -> bool {
+        self.reading.takes_values || self.reading.mode != Mode::Handles
+    }
+
+    fn secret(&self, text: &str) -> Found {
+        match self.perhaps(text) {
+            Found::Plain if self.takes_values() => Found::Plain,
+            Found::Plain => Found::Problem(refusal(self.reading.references)),
+            found => found,
+        }
+    }
+
+    fn perhaps(&self, text: &str) -> Found {
+        if text == ASK {
+            return Found::Wanted;
+        }
+        if HandleId::is_meant(text) {
+            return match text.parse() {
+                Ok(id) => Found::Handle(id),
+                Err(_) => Found::Problem(unknown_handle(HandleError::Unknown)),
+            };
+        }
+        match self.reading.references.value(text) {
+            Some(Ok(value)) => Found::Value(value),
+            // Where values are taken it may be one that only looks like a reference.
+            Some(Err(_)) if self.takes_values() => Found::Plain,
+            Some(Err(problem)) => Found::Problem(format!("is a reference that gives nothing: {problem}")),
+            None => Found::Plain,
+        }
+    }
+
+    /// Secret arguments that are not there and have to be.
+    fn missing(&mut self, tool: &CompiledTool, arguments: &Value) {
+        let Some(marks) = tool.input.marks() else { return };
+        for name in tool.input.required() {
+            if arguments.get(name).is_none() && marks.member(name).is_some_and(Marks::is_secret) {
+                self.found.push((format!("/{}", name.replace('~', "~0").replace('/', "~1")), Found::Wanted));
+            }
+        }
+    }
+}
+
+async fn opened(id: &HandleId, reading: Reading<'_>) -> Result<SecretString, String> {
+    let vault = reading.vault.ok_or_else(|| unknown_handle(HandleError::Unknown))?;
+    let (owner, id) = (reading.principal.binding(), id.clone());
+    vault.work(move |store| store.value(&owner, &id)).await.map_err(unknown_handle)
+}
+
+fn unknown_handle(error: HandleError) -> String {
+    match error {
+        HandleError::Store(error) => format!("is a handle whose value cannot be had ({error}); tell the operator"),
+        _ => format!(
+            "is no handle that is known here: it never was, is somebody else's, or has expired; take one from a result of \
+             yours, or write `{ASK}`, and a person is asked for the value"
+        ),
+    }
+}
+
+fn refusal(references: &References) -> String {
+    let reference = if references.is_empty() { "" } else { ", a reference that the operator has allowed" };
+    format!(
+        "is secret, and is not taken as a value, which would stand in the transcript: give a handle `secret://…` from an \
+         earlier result{reference}, or `{ASK}`, and a person is asked for it"
+    )
+}
+
+/// A handle where no secret belongs would be stored there as a text.
+fn misplaced(text: &str) -> Found {
+    if text != ASK && text.parse::<HandleId>().is_err() || !HandleId::is_meant(text) {
+        return Found::Plain;
+    }
+    Found::Problem("takes no secret, so a handle has no place in it; leave it out, or give a plain value".to_owned())
+}
+
+fn mentions_handle(value: &Value) -> bool {
+    match value {
+        Value::String(text) => HandleId::is_meant(text),
+        Value::Array(items) => items.iter().any(mentions_handle),
+        Value::Object(members) => members.values().any(mentions_handle),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn problem(pointer: &str, message: String) -> ArgumentProblem {
+    ArgumentProblem { argument: dotted(pointer), message }
+}
+
+/// Sets what a pointer leads to; a member that is not there is added.
+fn put(root: &mut Value, pointer: &str, value: Value) {
+    if let Some(place) = root.pointer_mut(pointer) {
+        *place = value;
+        return;
+    }
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
+    let parent = if parent.is_empty() { Some(root) } else { root.pointer_mut(parent) };
+    if let Some(parent) = parent {
+        if parent.is_null() {
+            *parent = Value::Object(Map::new());
+        }
+        if let Value::Object(members) = parent {
+            members.insert(name.replace("~1", "/").replace("~0", "~"), value);
+        }
+    }
+}

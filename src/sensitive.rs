@@ -1,0 +1,10 @@
+//! What is secret: by the name of a member or an argument, by the mark of a schema, by the form of a text.
+//!
+//! Recognizes; what is done with a secret is not known here.
+
+mod forms;
+mod marks;
+mod names;
+
+pub(crate) use self::marks::{Side, X_SECRET, mark, mark_named, says_secret, set_free};
+pub use self::{forms::secrets_in, marks::Marks, names::names_secret_value};
