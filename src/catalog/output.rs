@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     listed::{drop_unknown_format, tidy_descriptions},
+    risk::shapes::credentials,
 };
 use crate::schema::{Checker, parts};
 
@@ -21,6 +22,8 @@ pub struct OutputSchema {
     text: Option<Box<str>>,
     /// Whether results have structured content at all.
     promised: bool,
+    /// The members that authenticate whoever has them.
+    credentials: Box<[Box<str>]>,
     /// Made for the first result.
     validator: OnceLock<Option<Box<Validator>>>,
 }
@@ -52,23 +55,30 @@ impl OutputSchema {
         let mut listed = Value::Object(listed);
         tidy_descriptions(&mut listed);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(listed.to_string().into()), promised: true, validator: OnceLock::new() })
+        let (text, credentials) = (Some(listed.to_string().into()), credentials(&listed));
+        Ok(Self { text, promised: true, credentials, validator: OnceLock::new() })
     }
 
     /// A schema that is offered as it is written. Error: why it is none.
     pub fn stated(schema: &Value, checker: &mut Checker) -> Result<Self, String> {
         checker.check(schema).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(schema.to_string().into()), promised: true, validator: OnceLock::new() })
+        let (text, credentials) = (Some(schema.to_string().into()), credentials(schema));
+        Ok(Self { text, promised: true, credentials, validator: OnceLock::new() })
     }
 
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Self {
-        Self { text: None, promised: true, validator: OnceLock::new() }
+        Self { text: None, promised: true, credentials: Box::default(), validator: OnceLock::new() }
     }
 
     /// Of a result that has content alone.
     pub fn none() -> Self {
-        Self { text: None, promised: false, validator: OnceLock::new() }
+        Self { text: None, promised: false, credentials: Box::default(), validator: OnceLock::new() }
+    }
+
+    /// The members that by their names authenticate whoever has them, each as its names joined by dots.
+    pub(super) fn credentials(&self) -> &[Box<str>] {
+        &self.credentials
     }
 
     /// Whether results have structured content, which the schema is of.
