@@ -1,7 +1,7 @@
 //! A short guide to each group of tools, as a prompt: what they are for, what each does, how to begin, what to do about
 //! errors. Written for the caller who asks: it names no tool that this caller may not use. Must not know MCP.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::{
     access::{Access, GateId},
     catalog::{
-        Catalog, CompiledTool, Hints,
+        Catalog, CompiledTool,
         gate::gate_of,
         group::Groups,
         names::{readable, snake_case},
+        risk::Risk,
     },
     diagnostic::SourceMap,
     prose::tidy,
@@ -130,7 +131,7 @@ impl Guide {
 fn lines(tools: &[&CompiledTool], room: usize) -> String {
     let full = tools.iter().map(|tool| {
         let what = first_sentence(&tool.description, MAX_LINE);
-        format!("- `{}` {}: {what}", tool.name, effect(tool.hints))
+        format!("- `{}` ({}): {what}", tool.name, tool.risk.class)
     });
     let full = full.collect::<Vec<_>>().join("\n");
     if full.chars().count() <= room {
@@ -138,7 +139,7 @@ fn lines(tools: &[&CompiledTool], room: usize) -> String {
     }
     let (mut text, mut left) = (String::new(), tools.len());
     for tool in tools {
-        let line = format!("- `{}` {}\n", tool.name, effect(tool.hints));
+        let line = format!("- `{}` ({})\n", tool.name, tool.risk.class);
         if text.chars().count() + line.chars().count() + "- and 10000 more that `tools/list` has".len() > room {
             break;
         }
@@ -157,7 +158,7 @@ fn beginning(tools: &[&CompiledTool]) -> String {
         let schema = tool.input.listed();
         schema.get("required").and_then(Value::as_array).is_none_or(|required| required.is_empty())
     };
-    let mut reading = tools.iter().filter(|tool| tool.hints.read_only);
+    let mut reading = tools.iter().filter(|tool| tool.risk.class == Risk::Read);
     match reading.clone().find(asks_for_nothing).or_else(|| reading.next()) {
         Some(tool) => format!(
             "Begin with `{}`: it changes nothing and shows the names and ids that other tools ask for. Leave out what a \
@@ -170,23 +171,21 @@ fn beginning(tools: &[&CompiledTool]) -> String {
 
 /// What to ask before.
 fn caution(tools: &[&CompiledTool]) -> Option<String> {
-    let destructive: Vec<String> =
-        tools.iter().filter(|tool| tool.hints.destructive).map(|tool| format!("`{}`", tool.name)).collect();
-    let named = match destructive.as_slice() {
+    let is_grave = |tool: &&&CompiledTool| tool.risk.class > Risk::Write;
+    let grave: Vec<String> = tools.iter().filter(is_grave).map(|tool| format!("`{}`", tool.name)).collect();
+    let named = match grave.as_slice() {
         [] => return None,
         [one] => one.clone(),
         [one, two] => format!("{one} or {two}"),
-        _ => "a destructive tool".to_owned(),
+        _ => {
+            let classes: BTreeSet<Risk> = tools.iter().filter(is_grave).map(|tool| tool.risk.class).collect();
+            let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
+            format!("a tool marked {}", classes.join(" or "))
+        }
     };
-    Some(format!("Before you call {named}, tell me what will be gone or changed for good, and wait for my answer."))
-}
-
-fn effect(hints: Hints) -> &'static str {
-    match hints {
-        Hints { read_only: true, .. } => "(reads)",
-        Hints { destructive: true, .. } => "(destructive)",
-        _ => "(writes)",
-    }
+    Some(format!(
+        "Before you call {named}, tell me what it takes away or overwrites, runs or grants, and wait for my answer."
+    ))
 }
 
 /// The first sentence of a text, in one line and no longer than this many characters.

@@ -49,6 +49,10 @@ impl Arguments {
         self.list.keys().map(String::as_str)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Argument> {
+        self.list.values()
+    }
+
     pub(super) fn into_list(self) -> Vec<Argument> {
         self.list.into_values().collect()
     }

@@ -82,11 +82,12 @@ impl Collected {
                 let problem = Diagnostic::note(Code::DuplicateTool, *span, message);
                 problems.push(problem.with_secondary(place, "the first one"));
                 let careful = first.hints.careful(tool.hints);
+                let risk = first.risk.clone().worse(tool.risk.clone());
                 if is_richer(&tool, first) {
                     tool.group = Arc::clone(&first.group);
                     *first = tool;
                 }
-                first.hints = careful;
+                (first.hints, first.risk) = (careful, risk);
                 return;
             }
             let first_gate = first.gate;

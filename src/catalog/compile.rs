@@ -24,6 +24,7 @@ use super::{
     prompt,
     resolve::Names,
     resource,
+    risk::shapes::Shapes,
     tool::Draft,
 };
 use crate::{
@@ -276,16 +277,19 @@ impl Compiler<'_> {
                     self.leave_out(&tool.name, Use::Tool, gate, before);
                     continue;
                 };
-                let hints = self.hints(&tool.hints, target, None);
                 let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
+                let answered = shaped.as_ref().map(|(_, output)| output.credentials()).unwrap_or_default();
+                let shapes = Shapes::of_arguments(arguments.iter()).answering(answered);
+                let (hints, risk) = self.hints(&tool.hints, target, None, (&shapes, &described));
                 let draft = Draft {
                     tool: &tool,
                     operation: Some(&operation.name.value),
                     arguments,
                     plan,
                     hints,
+                    risk,
                     description: described,
                     gate,
                     group: groups.of_service(&consumed.namespace.value),

@@ -8,6 +8,7 @@ use super::{
     interaction::At,
     plan::{Lookup, Step, Steps},
     resolve::Names,
+    risk::{Assessed, shapes::Shapes},
 };
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
@@ -33,10 +34,10 @@ impl Compiler<'_> {
         mut names: Names<'n>,
         arguments: &mut Arguments,
         scene: &mut Scene<'a>,
-    ) -> Option<(Steps, Hints)> {
+    ) -> Option<(Steps, (Hints, Assessed))> {
         let WrittenSteps { steps, mappings, stated } = written;
         let mut compiled = IndexMap::new();
-        let mut hints: Option<Hints> = None;
+        let mut hints: Option<(Hints, Assessed)> = None;
         let mut sound = true;
         for step in steps {
             match self.step(step, &names, arguments, scene) {
@@ -47,9 +48,12 @@ impl Compiler<'_> {
                         Step::Interaction(interaction) => interaction.fills(),
                     };
                     self.check_cut(&fills, step.name.span, &compiled, steps);
-                    let of_step = target.map(|target| self.hints(stated, target, None));
+                    let of_step = target.map(|target| {
+                        let said = target.operation.description.as_ref().map_or("", |text| text.value.as_str());
+                        self.hints(stated, target, None, (&Shapes::default(), said))
+                    });
                     hints = match (hints, of_step) {
-                        (Some(known), Some(more)) => Some(known.careful(more)),
+                        (Some((known, risk)), Some((more, other))) => Some((known.careful(more), risk.worse(other))),
                         (known, more) => known.or(more),
                     };
                     compiled.insert(step.name.value.clone(), lowered);

@@ -1,6 +1,9 @@
 //! What a client may assume about a tool's effects: as the spec states it, else worked out from the operation.
 
-use super::{names, verbs};
+use super::{
+    input::Argument,
+    risk::{self, Assessed, Risk, Verdict, shapes::Shapes},
+};
 use crate::{
     diagnostic::{Code, Diagnostic},
     error::Repetition,
@@ -32,28 +35,23 @@ impl Hints {
         }
     }
 
+    /// The hints of a tool of this class: what only reads is of the least, and commands may take anything away.
+    #[must_use]
+    pub(super) fn of_class(self, class: Risk) -> Self {
+        let read_only = self.read_only && class == Risk::Read;
+        let destructive = match class {
+            Risk::Read | Risk::Write => false,
+            Risk::Destructive | Risk::Exec => true,
+            Risk::Grant => self.destructive,
+        };
+        Self { read_only, destructive, ..self }
+    }
+
     /// What it does to call the tool twice.
     pub fn repetition(self) -> Repetition {
         if self.read_only || self.idempotent { Repetition::Harmless } else { Repetition::Harmful }
     }
 }
-
-/// Words that tell an operation takes something away, whatever its HTTP method.
-const DESTRUCTIVE_WORDS: [&str; 13] = [
-    "delete",
-    "destroy",
-    "remove",
-    "revoke",
-    "purge",
-    "kill",
-    "terminate",
-    "shutdown",
-    "cancel",
-    "wipe",
-    "drop",
-    "erase",
-    "truncate",
-];
 
 /// What a tool calls, in the words of its spec.
 #[derive(Clone, Copy, Debug)]
@@ -68,22 +66,23 @@ pub struct Called<'a> {
     pub tool: Option<&'a str>,
 }
 
-/// Lowers the hints of a tool. What the spec states wins, unless it would let a client run unasked what changes something
-/// or takes it away: that is corrected and reported.
-pub fn lower(stated: &spec::Hints, called: Called<'_>, problems: &mut Vec<Diagnostic>) -> Hints {
-    let Called { method, path, operation, tool } = called;
+/// The hints of a tool whose author says nothing of them, by its arguments and its description.
+pub fn unstated(called: Called<'_>, arguments: &[Argument], description: &str) -> Hints {
+    let verdict = risk::assess(called, &Shapes::of_arguments(arguments), description);
+    lower(&spec::Hints::default(), called, verdict, &mut Vec::new()).0
+}
+
+/// Lowers the hints of a tool and the class of risk that they follow from. What the spec states wins, unless it would let a
+/// client run unasked what changes something or takes it away: that is corrected, and reported where words say it plainly.
+pub(super) fn lower(
+    stated: &spec::Hints,
+    called: Called<'_>,
+    verdict: Verdict,
+    problems: &mut Vec<Diagnostic>,
+) -> (Hints, Assessed) {
+    let Called { method, path, operation, .. } = called;
     let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
-    let safe_method = matches!(method, "GET" | "HEAD" | "OPTIONS");
-    let takes_away = method == "DELETE" || has_destructive_word(path) || has_destructive_word(operation);
-    let mut hints = Hints {
-        read_only: read_only.as_ref().map_or(safe_method, |flag| flag.value),
-        destructive: destructive.as_ref().map_or(takes_away && !safe_method, |flag| flag.value),
-        idempotent: idempotent
-            .as_ref()
-            .map_or(matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"), |flag| flag.value),
-        // As MCP does where nothing is said: an arbitrary service may reach anywhere.
-        open_world: open_world.as_ref().is_none_or(|flag| flag.value),
-    };
+    let Verdict { mut assessed, destroys, is_plain, may_read } = verdict;
     let contradiction = |flag: &spec::Spanned<bool>, name: &str, taken: bool| {
         let message = format!(
             "`{name}: {}` contradicts the operation `{operation}` (`{method} {path}`); it is taken as `{taken}`",
@@ -93,34 +92,39 @@ pub fn lower(stated: &spec::Hints, called: Called<'_>, problems: &mut Vec<Diagno
             "a client may run a tool unasked that only reads or destroys nothing, so the careful answer holds",
         )
     };
-    if let Some(flag) = destructive
-        && !flag.value
-        && takes_away
-        && !safe_method
-    {
-        problems.push(contradiction(flag, "destructive", true));
-        hints.destructive = true;
+    match destructive {
+        Some(flag) if flag.value => assessed = assessed.worse(Assessed::new(Risk::Destructive, STATED_DESTRUCTIVE)),
+        Some(flag) if is_plain => problems.push(contradiction(flag, "destructive", true)),
+        _ => {}
     }
     // A search by POST may truly read only; what changes something or takes it away, by its method or its words, never
     // does. Nor does GraphQL, where the same request carries a mutation.
-    let never_reads = hints.destructive
-        || matches!(method, "PUT" | "PATCH" | "DELETE")
-        || is_graphql(method, path)
-        || (method == "POST" && verbs::say_that_it_writes(tool, operation, path));
-    if let Some(flag) = read_only
-        && flag.value
-        && never_reads
-    {
-        problems.push(contradiction(flag, "readOnly", false));
+    match read_only {
+        Some(flag) if flag.value && assessed.class != Risk::Read => {
+            if may_read && assessed.class == Risk::Write {
+                assessed = Assessed::new(Risk::Read, STATED_READ_ONLY);
+            } else {
+                problems.push(contradiction(flag, "readOnly", false));
+            }
+        }
+        // Of a POST it is what is written of all of them; of a method that is to read it is said for a reason.
+        Some(flag) if !flag.value && assessed.class == Risk::Read && method != "POST" => {
+            assessed = Assessed::new(Risk::Write, "its spec says that it does not only read");
+        }
+        _ => {}
     }
-    hints.read_only &= !never_reads;
-    hints
-}
-
-/// Whether a request goes to a GraphQL endpoint by the method that takes mutations (GraphQL over HTTP).
-fn is_graphql(method: &str, path: &str) -> bool {
-    let last = path.split(['?', '#']).next().unwrap_or(path).trim_end_matches('/').rsplit('/').next();
-    method == "POST" && last.is_some_and(|last| last.eq_ignore_ascii_case("graphql"))
+    let says_so =
+        |flag: &Option<spec::Spanned<bool>>, wanted: bool| flag.as_ref().is_some_and(|flag| flag.value == wanted);
+    let hints = Hints {
+        read_only: assessed.class == Risk::Read && !says_so(read_only, false),
+        destructive: destroys || says_so(destructive, true),
+        idempotent: idempotent
+            .as_ref()
+            .map_or(matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"), |flag| flag.value),
+        // As MCP does where nothing is said: an arbitrary service may reach anywhere.
+        open_world: open_world.as_ref().is_none_or(|flag| flag.value),
+    };
+    (hints.of_class(assessed.class), assessed)
 }
 
 /// Completes hints from what a flow says of itself: safe is read-only and destroys nothing (language schema, semantics).
@@ -140,31 +144,23 @@ pub fn from_semantics(
     }
 }
 
-/// The hints of a tool that calls nothing.
-pub fn of_fixed_values(stated: &spec::Hints) -> Hints {
+/// The hints and the class of a tool that calls nothing.
+pub(super) fn of_fixed_values(stated: &spec::Hints) -> (Hints, Assessed) {
     let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
-    Hints {
-        read_only: read_only.as_ref().is_none_or(|flag| flag.value),
-        destructive: destructive.as_ref().is_some_and(|flag| flag.value),
-        idempotent: idempotent.as_ref().is_none_or(|flag| flag.value),
-        open_world: open_world.as_ref().is_some_and(|flag| flag.value),
-    }
+    let read_only = read_only.as_ref().is_none_or(|flag| flag.value);
+    let destructive = destructive.as_ref().is_some_and(|flag| flag.value);
+    let idempotent = idempotent.as_ref().is_none_or(|flag| flag.value);
+    let open_world = open_world.as_ref().is_some_and(|flag| flag.value);
+    let assessed = match (read_only, destructive) {
+        (_, true) => Assessed::new(Risk::Destructive, STATED_DESTRUCTIVE),
+        (true, false) => Assessed::new(Risk::Read, "it calls nothing"),
+        (false, false) => Assessed::new(Risk::Write, "its spec says that it does not only read"),
+    };
+    (Hints { read_only, destructive, idempotent, open_world }, assessed)
 }
 
-/// Whether a word of a path or of a camel-case, snake-case or kebab-case name is destructive. Placeholders do not count.
-fn has_destructive_word(text: &str) -> bool {
-    let mut without_placeholders = String::new();
-    let mut inside = 0_usize;
-    for character in text.chars() {
-        match character {
-            '{' => inside += 1,
-            '}' => inside = inside.saturating_sub(1),
-            _ if inside > 0 => {}
-            character => without_placeholders.push(character),
-        }
-    }
-    names::snake_case(&without_placeholders).split('_').any(|word| DESTRUCTIVE_WORDS.contains(&word))
-}
+const STATED_DESTRUCTIVE: &str = "its spec says that it destroys";
+const STATED_READ_ONLY: &str = "its spec says that it only reads";
 
 #[cfg(test)]
 mod tests {
@@ -183,6 +179,10 @@ mod tests {
         Called { method, path, operation, tool: None }
     }
 
+    fn of(stated: &spec::Hints, called: Called<'_>, problems: &mut Vec<Diagnostic>) -> Hints {
+        lower(stated, called, risk::assess(called, &Shapes::default(), ""), problems).0
+    }
+
     #[test]
     fn unstated_hints_come_from_the_operation() {
         for (method, path, name, read_only, destructive, idempotent) in [
@@ -195,7 +195,7 @@ mod tests {
             ("POST", "/v1/all", "DELETE_ALL", false, true, false),
             ("POST", "/v1/objects/{id}/download", "dropletCreate", false, false, false),
         ] {
-            let hints = lower(&spec::Hints::default(), called(method, path, name), &mut Vec::new());
+            let hints = of(&spec::Hints::default(), called(method, path, name), &mut Vec::new());
             assert_eq!(hints, Hints { read_only, destructive, idempotent, open_world: true }, "{method} {path} {name}");
         }
     }
@@ -204,18 +204,18 @@ mod tests {
     fn a_dangerous_contradiction_is_corrected_and_reported() {
         let mut problems = Vec::new();
         let stated = spec::Hints { read_only: flag(true), destructive: flag(false), ..spec::Hints::default() };
-        let hints = lower(&stated, called("POST", "/v1/secrets/{name}/delete", "x"), &mut problems);
+        let hints = of(&stated, called("POST", "/v1/secrets/{name}/delete", "x"), &mut problems);
         assert!(!hints.read_only && hints.destructive);
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::ContradictoryHints; 2]);
         let stated = spec::Hints { destructive: flag(true), ..spec::Hints::default() };
         assert!(
-            !lower(&stated, called("GET", "/v1/secrets", "x"), &mut problems).read_only,
+            !of(&stated, called("GET", "/v1/secrets", "x"), &mut problems).read_only,
             "no tool both destroys and only reads"
         );
         let stated = spec::Hints { read_only: flag(true), ..spec::Hints::default() };
-        assert!(lower(&stated, called("POST", "/v1/search", "search"), &mut problems).read_only, "a search by POST");
+        assert!(of(&stated, called("POST", "/v1/search", "search"), &mut problems).read_only, "a search by POST");
         assert!(
-            !lower(&stated, called("POST", "/api/graphql/", "query"), &mut problems).read_only,
+            !of(&stated, called("POST", "/api/graphql/", "query"), &mut problems).read_only,
             "it may be a mutation"
         );
         problems.clear();
@@ -226,14 +226,14 @@ mod tests {
             ("POST", "/v1/pets/{id}/approve", "x", false),
             ("POST", "/v1/pets/{id}/summary", "x", true),
         ] {
-            let hints = lower(&stated, called(method, path, operation), &mut problems);
+            let hints = of(&stated, called(method, path, operation), &mut problems);
             assert_eq!(hints.read_only, is_read, "{method} {path}");
         }
         assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::ContradictoryHints; 4]);
         let named = Called { tool: Some("send-pet"), ..called("POST", "/v1/pets/{id}", "x") };
-        assert!(!lower(&stated, named, &mut problems).read_only, "the tool's own name says it");
+        assert!(!of(&stated, named, &mut problems).read_only, "the tool's own name says it");
         let stated = spec::Hints { destructive: flag(true), idempotent: flag(true), ..spec::Hints::default() };
-        let hints = lower(&stated, called("POST", "/v1/secrets/{name}", "updateSecret"), &mut problems);
+        let hints = of(&stated, called("POST", "/v1/secrets/{name}", "updateSecret"), &mut problems);
         assert!(hints.destructive && hints.idempotent, "what is stated wins where it is the careful answer");
     }
 }

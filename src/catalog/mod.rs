@@ -60,6 +60,7 @@ pub use self::{
 use self::{
     plan::{Plan, Shaping},
     resource::Resources,
+    risk::Assessed,
 };
 use crate::access::GateId;
 
@@ -108,6 +109,8 @@ pub struct CompiledTool {
     pub description: String,
     /// What a client may assume about the tool's effects.
     pub hints: Hints,
+    /// What it may do at worst, and what tells so.
+    pub risk: Assessed,
     /// The arguments.
     pub input: InputSchema,
     /// The result.

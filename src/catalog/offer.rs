@@ -7,7 +7,7 @@ use crate::access::{Offer, Reach};
 
 impl<'a> From<&'a CompiledTool> for Offer<'a> {
     fn from(tool: &'a CompiledTool) -> Self {
-        let (gate, risk) = (tool.gate, tool.hints.into());
+        let (gate, risk) = (tool.gate, tool.risk.class);
         Self { gate, group: &tool.group, risk, tool: Some(&tool.name), needs: needs(tool) }
     }
 }
@@ -15,7 +15,7 @@ impl<'a> From<&'a CompiledTool> for Offer<'a> {
 impl<'a> From<&'a CompiledResource> for Offer<'a> {
     fn from(resource: &'a CompiledResource) -> Self {
         let (risk, needs) = match &resource.source {
-            ResourceSource::Answer(tool) => (tool.hints.into(), needs(tool)),
+            ResourceSource::Answer(tool) => (tool.risk.class, needs(tool)),
             ResourceSource::Folder(_) => (Risk::Read, Reach::Nothing),
         };
         Self { gate: resource.gate, group: &resource.group, risk, tool: None, needs }
@@ -26,7 +26,7 @@ impl<'a> From<&'a CompiledPrompt> for Offer<'a> {
     fn from(prompt: &'a CompiledPrompt) -> Self {
         // Fixed messages do nothing; what steps do for theirs counts as it does in a tool.
         let (risk, needs) = match &prompt.action {
-            Some(action) => (action.0.hints.into(), needs(&action.0)),
+            Some(action) => (action.0.risk.class, needs(&action.0)),
             None => (Risk::Read, Reach::Nothing),
         };
         Self { gate: prompt.gate, group: &prompt.group, risk, tool: None, needs }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     listed::{drop_unknown_format, tidy_descriptions},
+    risk::shapes::credentials,
 };
 use crate::{
     schema::{Checker, parts},
@@ -26,6 +27,8 @@ pub struct OutputSchema {
     promised: bool,
     /// Where secrets are in it.
     marks: Option<Box<Marks>>,
+    /// The members that authenticate whoever has them.
+    credentials: Box<[Box<str>]>,
     /// Made for the first result.
     validator: OnceLock<Option<Box<Validator>>>,
 }
@@ -62,7 +65,8 @@ impl OutputSchema {
         }
         tidy_descriptions(&mut listed);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
-        Ok(Self { text: Some(listed.to_string().into()), promised: true, marks, validator: OnceLock::new() })
+        let (text, credentials) = (Some(listed.to_string().into()), credentials(&listed));
+        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new() })
     }
 
     /// A schema that is offered as it is written. Error: why it is none.
@@ -71,22 +75,28 @@ impl OutputSchema {
         let mut marked = schema.clone();
         sensitive::mark(&mut marked, Side::Output);
         let marks = Marks::of(&marked).map(Box::new);
-        Ok(Self { text: Some(schema.to_string().into()), promised: true, marks, validator: OnceLock::new() })
+        let (text, credentials) = (Some(schema.to_string().into()), credentials(schema));
+        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new() })
     }
 
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Self {
-        Self { text: None, promised: true, marks: None, validator: OnceLock::new() }
+        Self { text: None, promised: true, marks: None, credentials: Box::default(), validator: OnceLock::new() }
     }
 
     /// Of a result that has content alone.
     pub fn none() -> Self {
-        Self { text: None, promised: false, marks: None, validator: OnceLock::new() }
+        Self { text: None, promised: false, marks: None, credentials: Box::default(), validator: OnceLock::new() }
     }
 
     /// Where secrets are in results.
     pub fn marks(&self) -> Option<&Marks> {
         self.marks.as_deref()
+    }
+
+    /// The members that by their names authenticate whoever has them, each as its names joined by dots.
+    pub(super) fn credentials(&self) -> &[Box<str>] {
+        &self.credentials
     }
 
     /// Whether results have structured content, which the schema is of.

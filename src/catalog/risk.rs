@@ -1,8 +1,18 @@
-//! What a tool may do at worst, in classes that an operator can draw a line between.
+//! What a tool may do at worst, in classes that an operator can draw a line between, and how the class of an operation is
+//! worked out.
+//!
+//! Words and shapes alone decide: no rule knows of an API. Must not know who may use what.
 
-use std::{fmt, str::FromStr};
+mod destroys;
+mod grants;
+mod runs;
+pub(in crate::catalog) mod shapes;
+mod words;
 
-use super::hints::Hints;
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use self::words::Words;
+use super::{hints::Called, verbs};
 use crate::nearest::nearest;
 
 /// What a tool may do at worst. Ordered: who may use tools of a class may use those of the classes below it.
@@ -12,13 +22,17 @@ pub enum Risk {
     Read,
     /// It adds or changes something.
     Write,
-    /// It may take something away or overwrite it.
+    /// It may take something away or overwrite it for good, shut it down or revoke it.
     Destructive,
+    /// It runs commands or code, takes such as will be run, or starts what does.
+    Exec,
+    /// It makes or renews credentials, or widens what somebody may reach.
+    Grant,
 }
 
 impl Risk {
     /// All classes, the least one first.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Destructive];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Destructive, Self::Exec, Self::Grant];
 
     /// Its name, as in settings.
     pub fn name(self) -> &'static str {
@@ -26,17 +40,8 @@ impl Risk {
             Self::Read => "read",
             Self::Write => "write",
             Self::Destructive => "destructive",
-        }
-    }
-}
-
-impl From<Hints> for Risk {
-    /// What a client may not assume is taken to happen.
-    fn from(hints: Hints) -> Self {
-        match hints {
-            Hints { destructive: true, .. } => Self::Destructive,
-            Hints { read_only: true, .. } => Self::Read,
-            _ => Self::Write,
+            Self::Exec => "exec",
+            Self::Grant => "grant",
         }
     }
 }
@@ -60,26 +65,122 @@ impl FromStr for Risk {
     }
 }
 
+/// The class of a tool, and what it was told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessed {
+    /// The class.
+    pub class: Risk,
+    /// Why, for a person: a few words without a full stop.
+    pub reason: Cow<'static, str>,
+}
+
+impl Assessed {
+    pub(super) fn new(class: Risk, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { class, reason: reason.into() }
+    }
+
+    /// The worse of two; of the same class the first.
+    #[must_use]
+    pub(super) fn worse(self, other: Self) -> Self {
+        if other.class > self.class { other } else { self }
+    }
+}
+
+/// What an operation does, as its words and shapes tell.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The class and why.
+    pub(super) assessed: Assessed,
+    /// Whether something is gone or overwritten afterwards, whatever the class.
+    pub(super) destroys: bool,
+    /// Whether a plain word or the method says so.
+    pub(super) is_plain: bool,
+    /// Whether a spec that says it only reads may be believed.
+    pub(super) may_read: bool,
+}
+
+/// Verbs at the end of a path by which a request by POST reads.
+const READING: [&str; 14] = [
+    "count", "describe", "download", "estimate", "fetch", "find", "get", "list", "lookup", "preview", "read",
+    "retrieve", "search", "wait",
+];
+
+/// Works the class of an operation out. `description` is what its author says of it.
+pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &str) -> Verdict {
+    let Called { method, path, operation, tool } = called;
+    let words = Words::new(called);
+    let is_safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "QUERY");
+    if is_safe {
+        let by = method_of(method);
+        if let Some(reason) = runs::terminal(&words) {
+            return Verdict {
+                assessed: Assessed::new(Risk::Exec, reason),
+                destroys: false,
+                is_plain: false,
+                may_read: false,
+            };
+        }
+        return match destroys::by_safe_method(&words) {
+            Some(reason) => Verdict {
+                assessed: Assessed::new(Risk::Destructive, reason),
+                destroys: true,
+                is_plain: true,
+                may_read: false,
+            },
+            None => {
+                Verdict { assessed: Assessed::new(Risk::Read, by), destroys: false, is_plain: false, may_read: true }
+            }
+        };
+    }
+    let writes = matches!(method, "PUT" | "PATCH" | "DELETE")
+        || words.is_graphql()
+        || verbs::say_that_it_writes(tool, operation, path);
+    let reading = (method == "POST" && !writes).then(|| words.action_in(&READING)).flatten();
+    let plainly = destroys::plainly(method, &words);
+    let is_plain = plainly.is_some();
+    let destroyed = plainly.or_else(|| destroys::otherwise(&words, shapes, description));
+    let surely_runs = runs::whatever_is_read(&words, shapes);
+    if let (Some(verb), None, None) = (reading, &destroyed, &surely_runs) {
+        let reason = format!("`{verb}` at the end of the path");
+        return Verdict {
+            assessed: Assessed::new(Risk::Read, reason),
+            destroys: false,
+            is_plain: false,
+            may_read: true,
+        };
+    }
+    let granted = grants::reason(method, &words, shapes);
+    let destroys = destroyed.is_some() || granted.as_ref().is_some_and(|granted| granted.overwrites);
+    let run = surely_runs.or_else(|| runs::reason(method, &words, shapes));
+    let (class, reason) = match (granted, run, destroyed) {
+        (Some(granted), _, _) => (Risk::Grant, granted.reason.into()),
+        (None, Some(reason), _) => (Risk::Exec, reason.into()),
+        (None, None, Some(reason)) => (Risk::Destructive, reason.into()),
+        (None, None, None) => (Risk::Write, method_of(method)),
+    };
+    Verdict { assessed: Assessed::new(class, reason), destroys, is_plain, may_read: !writes && class <= Risk::Write }
+}
+
+fn method_of(method: &str) -> Cow<'static, str> {
+    match method {
+        "GET" => "the method `GET`".into(),
+        "POST" => "the method `POST`".into(),
+        "PUT" => "the method `PUT`".into(),
+        "PATCH" => "the method `PATCH`".into(),
+        other => format!("the method `{other}`").into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_worst_that_the_hints_allow_is_the_risk() {
-        let risk =
-            |read_only, destructive| Risk::from(Hints { read_only, destructive, idempotent: true, open_world: false });
-        assert_eq!(risk(true, false), Risk::Read);
-        assert_eq!(risk(false, false), Risk::Write);
-        assert_eq!(risk(false, true), Risk::Destructive);
-        assert_eq!(risk(true, true), Risk::Destructive, "hints that contradict each other");
-        assert!(Risk::Read < Risk::Write && Risk::Write < Risk::Destructive);
-    }
 
     #[test]
     fn classes_are_read_by_their_names() {
         for risk in Risk::ALL {
             assert_eq!(risk.to_string().parse(), Ok(risk));
         }
+        assert!(Risk::ALL.is_sorted(), "who may use one may use those before it");
         let problem = "reed".parse::<Risk>().unwrap_err();
         assert!(problem.contains("did you mean `read`?"), "{problem}");
     }

@@ -17,6 +17,7 @@ use super::{
     names,
     plan::{Plan, Shaping},
     resolve::Names,
+    risk::{self, Assessed, Risk, Verdict, shapes::Shapes},
     title,
     wiring::parameters,
 };
@@ -125,23 +126,25 @@ impl Compiler<'_> {
             self.infer_from_flow(from_flow, &names, &mut arguments);
         }
         let mut target = None;
-        let (plan, hints) = match &done.mode {
+        let (plan, of_parts) = match &done.mode {
             Mode::Call(call) => {
                 let found = self.target(scene, call)?;
                 target = Some(found);
                 self.with(&done.with, inputs, &mut names, found);
                 let mut operation = self.operation(found, names, &mut arguments)?;
                 operation.max_binary_size = operation.max_binary_size.or(server.max_binary_size);
-                (Plan::Call(Box::new(operation)), self.hints(&stated, found, Some(&tool.name.value)))
+                (Plan::Call(Box::new(operation)), None)
             }
             Mode::Steps(steps) => {
                 let (steps, hints) = {
                     let written = WrittenSteps { steps, mappings: &done.mappings, stated: &stated };
                     self.steps(written, names, &mut arguments, scene)?
                 };
-                (Plan::Steps(steps), hints)
+                (Plan::Steps(steps), Some(hints))
             }
-            Mode::Mock => (Plan::Mock(self.mock(outputs, &names, &mut arguments)), hints::of_fixed_values(&stated)),
+            Mode::Mock => {
+                (Plan::Mock(self.mock(outputs, &names, &mut arguments)), Some(hints::of_fixed_values(&stated)))
+            }
             Mode::Ref(reference) => {
                 let message = "a flow cannot refer to another one; write its `call` or `steps` here";
                 self.problems.push(Diagnostic::error(Code::UnsupportedFeature, reference.span, message));
@@ -180,6 +183,17 @@ impl Compiler<'_> {
             },
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
+        let shapes = match &tool.input_schema {
+            Some(schema) => Shapes::of_schema(&schema.value),
+            None => Shapes::of_arguments(arguments.iter()),
+        };
+        let shapes = shapes.answering(shaped.1.credentials());
+        let own = &tool.name.value;
+        let (hints, risk) = match (of_parts, target) {
+            (Some(of_parts), _) => of_parts_together(of_parts, own, &shapes, &description),
+            (None, Some(target)) => self.hints(&stated, target, Some(own), (&shapes, &description)),
+            (None, None) => hints::of_fixed_values(&stated),
+        };
         self.finish(
             Draft {
                 tool,
@@ -187,6 +201,7 @@ impl Compiler<'_> {
                 arguments,
                 plan,
                 hints,
+                risk,
                 description,
                 gate: scene.gate,
                 group: Arc::clone(&scene.group),
@@ -281,10 +296,19 @@ impl Compiler<'_> {
         unsent
     }
 
-    pub(super) fn hints(&mut self, stated: &spec::Hints, target: Target<'_>, tool: Option<&str>) -> Hints {
+    /// What a client may assume of a tool that calls this, and the class of its risk. `shown` is what its schemas are
+    /// called and what its author says of it.
+    pub(super) fn hints(
+        &mut self,
+        stated: &spec::Hints,
+        target: Target<'_>,
+        tool: Option<&str>,
+        shown: (&Shapes, &str),
+    ) -> (Hints, Assessed) {
         let Operation { method, path, name, .. } = target.operation;
         let called = Called { method: &method.value, path: &path.value, operation: &name.value, tool };
-        hints::lower(stated, called, &mut self.problems)
+        let verdict = risk::assess(called, shown.0, shown.1);
+        hints::lower(stated, called, verdict, &mut self.problems)
     }
 
     pub(super) fn finish(
@@ -293,7 +317,7 @@ impl Compiler<'_> {
         shaped: (Shaping, OutputSchema),
         before: usize,
     ) -> Option<CompiledTool> {
-        let Draft { tool, operation, arguments, plan, hints, description, gate, group } = draft;
+        let Draft { tool, operation, arguments, plan, hints, risk, description, gate, group } = draft;
         let Tool { name, title, .. } = tool;
         let input = match &tool.input_schema {
             Some(schema) => InputSchema::stated(&schema.value, &mut self.checker),
@@ -329,6 +353,7 @@ impl Compiler<'_> {
             title,
             description,
             hints,
+            risk,
             input,
             output,
             plan,
@@ -396,6 +421,24 @@ fn mark_secrets(arguments: &mut [Argument], plan: &Plan) {
     }
 }
 
+/// What several parts do together that change something: at worst what the worst of them does, or what the name, the
+/// arguments and the answer of the whole tell.
+fn of_parts_together(
+    (hints, assessed): (Hints, Assessed),
+    tool: &str,
+    shapes: &Shapes,
+    description: &str,
+) -> (Hints, Assessed) {
+    if assessed.class == Risk::Read {
+        return (hints, assessed);
+    }
+    let called = Called { method: "POST", path: "", operation: tool, tool: None };
+    let Verdict { assessed: whole, destroys, .. } = risk::assess(called, shapes, description);
+    let assessed = assessed.worse(whole);
+    let hints = Hints { destructive: hints.destructive || destroys, ..hints };
+    (hints.of_class(assessed.class), assessed)
+}
+
 /// Whether two texts are the same words, however they are written: `create-secret` and `Create secret.`.
 fn is_same(one: &str, other: &str) -> bool {
     let letters = |text: &str| -> String {
@@ -412,6 +455,7 @@ pub(super) struct Draft<'a> {
     pub(super) arguments: Arguments,
     pub(super) plan: Plan,
     pub(super) hints: Hints,
+    pub(super) risk: Assessed,
     pub(super) description: String,
     pub(super) gate: Option<GateId>,
     pub(super) group: Arc<str>,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{EXIT_DIAGNOSTICS, count, log_errors, print, table::table};
 use crate::{
-    catalog::{Catalog, CompiledTool, Hints, resource::ResourceSource},
+    catalog::{Catalog, CompiledTool, resource::ResourceSource, risk::Assessed},
     clock::Clock,
     config::Options,
     diagnostic::has_errors,
@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Print the table of the README
     #[arg(long)]
     markdown: bool,
+    /// Print what tells the class of risk of each tool
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    risk: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -45,6 +48,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         format!("There are no tools: {why}; `{check}` shows what it finds in them.\n")
     } else if arguments.markdown {
         markdown(gateway.tools())
+    } else if arguments.risk {
+        risks(&gateway.catalog)
     } else {
         tables(&gateway.catalog)
     };
@@ -53,19 +58,25 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(if nothing_loaded { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
 }
 
+/// The tools with their classes of risk, the worst first, and why.
+fn risks(catalog: &Catalog) -> String {
+    let mut tools: Vec<&CompiledTool> = catalog.tools().collect();
+    tools.sort_by_key(|tool| std::cmp::Reverse(tool.risk.class));
+    let rows = tools.into_iter().map(|tool| {
+        let Assessed { class, reason } = &tool.risk;
+        [tool.name.clone(), class.to_string(), reason.to_string(), tool.plan.summary()]
+    });
+    table(["TOOL", "RISK", "BECAUSE OF", "OPERATION"], rows)
+}
+
 /// The tools, and below them the resources and the prompts where there are any.
 fn tables(catalog: &Catalog) -> String {
     let mut tables = Vec::new();
     if catalog.tools().next().is_some() {
         let tools = catalog.tools().map(|tool| {
-            [
-                tool.name.clone(),
-                shown(arguments_of(tool).into_iter()),
-                effect(tool.hints).to_owned(),
-                tool.plan.summary(),
-            ]
+            [tool.name.clone(), shown(arguments_of(tool).into_iter()), tool.risk.class.to_string(), tool.plan.summary()]
         });
-        tables.push(table(["TOOL", "ARGUMENTS (* REQUIRED)", "EFFECT", "OPERATION"], tools));
+        tables.push(table(["TOOL", "ARGUMENTS (* REQUIRED)", "RISK", "OPERATION"], tools));
     }
     if !catalog.resources().is_empty() {
         let resources = catalog.resources().iter().map(|resource| {
@@ -94,7 +105,7 @@ fn shown(arguments: impl Iterator<Item = (String, bool)>) -> String {
 }
 
 fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
-    let mut text = "| Tool | Arguments | Effect | What it does |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| Tool | Arguments | Risk | What it does |\n|---|---|---|---|\n".to_owned();
     for tool in tools {
         let arguments: Vec<String> = arguments_of(tool)
             .into_iter()
@@ -102,7 +113,7 @@ fn markdown<'a>(tools: impl Iterator<Item = &'a CompiledTool>) -> String {
             .collect();
         let description = tool.description.replace('|', "\\|");
         let arguments = arguments.join(", ");
-        writeln!(text, "| `{}` | {arguments} | {} | {description} |", tool.name, effect(tool.hints)).ok();
+        writeln!(text, "| `{}` | {arguments} | {} | {description} |", tool.name, tool.risk.class).ok();
     }
     text
 }
@@ -113,12 +124,4 @@ fn arguments_of(tool: &CompiledTool) -> Vec<(String, bool)> {
     let is_required = |name: &str| required.is_some_and(|required| required.iter().any(|other| other == name));
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     properties.map(|(name, _)| (name.clone(), is_required(name))).collect()
-}
-
-fn effect(hints: Hints) -> &'static str {
-    match hints {
-        Hints { read_only: true, .. } => "reads",
-        Hints { destructive: true, .. } => "destructive",
-        _ => "writes",
-    }
 }

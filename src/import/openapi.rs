@@ -9,14 +9,13 @@ use super::{
     yaml,
 };
 use crate::{
-    catalog::{hints, join::written, names::readable},
+    catalog::{hints, input, join::written, names::readable},
     media_type,
     openapi::{
         Answer, Body, Document, Operation, Outline, Parameter, ParameterLocation, Security, SecurityKind, Style,
         Trimmer,
     },
     prose::shortened,
-    spec,
 };
 
 /// The language version that is written.
@@ -181,10 +180,13 @@ impl Importer<'_> {
         let mut tool = Map::new();
         tool.insert("display".to_owned(), json!(readable(name)));
         tool.insert("description".to_owned(), json!(description));
-        let unstated = spec::Hints::default();
         let id = outline.id.as_deref().unwrap_or(name);
-        let called = hints::Called { method: &outline.method, path: &outline.path, operation: id, tool: None };
-        let hints = hints::lower(&unstated, called, &mut Vec::new());
+        let called = hints::Called { method: &outline.method, path: &outline.path, operation: id, tool: Some(name) };
+        let shown = arguments.iter().map(|Argument { name, kind, required, .. }| {
+            let (name, schema, required) = (name.clone(), json!({ "type": kind }), *required);
+            input::Argument { name, schema, required }
+        });
+        let hints = hints::unstated(called, &shown.collect::<Vec<_>>(), &description);
         tool.insert(
             "hints".to_owned(),
             json!({ "readOnly": hints.read_only, "destructive": hints.destructive, "idempotent": hints.idempotent,
