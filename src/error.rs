@@ -154,6 +154,23 @@ pub enum CallError {
         /// Whether it was put away without an answer.
         dismissed: bool,
     },
+    /// The operator lets nobody make this call. Nothing was sent.
+    #[error("nothing was sent: {0}; a retry will not help, tell the person that the operator decides on this")]
+    Denied(String),
+    /// A person has to decide first, or to give a secret value. Nothing was sent.
+    #[error(
+        "nothing was sent: this call waits for a person, who decides {what}: {how}; when they have done so, call again with \
+         exactly the same arguments"
+    )]
+    Waits {
+        /// What they decide on, or give.
+        what: String,
+        /// How they do that.
+        how: String,
+    },
+    /// A person did not confirm it. Nothing was sent.
+    #[error("nothing was sent: the call was not confirmed, {0}")]
+    NotConfirmed(String),
     /// The client gave no answer that could be used.
     #[error("the client was asked, and {0}; the call was given up")]
     Unanswered(String),
@@ -201,6 +218,25 @@ impl CallError {
         }
     }
 
+    /// The same with all texts from outside changed.
+    #[must_use]
+    pub fn masked(self, mask: &dyn Fn(&str) -> String) -> Self {
+        match self {
+            Self::Status { status, message, retry_after } => {
+                Self::Status { status, message: mask(&message), retry_after }
+            }
+            Self::Decode { status, expected, reason } => Self::Decode { status, expected, reason: mask(&reason) },
+            Self::Shape { problem, answer } => Self::Shape { problem: mask(&problem), answer: mask(&answer) },
+            Self::Authorization { problem, passing } => Self::Authorization { problem: mask(&problem), passing },
+            Self::Unanswered(reason) => Self::Unanswered(mask(&reason)),
+            Self::Refused { code, message } => Self::Refused { code, message: mask(&message) },
+            Self::UnreadableFile(reason) => Self::UnreadableFile(mask(&reason)),
+            Self::Internal(reason) => Self::Internal(mask(&reason)),
+            Self::Step { step, done, error } => Self::Step { step, done, error: Box::new(error.masked(mask)) },
+            other => other,
+        }
+    }
+
     /// A short, stable name of the kind of failure, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -220,6 +256,9 @@ impl CallError {
             Self::Unfinished(_) => "unfinished",
             Self::Lacks(_) => "capability",
             Self::Declined { .. } => "declined",
+            Self::Denied(_) => "denied",
+            Self::Waits { .. } => "waits-for-person",
+            Self::NotConfirmed(_) => "not-confirmed",
             Self::Unanswered(_) => "unanswered",
             Self::Refused { .. } => "refused",
             Self::NoFile => "no-file",

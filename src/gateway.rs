@@ -17,6 +17,7 @@ use crate::{
     guides::Guides,
     mask::Mask,
     originals::{Original, Originals},
+    policy::Policy,
 };
 
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub originals: Originals,
     /// How to use the groups of tools.
     pub guides: Guides,
+    /// What calls are held to.
+    pub policy: Arc<Policy>,
     /// Tells how far a key reaches that a caller brings.
     pub key_teller: Option<Embedded>,
 }
@@ -109,8 +112,19 @@ impl Gateway {
         arguments: JsonObject,
         context: &CallContext,
     ) -> Result<CallOutput, CallError> {
-        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
+        let environment = self.environment();
         call::call(tool, arguments, environment, context).await
+    }
+
+    /// All that a call does, where it can stop on the way and go on later, for an answer of its client or of a person; empty
+    /// otherwise.
+    pub fn course(&self, tool: &CompiledTool) -> String {
+        if self.policy.may_ask(tool) { tool.plan.all_it_does() } else { tool.plan.course() }
+    }
+
+    fn environment(&self) -> Environment<'_> {
+        let Self { backends, limits, clock, policy, catalog, .. } = self;
+        Environment { backends, limits: *limits, clock: *clock, policy, catalog: Some(catalog) }
     }
 
     /// Reads a spec or a schema. Nothing in it that calls authenticate with is shown.
@@ -147,7 +161,7 @@ impl Gateway {
         target: Target<'_>,
         context: &CallContext,
     ) -> Result<Read, CallError> {
-        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
+        let environment = self.environment();
         call::read(resource, target, environment, context).await
     }
 }

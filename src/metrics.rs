@@ -44,7 +44,7 @@ const METHODS: [&str; 20] = [
 ];
 
 /// What becomes of a call of a tool: success, or the kind of its failure.
-const CALL_OUTCOMES: [&str; 24] = [
+const CALL_OUTCOMES: [&str; 27] = [
     "ok",
     "arguments",
     "unconfigured",
@@ -67,6 +67,9 @@ const CALL_OUTCOMES: [&str; 24] = [
     "unanswered",
     "unfinished",
     "refused",
+    "denied",
+    "waits-for-person",
+    "not-confirmed",
     "paused",
     OTHER,
 ];

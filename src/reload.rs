@@ -165,6 +165,8 @@ impl Reload {
         self.open = Open {
             embedded: embedded.or_else(|| self.open.embedded.take()),
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
+            vault: gateway.policy.vault().cloned(),
+            desk: self.open.desk.take(),
         };
         let catalog = &gateway.catalog;
         self.offered = offered(catalog, std::mem::take(&mut self.offered));
@@ -406,7 +408,7 @@ mod tests {
         let settings = options.settings().unwrap();
         let before = Snapshot::of(&settings);
         let set_up = setup(&settings, Purpose::Call, Clock::Fixed(0)).unwrap();
-        let open = Open { embedded: set_up.embedded.clone(), remote: None };
+        let open = Open { embedded: set_up.embedded.clone(), ..Open::default() };
         (Reload::new(settings, Clock::Fixed(0), &set_up, before, open).unwrap(), set_up)
     }
 

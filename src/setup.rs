@@ -21,7 +21,7 @@ use crate::{
     gateway::{self, Description, Gateway},
     guides::Guides,
     originals::{self, Originals},
-    policy::glass::Mode,
+    policy::{Desk, Policy, glass::Mode, vault::Vault},
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
@@ -78,6 +78,10 @@ pub struct Open {
     pub embedded: Option<embedded::Embedded>,
     /// The HTTP client.
     pub remote: Option<Backend>,
+    /// The way to the store of handles and questions.
+    pub vault: Option<Arc<Vault>>,
+    /// Where persons answer.
+    pub desk: Option<Arc<dyn Desk>>,
 }
 
 /// Why nothing could be set up.
@@ -169,6 +173,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
+    remarks.extend(settings.policy.unknown_tools(&catalog));
     let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
     remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
     let needs_remote = services
@@ -198,6 +203,17 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let originals = Originals::new(&parts);
     let guides = Guides::new(&workspace, &catalog, &sources);
     let soft_deadline = settings.soft_deadline;
+    let vault = match (&is_open.vault, &settings.data_dir) {
+        (Some(vault), _) => Some(Arc::clone(vault)),
+        (None, Some(folder)) if purpose == Purpose::Call => {
+            Some(Arc::new(Vault::new(folder.clone(), settings.master_key.clone(), clock)))
+        }
+        _ => None,
+    };
+    let policy = Arc::new(Policy::new(&settings.policy, vault));
+    if let Some(desk) = &is_open.desk {
+        policy.set_desk(Arc::clone(desk));
+    }
     let gateway = Gateway {
         catalog,
         backends,
@@ -209,6 +225,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         gates,
         originals,
         guides,
+        policy,
         key_teller: embedded.clone(),
     };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });

@@ -11,9 +11,15 @@ use crate::{clock::Clock, error::CallError, mask::Mask};
 /// How much of a backend's own message is passed on, in characters.
 const MAX_MESSAGE: usize = 500;
 
-/// The error that an answer of this status is.
-pub(super) fn refused(response: &Response<Bytes>, mask: &Mask, clock: Clock) -> CallError {
-    let message = mask.text(&backend_message(response));
+/// The error that an answer of this status is. `hide` hides what has the form of a secret: before anything is cut, since
+/// half of one would not be known.
+pub(super) fn refused(
+    response: &Response<Bytes>,
+    mask: &Mask,
+    clock: Clock,
+    hide: &dyn Fn(&str) -> String,
+) -> CallError {
+    let message = hide(&mask.text(&backend_message(response)));
     CallError::Status {
         status: response.status(),
         message: shorten(&printable(&message), MAX_MESSAGE),

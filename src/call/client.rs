@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Stage;
 use crate::{
     error::CallError,
     spec::{Capability, LogLevel, QuestionKind, TaskTerms},
@@ -16,6 +17,11 @@ use crate::{
 pub trait Client: Send + Sync {
     /// Whether it said that it can do this, and is reached by a way that allows it.
     fn has(&self, capability: Capability) -> bool;
+
+    /// What it calls itself, for a person.
+    fn name(&self) -> Option<String> {
+        None
+    }
 
     /// Whether it follows the call as a task already.
     fn follows(&self) -> bool {
@@ -128,6 +134,9 @@ pub struct Resume {
     /// Answers that the client gave already to the questions of this step.
     #[serde(rename = "g", default, skip_serializing_if = "Map::is_empty")]
     pub given: Map<String, Value>,
+    /// How far a person was asked whether the call may be carried out.
+    #[serde(rename = "c", default, skip_serializing_if = "Stage::is_none")]
+    pub consent: Stage,
 }
 
 /// How a call begins, or goes on.

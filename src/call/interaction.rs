@@ -267,6 +267,7 @@ impl Run<'_> {
         let mut value = fill.value(scope)?.map(std::borrow::Cow::into_owned);
         if let Some(value) = &mut value {
             mask.value(value);
+            self.environment.policy.glass().value(value, self.principal, self.seen);
         }
         Ok(value)
     }

@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod client;
+mod consent;
 mod file;
 mod interaction;
 mod poll;
@@ -19,16 +20,21 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;
 
-pub use self::resource::{Content, Read, read};
 use self::{
     answer::{printable, refused, shorten},
-    client::{Client, Continuation, Paused},
+    client::{Client, Continuation, Paused, Resume},
+    consent::Consent,
     steps::Outcome,
+};
+pub use self::{
+    consent::Stage,
+    resource::{Content, Read, read},
 };
 use crate::{
     backend::{Backends, Limits},
+    caller::{Caller, Principal},
     catalog::{
-        CompiledTool, JsonObject,
+        Catalog, CompiledTool, JsonObject,
         fill::Scope,
         output,
         plan::{CompiledOperation, Plan},
@@ -40,6 +46,11 @@ use crate::{
     decode::{self, Decoded, Format},
     error::{ArgumentProblem, CallError},
     mask::Mask,
+    policy::{
+        Policy,
+        glass::{ResultOf, Seen},
+        inputs::Given,
+    },
     random::random_hex,
 };
 
@@ -65,13 +76,28 @@ pub struct CallContext {
     pub continuation: Continuation,
     /// The key that the caller brings.
     pub caller_key: Option<CallerKey>,
+    /// Who that is.
+    pub principal: Principal,
+    /// Whether a person makes the call, who may write secrets themselves.
+    pub is_person: bool,
+    /// Whether they have confirmed it.
+    pub is_confirmed: bool,
 }
 
 impl CallContext {
-    /// A call of this name for nobody who could be spoken with, whose caller brings no key.
+    /// A call of this name by whoever started the program, who cannot be spoken with and brings no key.
     pub fn new(request_id: impl Into<String>) -> Self {
         let (client, continuation) = (Arc::new(client::NoClient), Continuation::default());
-        Self { request_id: request_id.into(), client, continuation, caller_key: None }
+        let principal = Caller::local().principal;
+        Self {
+            request_id: request_id.into(),
+            client,
+            continuation,
+            caller_key: None,
+            principal,
+            is_person: false,
+            is_confirmed: false,
+        }
     }
 }
 
@@ -152,6 +178,10 @@ pub struct Environment<'a> {
     pub limits: Limits,
     /// For the dates in `Retry-After`.
     pub clock: Clock,
+    /// What calls are held to.
+    pub policy: &'a Policy,
+    /// The other tools, by which what a call is about is read.
+    pub catalog: Option<&'a Catalog>,
 }
 
 /// Carries one call out. Dropping the future gives the call up.
@@ -224,21 +254,99 @@ enum Answered {
     Paused(Box<Paused>),
 }
 
+/// What a tool gives, with nothing secret in it.
 async fn answer_of(
     tool: &CompiledTool,
     arguments: &Value,
     environment: Environment<'_>,
     context: &CallContext,
 ) -> Result<Answered, CallError> {
-    tool.input.check(arguments)?;
+    let policy = environment.policy;
+    if let Some(vault) = policy.vault() {
+        vault.meet(&context.principal).await;
+    }
+    let (given, stage) = match consent::consent(tool, arguments, environment, context).await? {
+        Consent::Given(given, stage) => (given, stage),
+        Consent::Paused(paused) => return Ok(Answered::Paused(paused)),
+    };
+    let seen = Seen::default();
+    let about = about(arguments);
+    let answered = carried_out(tool, given, (environment, context), &seen).await;
+    let result_of =
+        ResultOf { tool: &tool.name, marks: tool.output.marks(), about: &about, principal: &context.principal };
+    let glass = policy.glass();
+    Ok(
+        match answered
+            .map_err(|error| error.masked(&|text| glass.text(text, &context.principal, &seen).into_owned()))?
+        {
+            Answered::Decoded(Decoded::Json(mut answer)) => {
+                glass.hide(&mut answer, result_of, &seen).await;
+                Answered::Decoded(Decoded::Json(answer))
+            }
+            Answered::Decoded(Decoded::Binary { media_type, bytes }) => {
+                let bytes = glass.bytes(bytes, &context.principal, &seen);
+                Answered::Decoded(Decoded::Binary { media_type, bytes })
+            }
+            Answered::Returned(returned) => Answered::Returned(match returned {
+                Returned::Result { content, structured, is_error } => {
+                    let mut whole = Value::Array(content);
+                    let mut structured = structured;
+                    if let Some(structured) = &mut structured {
+                        glass.hide(structured, result_of, &seen).await;
+                    }
+                    glass.hide(&mut whole, ResultOf { marks: None, ..result_of }, &seen).await;
+                    Returned::Result { content: items(whole), structured, is_error }
+                }
+                Returned::Messages(messages) => {
+                    let mut whole = Value::Array(messages);
+                    glass.hide(&mut whole, ResultOf { marks: None, ..result_of }, &seen).await;
+                    Returned::Messages(items(whole))
+                }
+                Returned::Contents(contents) => {
+                    let mut whole = Value::Array(contents);
+                    glass.hide(&mut whole, ResultOf { marks: None, ..result_of }, &seen).await;
+                    Returned::Contents(items(whole))
+                }
+            }),
+            // A person who confirmed the call did so for all of its rounds.
+            Answered::Paused(paused) => {
+                let Paused { at, wants } = *paused;
+                Answered::Paused(Box::new(Paused { at: Resume { consent: stage, ..at }, wants }))
+            }
+        },
+    )
+}
+
+fn items(list: Value) -> Vec<Value> {
+    match list {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+/// What a call is about, for a person: the name or the id among its arguments.
+fn about(arguments: &Value) -> String {
+    let named = ["name", "id"].into_iter().find_map(|name| arguments.get(name)?.as_str());
+    shorten(named.unwrap_or_default(), 80)
+}
+
+async fn carried_out(
+    tool: &CompiledTool,
+    given: Given<'_>,
+    (environment, context): (Environment<'_>, &CallContext),
+    seen: &Seen,
+) -> Result<Answered, CallError> {
+    let Given { arguments, secrets: put_in, .. } = given;
+    tool.input.check(&arguments)?;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);
-    let secrets = tool.input.secrets(arguments);
+    let mut secrets = tool.input.secrets(arguments);
     if secrets.len() > MAX_SECRETS {
         let message = format!("hold more than {MAX_SECRETS} secret values; give fewer at a time");
         return Err(CallError::Arguments(vec![ArgumentProblem { argument: String::new(), message }]));
     }
+    secrets.extend(put_in);
     let (received, waited_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
     let run = Run {
         environment,
@@ -246,16 +354,30 @@ async fn answer_of(
         request_id: &context.request_id,
         client: &*context.client,
         caller_key: context.caller_key.as_ref(),
+        principal: &context.principal,
+        seen,
         started: Instant::now(),
         received: &received,
         waited_ms: &waited_ms,
     };
+    let shapes = &tool.shaping.shapes;
     let answer = match &tool.plan {
-        Plan::Call(operation) => run.operation(operation, &scope, &context.request_id).await?,
+        Plan::Call(operation) => {
+            let answer = run.operation(operation, &scope, &context.request_id).await?;
+            if let (Decoded::Json(answer), false) = (&answer, shapes.is_empty()) {
+                seen.note(answer);
+            }
+            answer
+        }
         Plan::Steps(steps) => {
             // Before anything is carried out for a client that could not follow it.
             steps.required().try_for_each(|capability| run.require(capability))?;
-            match Box::pin(run.steps(steps, arguments, context.continuation.clone())).await? {
+            let mut continuation = context.continuation.clone();
+            // One that only waited for a person begins at the beginning.
+            continuation.resume = continuation
+                .resume
+                .filter(|resume| *resume != Resume { consent: resume.consent.clone(), ..Resume::default() });
+            match Box::pin(run.steps(steps, arguments, continuation)).await? {
                 Outcome::Answer(answer) => Decoded::Json(answer),
                 Outcome::Returned(returned) => return Ok(Answered::Returned(returned)),
                 Outcome::Paused(paused) => return Ok(Answered::Paused(paused)),
@@ -263,7 +385,6 @@ async fn answer_of(
         }
         Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
     };
-    let shapes = &tool.shaping.shapes;
     Ok(Answered::Decoded(match answer {
         Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
         Decoded::Json(answer) if !shapes.is_empty() => {
@@ -282,6 +403,9 @@ struct Run<'a> {
     request_id: &'a str,
     client: &'a dyn Client,
     caller_key: Option<&'a CallerKey>,
+    principal: &'a Principal,
+    /// Secrets in the answers so far.
+    seen: &'a Seen,
     started: Instant,
     /// How much was received in answers so far, in bytes.
     received: &'a AtomicUsize,
@@ -374,7 +498,8 @@ impl Run<'_> {
             return Err(CallError::Redirect { status });
         }
         if !status.is_success() {
-            return Err(refused(response, mask, self.environment.clock));
+            let hide = |text: &str| self.environment.policy.glass().text(text, self.principal, self.seen).into_owned();
+            return Err(refused(response, mask, self.environment.clock, &hide));
         }
         self.received.fetch_add(response.body().len(), Ordering::Relaxed);
         self.work(|| {

@@ -46,7 +46,7 @@ impl Run<'_> {
     ) -> Result<Outcome, CallError> {
         let Continuation { resume, answers: mut new } = continuation;
         let is_resumed = resume.is_some();
-        let Resume { step: start, answers, mut last, mut done, given } = resume.unwrap_or_default();
+        let Resume { step: start, answers, mut last, mut done, given, consent: _ } = resume.unwrap_or_default();
         // Only the step that a call stopped at may know them; where it did not stop, the first that asks.
         let mut given = Some(given);
         let mut answers = Value::Object(answers);
@@ -58,9 +58,11 @@ impl Run<'_> {
                     // A service may take a repeated name for a retry of the same call.
                     let request_id = format!("{}-{}", self.request_id, number + 1);
                     match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
-                        Decoded::Json(answer) => self
-                            .work(|| shape::project(&operation.projection, answer))
-                            .map_err(|error| failed(error.into()))?,
+                        Decoded::Json(answer) => {
+                            self.seen.note(&answer);
+                            self.work(|| shape::project(&operation.projection, answer))
+                                .map_err(|error| failed(error.into()))?
+                        }
                         Decoded::Binary { .. } => {
                             return Err(failed(CallError::Unusable("bytes, which no step can use")));
                         }
@@ -71,7 +73,7 @@ impl Run<'_> {
                     let has_state = !done.is_empty() || answers.as_object().is_some_and(|answers| !answers.is_empty());
                     let kept = |given: JsonObject, step: usize| {
                         let answers = answers.as_object().cloned().unwrap_or_default();
-                        Resume { step, answers, last: last.clone(), done: done.clone(), given }
+                        Resume { step, answers, last: last.clone(), done: done.clone(), given, ..Resume::default() }
                     };
                     // A task goes on behind its step, an answer at its question.
                     let behind = usize::from(matches!(&**interaction, Interaction::Task(_)));

@@ -111,6 +111,12 @@ impl InputSchema {
         self.marks.as_deref()
     }
 
+    /// The names of the arguments.
+    pub fn names(&self) -> Vec<String> {
+        let properties = self.ready().full.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The arguments that have to be given.
     pub fn required(&self) -> impl Iterator<Item = &str> {
         let required = self.ready().full.get("required").and_then(Value::as_array);

@@ -29,6 +29,7 @@ pub mod path;
 pub mod plan;
 pub mod poll;
 pub mod prompt;
+mod reader;
 pub mod request;
 mod resolve;
 pub mod resource;

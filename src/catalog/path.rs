@@ -116,6 +116,31 @@ impl PathTemplate {
         }
     }
 
+    /// How many segments it has.
+    pub(super) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// What fills the placeholders of both, where this path is the beginning of another, or all of it, and ends with a
+    /// placeholder.
+    pub(super) fn begins<'a>(&'a self, other: &'a Self) -> Option<Vec<(&'a Fill, &'a Fill)>> {
+        let mut pairs = Vec::new();
+        if self.segments.len() > other.segments.len() {
+            return None;
+        }
+        for (own, other) in self.segments.iter().zip(&other.segments) {
+            match (own.as_slice(), other.as_slice()) {
+                ([PathPiece::Placeholder { fill: own, .. }], [PathPiece::Placeholder { fill: other, .. }]) => {
+                    pairs.push((own, other));
+                }
+                (own, other) if own == other => {}
+                _ => return None,
+            }
+        }
+        let last = self.segments.last()?;
+        matches!(last.as_slice(), [PathPiece::Placeholder { .. }]).then_some(pairs)
+    }
+
     /// The path with its placeholders unnamed: the same for all that lead to the same place.
     pub fn shape(&self) -> String {
         let piece = |piece: &PathPiece| match piece {

@@ -107,16 +107,30 @@ impl Plan {
     /// All that its steps do, where a call can stop between them and go on later; empty otherwise. It changes with
     /// everything that a person may have agreed to. Holds no secret.
     pub fn course(&self) -> String {
-        let Self::Steps(steps) = self else { return String::new() };
-        if !steps.interactions().any(|one| matches!(one, Interaction::Input(_) | Interaction::Task(_))) {
-            return String::new();
-        }
-        let step = |(name, step): (&String, &Step)| match step {
-            Step::Call(operation) => {
-                let CompiledOperation { request, service, projection, .. } = &**operation;
-                let base = service.endpoint.as_ref().map(|endpoint| endpoint.base.to_string());
-                format!("{name:?}: {request:?} of {base:?}, {projection:?}")
+        match self {
+            Self::Steps(steps)
+                if steps.interactions().any(|one| matches!(one, Interaction::Input(_) | Interaction::Task(_))) =>
+            {
+                self.all_it_does()
             }
+            _ => String::new(),
+        }
+    }
+
+    /// All that it does. It changes with everything that a person may have agreed to. Holds no secret.
+    pub fn all_it_does(&self) -> String {
+        let called = |operation: &CompiledOperation| {
+            let CompiledOperation { request, service, projection, .. } = operation;
+            let base = service.endpoint.as_ref().map(|endpoint| endpoint.base.to_string());
+            format!("{request:?} of {base:?}, {projection:?}")
+        };
+        let steps = match self {
+            Self::Call(operation) => return called(operation),
+            Self::Mock(fill) => return format!("{fill:?}"),
+            Self::Steps(steps) => steps,
+        };
+        let step = |(name, step): (&String, &Step)| match step {
+            Step::Call(operation) => format!("{name:?}: {}", called(operation)),
             Step::Lookup(lookup) => format!("{name:?}: {lookup:?}"),
             Step::Interaction(interaction) => format!("{name:?}: {interaction:?}"),
         };

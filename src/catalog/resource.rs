@@ -100,10 +100,10 @@ pub struct Resources {
 }
 
 impl<'a> Target<'a> {
-    /// What is done to read it; nothing for a file.
-    pub fn plan(&self) -> Option<&'a Plan> {
+    /// What it is read by; nothing for a file.
+    pub fn tool(&self) -> Option<&'a CompiledTool> {
         match self {
-            Self::Answer { tool, .. } => Some(&tool.plan),
+            Self::Answer { tool, .. } => Some(tool),
             Self::File { .. } => None,
         }
     }

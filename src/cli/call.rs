@@ -1,11 +1,17 @@
 //! `keyglass call`: one tool, once, without a client.
 
-use std::{io::Read, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Read},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::Value;
+use zeroize::Zeroizing;
 
-use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
+use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print};
 use crate::{
     call::{self, CallContext, CallOutput, Returned},
     catalog::{CompiledTool, JsonObject},
@@ -14,6 +20,7 @@ use crate::{
     dry_run,
     error::CallError,
     nearest::nearest,
+    sensitive::Marks,
     setup::{Open, Purpose, setup, setup_again},
     shipped::{self, Group},
 };
@@ -34,12 +41,15 @@ pub(super) struct Arguments {
     /// Print the request and send nothing: no backend is opened, no credential is read
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "http")]
     dry_run: Option<dry_run::Format>,
+    /// Confirm the call without being asked: for scripts. Whoever can run commands as you can do so too
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     options: Options,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
+    let Arguments { tool: name, arguments, json, dry_run, yes, options } = arguments;
     let settings = options.clone().or_environment()?.settings()?;
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
@@ -83,7 +93,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
-    let context = CallContext::new(call::request_id()?);
+    let arguments = asked_for(tool, arguments)?;
+    let client = Arc::new(Person::new());
+    let context = CallContext { client, is_person: true, is_confirmed: yes, ..CallContext::new(call::request_id()?) };
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
             let shown = match &output {
@@ -104,11 +116,33 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             super::report(&anyhow::Error::msg(message));
             Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
+        Err(CallError::Waits { what, .. }) if !std::io::stdin().is_terminal() => {
+            let message = format!(
+                "nothing was sent: a person has to decide {what}, and there is no terminal to ask at; give `--yes`, or the secret value, where that is meant"
+            );
+            super::report(&anyhow::Error::msg(message));
+            Ok(ExitCode::from(EXIT_TOOL_ERROR))
+        }
         Err(error) => {
             super::report(&anyhow::Error::msg(format!("{error} (request id: {})", context.request_id)));
             Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
     }
+}
+
+/// The arguments with the secret ones that have to be there and are not, which are asked for at a terminal.
+fn asked_for(tool: &CompiledTool, mut arguments: JsonObject) -> anyhow::Result<JsonObject> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(arguments);
+    }
+    for name in tool.input.required() {
+        let is_secret = tool.input.marks().and_then(|marks| marks.member(name)).is_some_and(Marks::is_secret);
+        if is_secret && !arguments.contains_key(name) {
+            let value = Zeroizing::new(rpassword::prompt_password(format!("{name} (not shown): "))?);
+            arguments.insert(name.to_owned(), Value::from(value.as_str()));
+        }
+    }
+    Ok(arguments)
 }
 
 /// The group of shipped tools that has a tool of this name, where shipped tools are what is offered.

@@ -10,6 +10,7 @@ mod data;
 mod import;
 mod keys;
 mod operator;
+mod person;
 mod secrets;
 mod serve;
 mod table;

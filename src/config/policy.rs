@@ -7,10 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, References, within};
-use crate::policy::{
-    glass::{HANDLE_LIFE, Mode},
-    grants::Ceiling,
-    rules::{Rule, Rules},
+use crate::{
+    catalog::{Catalog, risk::Risk},
+    nearest::nearest,
+    policy::{
+        glass::{HANDLE_LIFE, Mode},
+        grants::Ceiling,
+        rules::{Rule, Rules},
+    },
 };
 
 /// What a person is asked, and how secrets get into calls. All members are optional.
@@ -107,5 +111,22 @@ impl PolicyEntry {
             references: References::new(env, files),
             ceiling: Ceiling { scopes, max_days, unlimited: unlimited.unwrap_or(true) },
         })
+    }
+}
+
+impl PolicySettings {
+    /// A remark on each rule for a tool that is not there.
+    pub fn unknown_tools(&self, catalog: &Catalog) -> Vec<String> {
+        let unknown = self.rules.tools().filter(|name| catalog.tool(name).is_none());
+        let remark = |name: &str| {
+            let tools = catalog.tools().map(|tool| tool.name.as_str());
+            let near = nearest(name, tools.chain(Risk::ALL.iter().map(|risk| risk.name())))
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            format!(
+                "a rule for what needs confirmation names `{name}`, which is neither a class of risk nor a tool{near}"
+            )
+        };
+        unknown.map(remark).collect()
     }
 }

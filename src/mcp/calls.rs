@@ -32,7 +32,7 @@ use crate::{
         client::{Client as _, Continuation, Paused, Wants},
     },
     caller::Caller,
-    catalog::{plan::Plan, prompt},
+    catalog::{CompiledTool, prompt},
     error::{CallError, Repetition},
     gateway::Gateway,
     metrics,
@@ -70,7 +70,8 @@ struct Repeated {
 impl Round {
     fn call_context(&self, continuation: Continuation) -> CallContext {
         let (client, caller_key) = (self.requester.clone(), self.caller.backend_key.clone());
-        CallContext { client, continuation, caller_key, ..CallContext::new(&self.request_id) }
+        let principal = self.caller.principal.clone();
+        CallContext { client, continuation, caller_key, principal, ..CallContext::new(&self.request_id) }
     }
 
     fn binding<'a>(&'a self, principal: &'a [u8]) -> Binding<'a> {
@@ -84,14 +85,15 @@ impl McpServer {
         &self,
         context: &RequestContext<RoleServer>,
         (method, name): (&'static str, &str),
-        (plan, arguments): (Option<&Plan>, &dyn Fn() -> Value),
+        (tool, arguments): (Option<&CompiledTool>, &dyn Fn() -> Value),
     ) -> Result<Round, ErrorData> {
+        let gateway = self.served();
         // Most calls need no other round, and keep nothing for one.
-        let plan = plan.map(Plan::course).unwrap_or_default();
+        let plan = tool.map(|tool| gateway.course(tool)).unwrap_or_default();
         let arguments = if plan.is_empty() { Value::Null } else { arguments() };
         Ok(Round {
             caller: self.caller(context),
-            gateway: self.served(),
+            gateway,
             requester: Arc::new(Requester::new(&self.shared, &self.level, context)),
             request_id: request_id()?,
             is_modern: is_modern(context),
@@ -178,7 +180,7 @@ impl McpServer {
         let Some(tool) = tool else { return Err(self.unknown_tool(&name, &access)) };
         let arguments = arguments.unwrap_or_default();
         let keep = || Value::Object(arguments.clone());
-        let round = self.round(&context, ("tools/call", &tool.name), (Some(&tool.plan), &keep))?;
+        let round = self.round(&context, ("tools/call", &tool.name), (Some(tool), &keep))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = tool.hints.repetition();
         let mut counted = metrics::tool_call(&tool.name);
@@ -333,7 +335,7 @@ impl McpServer {
             Some(action) => {
                 let tool = &*action.0;
                 let keep = || Value::Object(arguments.clone());
-                let round = self.round(&context, ("prompts/get", &prompt.name), (Some(&tool.plan), &keep))?;
+                let round = self.round(&context, ("prompts/get", &prompt.name), (Some(tool), &keep))?;
                 let repeated = Repeated { answers: request.input_responses, state: request.request_state };
                 let call_context = self.call_context(&round, repeated)?;
                 let call = Box::pin(gateway.call(tool, arguments.clone(), &call_context));
@@ -371,8 +373,7 @@ impl McpServer {
         let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
             return self.read_original(uri, &gateway, &access, &context).await;
         };
-        let plan = target.plan();
-        let round = self.round(&context, ("resources/read", &uri), (plan, &|| Value::Null))?;
+        let round = self.round(&context, ("resources/read", &uri), (target.tool(), &|| Value::Null))?;
         let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
         let repetition = target.repetition();
         let reading = Box::pin(gateway.read(resource, target, &call_context));

@@ -32,11 +32,16 @@ use crate::{
     spec::{Capability, LogLevel, QuestionKind},
 };
 
+/// The longest name of a client, in characters.
+const MAX_CLIENT_NAME: usize = 80;
+
 /// The client behind a request.
 pub(super) struct Requester {
     peer: Peer<RoleServer>,
     shared: Arc<Shared>,
     capabilities: ClientCapabilities,
+    /// What it calls itself, without what a terminal would obey.
+    client: Option<String>,
     is_modern: bool,
     /// Wanted by the client; progress goes nowhere without it.
     progress_token: Option<ProgressToken>,
@@ -100,6 +105,14 @@ fn cannot_be_asked(context: &RequestContext<RoleServer>) -> bool {
     parts.is_some_and(|parts| parts.extensions.get::<CannotBeAsked>().is_some())
 }
 
+/// What the client of a request calls itself.
+fn client_name(context: &RequestContext<RoleServer>) -> Option<String> {
+    let info = context.client_info()?;
+    let name = format!("{} {}", info.name, info.version);
+    let name: String = name.chars().filter(|character| !character.is_control()).take(MAX_CLIENT_NAME).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 impl Requester {
     pub(super) fn new(shared: &Arc<Shared>, level: &SessionLevel, context: &RequestContext<RoleServer>) -> Self {
         let is_modern = is_modern(context);
@@ -112,6 +125,7 @@ impl Requester {
             peer: context.peer.clone(),
             shared: Arc::clone(shared),
             capabilities,
+            client: client_name(context),
             is_modern,
             progress_token: context.meta.get_progress_token(),
             progress: Mutex::new(None),
@@ -197,6 +211,10 @@ impl Client for Requester {
                 self.is_modern && self.capabilities.supports_tasks() && !self.stays.load(Ordering::Relaxed)
             }
         }
+    }
+
+    fn name(&self) -> Option<String> {
+        self.client.clone()
     }
 
     fn follows(&self) -> bool {

@@ -102,7 +102,8 @@ pub(super) fn is_plain(call: &CallToolRequest) -> bool {
 impl McpServer {
     /// Whether a call of this tool has nothing to say before its result. One of a tool that is not there has not.
     pub(super) fn answers_at_once(&self, tool: &str) -> bool {
-        !self.served().tool(tool).is_some_and(|tool| matches!(tool.plan, Plan::Steps(_)))
+        let gateway = self.served();
+        !gateway.tool(tool).is_some_and(|tool| matches!(tool.plan, Plan::Steps(_)) || gateway.policy.may_ask(tool))
     }
 
     /// Carries a request out, as the library does. Dropping the future gives it up.

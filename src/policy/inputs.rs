@@ -37,12 +37,12 @@ pub(super) struct Reading<'a> {
 
 /// Arguments with values in the place of what stands for them.
 #[derive(Debug, Default)]
-pub(super) struct Given<'a> {
-    pub(super) arguments: Cow<'a, Value>,
+pub(crate) struct Given<'a> {
+    pub(crate) arguments: Cow<'a, Value>,
     /// The values that were put in, to be masked wherever they come back.
-    pub(super) secrets: Vec<SecretString>,
+    pub(crate) secrets: Vec<SecretString>,
     /// What a person is to give.
-    pub(super) wanted: Vec<Entry>,
+    pub(crate) wanted: Vec<Entry>,
 }
 
 /// What stands in one place.
@@ -106,7 +106,7 @@ pub(super) async fn given<'a>(
 
 impl Given<'_> {
     /// Puts in what a person gave.
-    pub(super) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
+    pub(crate) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
         for (pointer, value) in entered {
             put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
             self.secrets.push(value);
@@ -115,7 +115,7 @@ impl Given<'_> {
     }
 
     /// Whether the arguments fit, as far as they are there: nothing is said of those that a person is to give.
-    pub(super) fn check(&self, tool: &CompiledTool) -> Result<(), CallError> {
+    pub(crate) fn check(&self, tool: &CompiledTool) -> Result<(), CallError> {
         let Err(error) = tool.input.check(&self.arguments) else { return Ok(()) };
         let CallError::Arguments(mut problems) = error else { return Err(error) };
         let to_come: Vec<String> = self.wanted.iter().map(|entry| dotted(&entry.pointer)).collect();

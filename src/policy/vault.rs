@@ -69,7 +69,7 @@ impl Vault {
     }
 
     /// Meets a principal: the handles that they have from before are known from now on. Only the first time costs anything.
-    pub(super) async fn meet(self: &Arc<Self>, principal: &Principal) {
+    pub(crate) async fn meet(self: &Arc<Self>, principal: &Principal) {
         if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(principal) {
             return;
         }

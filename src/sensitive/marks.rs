@@ -92,12 +92,16 @@ pub(crate) fn set_free(schema: &mut Map<String, Value>) {
 /// Marks the schema of a member or an argument of this name, where that says so and the schema is one of texts.
 pub(crate) fn mark_named(name: &str, schema: &mut Value, side: Side) {
     let Value::Object(schema) = schema else { return };
-    if side == Side::Input
-        && VARIABLES.contains(&snake_case(name).as_str())
-        && let Some(Value::Object(values)) = schema.get_mut("additionalProperties")
-        && holds_texts(values)
-    {
-        values.insert(X_SECRET.to_owned(), json!(ACCEPTED));
+    if side == Side::Input && VARIABLES.contains(&snake_case(name).as_str()) && holds_any_names(schema) {
+        let values = schema.entry("additionalProperties").or_insert(Value::Bool(true));
+        if *values == Value::Bool(true) {
+            *values = json!({});
+        }
+        if let Value::Object(values) = values
+            && holds_texts(values)
+        {
+            values.insert(X_SECRET.to_owned(), json!(ACCEPTED));
+        }
         return;
     }
     if says_secret(schema) || schema.contains_key(X_SECRET) || !names_secret_value(name) {
@@ -113,6 +117,15 @@ pub(crate) fn mark_named(name: &str, schema: &mut Value, side: Side) {
     {
         items.insert("writeOnly".to_owned(), json!(true));
     }
+}
+
+/// Whether it is a schema of objects with members of any name.
+fn holds_any_names(schema: &Map<String, Value>) -> bool {
+    let is_object = schema.get("type").is_none_or(|kind| match kind {
+        Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
+        kind => kind == "object",
+    });
+    is_object && !schema.contains_key("properties") && schema.get("additionalProperties") != Some(&Value::Bool(false))
 }
 
 /// Whether values of a schema may be any text: one of a few words is no secret.

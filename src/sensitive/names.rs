@@ -110,6 +110,9 @@ const PLAIN: [&str; 29] = [
     "unk_token",
 ];
 
+/// Beginnings of names that tell whether there is a secret.
+const TELLING: [&str; 8] = ["allow_", "enable_", "has_", "is_", "needs_", "requires_", "show_", "uses_"];
+
 /// Whether a member or an argument of this name holds a secret, however its words are joined.
 pub fn names_secret_value(name: &str) -> bool {
     static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
@@ -124,7 +127,9 @@ pub fn names_secret_value(name: &str) -> bool {
         let before = name.strip_suffix(*last);
         before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
     };
-    ENDS.iter().any(|last| ends(&last)) && !PLAIN.iter().any(|last| ends(&last))
+    !TELLING.iter().any(|first| name.starts_with(first))
+        && ENDS.iter().any(|last| ends(&last))
+        && !PLAIN.iter().any(|last| ends(&last))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::support::{Client, Events, within};
+use crate::support::{Client, Events, unasked, within};
 
 /// A service that repeats what it is sent, and asks for a digest below `/digest`.
 #[derive(Clone, Default)]
@@ -118,7 +118,13 @@ fn is_right_digest(authorization: &str, method: &str, target: &str) -> bool {
 /// A spec with one service and its variables in a file beside it, set up for calls.
 fn set_up(folder: &Path, base: &str, authentication: &str, options: Options) -> Setup {
     let spec = spec(folder, "svc", base, &format!("authentication: {authentication}"), "");
-    let options = Options { capabilities: vec![spec], timeout: Some(5), ..options };
+    let options = Options {
+        capabilities: vec![spec],
+        timeout: Some(5),
+        confirm: unasked().confirm,
+        secrets: unasked().secrets,
+        ..options
+    };
     setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up")
 }
 
@@ -295,7 +301,7 @@ async fn the_operator_gives_credentials_of_every_kind() {
         let credential = folder.path().join("given");
         std::fs::write(&credential, given).expect("written");
         let credential = vec![format!("svc=file:{}", credential.display())];
-        let set_up = set_up(folder.path(), &base, authentication, Options { credential, ..Options::default() });
+        let set_up = set_up(folder.path(), &base, authentication, Options { credential, ..unasked() });
         let answer = get(&set_up).await.unwrap_or_else(|error| panic!("{authentication}: {error}"));
         assert_eq!(service.seen("authorization")[0].1, expected, "{authentication}");
         assert!(!format!("{answer} {}", said(&set_up)).contains("canary"));
@@ -317,7 +323,7 @@ async fn a_credential_is_sent_bare_in_the_header_that_was_named() {
     ] {
         let (service, base) = Service::start().await;
         let credential_header = vec!["svc=X-API-Key".to_owned()];
-        let options = Options { credential, credential_header, ..Options::default() };
+        let options = Options { credential, credential_header, ..unasked() };
         let set_up = set_up(folder.path(), &base, authentication, options);
         let answer = get(&set_up).await.unwrap_or_else(|error| panic!("{authentication}: {error}"));
         assert_eq!(service.seen("x-api-key"), [("/x?q=a%20b".to_owned(), expected.to_owned())], "{authentication}");
@@ -335,7 +341,7 @@ async fn a_credential_is_sent_bare_in_the_header_that_was_named() {
     ] {
         let spec = spec(folder.path(), "svc", &base, &format!("authentication: {authentication}"), "");
         let credential_header = vec!["svc=X-API-Key".to_owned()];
-        let options = Options { capabilities: vec![spec], credential_header, ..Options::default() };
+        let options = Options { capabilities: vec![spec], credential_header, ..unasked() };
         let error = setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::System);
         let error = error.expect_err(authentication).to_string();
         assert!(error.starts_with("--credential-header: ") && error.contains("`svc`"), "{authentication}: {error}");
@@ -356,7 +362,7 @@ async fn a_credential_that_is_short_enough_to_stand_in_ordinary_text_is_told_of(
         ("al:canary88", "{type: basic, username: '{{USERNAME}}', password: '{{TOKEN}}'}", false),
     ] {
         std::fs::write(&given, value).expect("written");
-        let options = Options { credential: vec![reference.clone()], ..Options::default() };
+        let options = Options { credential: vec![reference.clone()], ..unasked() };
         let remarks = set_up(folder.path(), &base, authentication, options).remarks.join("\n");
         let told = remarks.contains(&format!("`svc`, `{reference}`, has fewer than 8 characters"));
         assert_eq!(told, expected, "{value}: {remarks}");
@@ -376,7 +382,7 @@ async fn a_given_credential_goes_to_one_site() {
     let given = folder.path().join("given");
     std::fs::write(&given, "canary-given").expect("written");
     let credential = vec![format!("svc=file:{}", given.display())];
-    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..Options::default() };
+    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..unasked() };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     get(&set_up).await.expect("an answer");
     assert_eq!(service.seen("authorization")[0].1, "Bearer canary-given");
@@ -402,7 +408,7 @@ async fn a_given_client_secret_goes_to_one_authorization_server() {
     let given = folder.path().join("given");
     std::fs::write(&given, "client:canary-given").expect("written");
     let credential = vec![format!("svc=file:{}", given.display())];
-    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..Options::default() };
+    let options = Options { capabilities: vec![first, second], credential, timeout: Some(5), ..unasked() };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     get(&set_up).await.expect("an answer");
     assert_eq!(service.seen("authorization").len(), 2, "a token, and the call");
@@ -439,7 +445,7 @@ async fn a_call_has_only_so_many_secrets() {
     std::fs::create_dir(folder.path().join("schemas")).expect("a folder");
     let items = json!({"type": "array", "items": {"type": "string", "writeOnly": true}});
     std::fs::write(folder.path().join("schemas/q.json"), items.to_string()).expect("written");
-    let options = Options { capabilities: vec![path], timeout: Some(5), ..Options::default() };
+    let options = Options { capabilities: vec![path], timeout: Some(5), ..unasked() };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     let tool = set_up.gateway.tool("get-svc").expect("the tool");
     let context = CallContext::new("00000000deadbeef");

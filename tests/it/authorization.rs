@@ -23,7 +23,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::support::{Client, Events, within};
+use crate::support::{Client, Events, UNASKED, within};
 
 /// A backend that repeats the headers of each request, and keeps them.
 #[derive(Clone, Default)]
@@ -197,6 +197,7 @@ impl Served {
         command.args(["serve", "--http", "127.0.0.1:0", "--credential", "env:BACKEND"]).args(arguments);
         command.arg("--config").arg(folder.path().join("keyglass.yaml"));
         command.env_clear().env("KEYGLASS_LOG", "trace").env("BACKEND", "canary-backend").env("HOME", folder.path());
+        command.envs(UNASKED);
         command.env("OPERATOR", "canary-operator").env("A", "canary-a").env("BIRDS_KEY", "canary-birds");
         Self::of(command, folder).await
     }
@@ -777,7 +778,7 @@ async fn where_the_backend_tells_of_a_key_its_tools_are_those_that_it_reaches() 
     std::fs::write(folder.path().join("keyglass.yaml"), config).expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
     command.args(["serve", "--http", "127.0.0.1:0", "--config"]).arg(folder.path().join("keyglass.yaml"));
-    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path());
+    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path()).envs(UNASKED);
     let served = Served::of(command, folder).await;
     let all = served.tools(&[]).await;
     let make = async |level: &str| {
@@ -838,7 +839,7 @@ async fn a_service_without_a_credential_is_called_with_keys_of_callers_alone_and
     std::fs::write(folder.path().join("keyglass.yml"), config).expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass"));
     command.args(["serve", "--http", "127.0.0.1:0", "--config"]).arg(folder.path().join("keyglass.yml"));
-    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path());
+    command.env_clear().env("KEYGLASS_LOG", "trace").env("HOME", folder.path()).envs(UNASKED);
     let served = Served::of(command, folder).await;
     let own = (KEY_HEADER, "canary-own-key");
     let answer = served.call(&[own], "get_a").await;

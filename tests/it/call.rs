@@ -27,7 +27,7 @@ fn gateway(url: &str, folder: &Path) -> Gateway {
         backend: vec![url.to_owned()],
         credential: vec![format!("file:{}", credential.display())],
         timeout: Some(2),
-        ..Options::default()
+        ..crate::support::unasked()
     };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     assert_eq!(set_up.diagnostics, []);
@@ -202,8 +202,10 @@ async fn a_name_with_a_slash_stays_one_segment() {
 
 #[tokio::test]
 async fn a_service_without_credential_or_address_says_what_to_set() {
-    let options =
-        Options { capabilities: vec!["tests/specs/values-of-the-wrong-kind.bad.yaml".into()], ..Options::default() };
+    let options = Options {
+        capabilities: vec!["tests/specs/values-of-the-wrong-kind.bad.yaml".into()],
+        ..crate::support::unasked()
+    };
     let set_up = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up");
     let error = call(&set_up.gateway, "f", json!({})).await.expect_err("no address");
     assert_eq!(error.kind(), "unconfigured");
@@ -213,7 +215,7 @@ async fn a_service_without_credential_or_address_says_what_to_set() {
 #[tokio::test]
 async fn all_seven_tools_work_on_the_embedded_backend() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..crate::support::unasked() };
     let settings = options.settings().expect("settings");
     let gateway = setup(&settings, Purpose::Call, Clock::System).expect("set up").gateway;
     let made = call(&gateway, "create_secret", json!({"name": "DB", "value": "canary-value"})).await.expect("made");
@@ -259,7 +261,7 @@ async fn a_call_that_is_dropped_stops() {
 #[tokio::test]
 async fn the_embedded_backend_answers_as_the_shipped_schemas_say() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..crate::support::unasked() };
     let gateway = setup(&options.settings().expect("settings"), Purpose::Call, Clock::System).expect("set up").gateway;
     let scopes = json!([{"resource_type": "RESOURCE_TYPE_OBJECTS", "access_level": "ACCESS_LEVEL_WRITE"}]);
     for (tool, arguments, file, name) in [

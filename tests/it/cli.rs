@@ -144,7 +144,8 @@ fn a_group_beside_specs_of_ones_own_is_said_to_mean_nothing() {
 fn the_tools_of_every_group_are_carried_out_by_the_embedded_backend() {
     let data = folder();
     let call = |tool: &str, arguments: &str| {
-        let (code, out, err) = run(data.path(), &["call", tool, "--group", "all", "--json", arguments]);
+        let (code, out, err) =
+            run(data.path(), &["call", tool, "--group", "all", "--yes", "--secrets", "clear", "--json", arguments]);
         assert_eq!(code, 0, "{tool}: {err}");
         serde_json::from_str::<Value>(&out).expect("JSON")
     };

@@ -30,6 +30,8 @@ mod embedded;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod glass;
+#[cfg(test)]
 mod guides;
 #[cfg(test)]
 mod language;

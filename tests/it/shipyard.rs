@@ -123,7 +123,8 @@ impl Service {
 /// Loads a spec whose namespaces are served at these URLs.
 pub(crate) fn load(spec: &Path, backends: &[(&str, &str)], purpose: Purpose) -> Setup {
     let backend = backends.iter().map(|(namespace, url)| format!("{namespace}={url}")).collect();
-    let options = Options { capabilities: vec![spec.to_owned()], backend, timeout: Some(20), ..Options::default() };
+    let options =
+        Options { capabilities: vec![spec.to_owned()], backend, timeout: Some(20), ..crate::support::unasked() };
     setup(&options.settings().expect("settings"), purpose, Clock::Fixed(0)).expect("set up")
 }
 

@@ -31,6 +31,16 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("this hangs")
 }
 
+/// Lets everything through that a person would be asked about, and shows what comes back: for tests of other things.
+pub(crate) const UNASKED: [(&str, &str); 2] =
+    [("KEYGLASS_CONFIRM", "destructive=allow,exec=allow,grant=allow"), ("KEYGLASS_SECRETS", "clear")];
+
+/// The same for settings.
+pub(crate) fn unasked() -> keyglass::config::Options {
+    let confirm = ["destructive=allow", "exec=allow", "grant=allow"].map(str::to_owned).to_vec();
+    keyglass::config::Options { confirm, secrets: Some("clear".to_owned()), ..Default::default() }
+}
+
 /// A run of the program in a folder of its own, with an environment that names nothing of keyglass.
 pub(crate) fn keyglass(data_dir: &std::path::Path, arguments: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyglass"));
@@ -204,6 +214,7 @@ impl Keyglass {
             .env("STUB_KEY", CREDENTIAL)
             .env("TEST_TOKEN", TOKEN)
             .env("KEYGLASS_LOG", "trace")
+            .envs(UNASKED)
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         (command, data_dir)

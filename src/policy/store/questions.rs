@@ -265,6 +265,15 @@ impl Store {
         })
     }
 
+    /// Ends the question about a call that waits: it was answered by another way.
+    pub fn settle(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE questions SET state = 'used', answer = NULL WHERE owner = ?1 AND binding = ?2";
+            connection.prepare_cached(sql)?.execute(params![owner, binding])?;
+            Ok(())
+        })
+    }
+
     /// Decides on a question that waits.
     pub fn decide(&self, id: &QuestionId, decision: Decision) -> Result<Question, DecisionError> {
         self.write(|connection| {

@@ -139,7 +139,9 @@ struct Process {
 impl Process {
     /// Starts it, and waits for these words; what stands behind them is the address.
     async fn start(folder: &Path, arguments: &[&str], words: &str) -> Self {
-        Self::of(Command::from(keyglass(folder, arguments)), words).await
+        let mut command = Command::from(keyglass(folder, arguments));
+        command.envs(crate::support::UNASKED);
+        Self::of(command, words).await
     }
 
     async fn of(mut command: Command, words: &str) -> Self {
