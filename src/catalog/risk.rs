@@ -109,8 +109,7 @@ const READING: [&str; 14] = [
 pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &str) -> Verdict {
     let Called { method, path, operation, tool } = called;
     let words = Words::new(called);
-    let is_safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "QUERY");
-    if is_safe {
+    if is_safe(method) {
         let by = method_of(method);
         if let Some(reason) = runs::terminal(&words) {
             return Verdict {
@@ -135,7 +134,9 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
     let writes = matches!(method, "PUT" | "PATCH" | "DELETE")
         || words.is_graphql()
         || verbs::say_that_it_writes(tool, operation, path);
-    let reading = (method == "POST" && !writes).then(|| words.action_in(&READING)).flatten();
+    // `messages/{id}/read` marks them as read.
+    let is_mark = words.action().is_some_and(|action| action.text() == "read");
+    let reading = (method == "POST" && !writes && !is_mark).then(|| words.action_in(&READING)).flatten();
     let plainly = destroys::plainly(method, &words);
     let is_plain = plainly.is_some();
     let destroyed = plainly.or_else(|| destroys::otherwise(&words, shapes, description));
@@ -159,6 +160,11 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
         (None, None, None) => (Risk::Write, method_of(method)),
     };
     Verdict { assessed: Assessed::new(class, reason), destroys, is_plain, may_read: !writes && class <= Risk::Write }
+}
+
+/// Whether a method is not to change anything (RFC 9110, section 9.2.1).
+pub(super) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 fn method_of(method: &str) -> Cow<'static, str> {

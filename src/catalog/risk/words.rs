@@ -90,14 +90,25 @@ impl Words {
         self.action_in(verbs).or_else(|| verb(self.operation.first(), verbs))
     }
 
-    /// The verb that the path ends with, where it is one of these.
+    /// The verb that the path ends with, where it is one of these. A plural there is a collection.
     pub(super) fn action_in(&self, verbs: &[&'static str]) -> Option<&'static str> {
-        verb(self.action()?.first(), verbs)
+        let first = self.action()?.first();
+        verbs.iter().find(|verb| **verb == first).copied()
+    }
+
+    /// The first word of all names that is one of these.
+    pub(super) fn any(&self, wanted: &[&'static str]) -> Option<&'static str> {
+        self.parts.iter().chain([&self.operation]).chain(&self.tool).find_map(|name| name.any(wanted))
     }
 
     /// Whether a request goes to a GraphQL endpoint, where the same request carries a mutation (GraphQL over HTTP).
     pub(super) fn is_graphql(&self) -> bool {
         self.action().is_some_and(|action| action.text() == "graphql")
+    }
+
+    /// Whether it may go to one, by any of its names.
+    pub(super) fn names_graphql(&self) -> bool {
+        self.any(&["graphql"]).is_some()
     }
 }
 
