@@ -37,6 +37,7 @@ mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
+mod switched_off;
 mod title;
 mod tool;
 mod typing;
@@ -60,6 +61,7 @@ use self::{
     plan::{Plan, Shaping},
     resource::Resources,
     risk::Assessed,
+    switched_off::SwitchedOff,
 };
 use crate::access::GateId;
 
@@ -75,6 +77,7 @@ pub struct Catalog {
     resources: Resources,
     prompts: IndexMap<String, CompiledPrompt>,
     left_out: BTreeMap<String, LeftOutTool>,
+    switched_off: SwitchedOff,
     freshness: Freshness,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     markdown: bool,
     /// Print what tells the class of risk of each tool
     #[arg(long, conflicts_with_all = ["json", "markdown"])]
-    risk: bool,
+    reasons: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         format!("There are no tools: {why}; `{check}` shows what it finds in them.\n")
     } else if arguments.markdown {
         markdown(gateway.tools())
-    } else if arguments.risk {
+    } else if arguments.reasons {
         risks(&gateway.catalog)
     } else {
         tables(&gateway.catalog)
