@@ -52,8 +52,10 @@ impl Words {
         let Called { method: _, path, operation, tool } = called;
         let path = path.split(['?', '#']).next().unwrap_or(path);
         let (mut parts, mut is_item) = (Vec::new(), false);
-        for written in path.split('/').filter(|part| !part.is_empty()) {
-            let part = snake_case(&without_placeholders(written));
+        let path = without_placeholders(path);
+        // `/pets/{id}:feed` ends with a verb; a placeholder is nothing but what callers fill in.
+        for written in path.split('/').filter(|part| !part.is_empty()).flat_map(|part| part.split(':')) {
+            let part = snake_case(written);
             is_item = part.is_empty();
             if !is_item && !is_version(&part) {
                 parts.push(Phrase(part));
@@ -118,13 +120,16 @@ fn verb(word: &str, verbs: &[&'static str]) -> Option<&'static str> {
     verbs.iter().find(is).copied()
 }
 
-/// A part of a path without what callers fill in: `{id}:start` → `:start`.
-fn without_placeholders(part: &str) -> String {
+/// A path without what callers fill in: `/pets/{id}:feed` → `/pets/-:feed`.
+fn without_placeholders(path: &str) -> String {
     let (mut text, mut depth) = (String::new(), 0_usize);
-    for character in part.chars() {
+    for character in path.chars() {
         match character {
             '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
+            '}' => {
+                depth = depth.saturating_sub(1);
+                text.push('-');
+            }
             character if depth == 0 => text.push(character),
             _ => {}
         }
@@ -148,6 +153,8 @@ mod tests {
             ("/v1/secrets/{name}/delete", &["secrets", "delete"][..], false, Some("delete")),
             ("/v1/secrets/{{name}}", &["secrets"], true, None),
             ("/2.0/api/instances/{id}:startNow?x=1", &["instances", "start_now"], false, Some("start_now")),
+            ("/instances:batchGet", &["instances", "batch_get"], false, Some("batch_get")),
+            ("/a/{b/c}/d", &["a", "d"], false, Some("d")),
             ("/chat.delete", &["chat_delete"], false, Some("chat_delete")),
             ("/", &[], false, None),
         ] {
