@@ -4,6 +4,7 @@
 //! Must not know MCP nor specs. A gate whose credential is not known lets nobody in.
 
 mod offer;
+pub mod restrictions;
 mod scopes;
 
 use std::{
@@ -17,6 +18,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 pub use self::{
     offer::{Offer, Reach},
+    restrictions::{Restrictions, Selector},
     scopes::{Granted, ScopePolicy, Scopes},
 };
 use crate::{

@@ -9,6 +9,7 @@ mod backend_policy;
 pub mod callers;
 mod master_key;
 mod mcp_limits;
+mod offered;
 mod policy;
 mod references;
 mod shape;
@@ -28,21 +29,25 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use self::offered::OfferedEntries;
 pub use self::{
     backend_limits::BackendLimits,
     backend_policy::BackendPolicy,
     callers::Callers,
     master_key::MasterKeyLocation,
     mcp_limits::McpLimits,
+    offered::OfferedOptions,
     policy::{PolicyEntry, PolicySettings},
     references::{ReferenceProblem, References},
     tls::tls,
 };
 use crate::{
+    access::Restrictions,
     backend::{
         Limits,
         embedded::{self, MasterKeyReference},
     },
+    catalog::risk::Risk,
     credential::CredentialHeader,
     diagnostic::SourceMap,
     gateway, mcp,
@@ -104,6 +109,9 @@ pub struct Options {
     /// KEYGLASS_MAX_ANSWER_BYTES]
     #[arg(long, value_name = "BYTES")]
     pub max_answer_bytes: Option<usize>,
+    /// What is offered.
+    #[command(flatten)]
+    pub offered: OfferedOptions,
     /// Configuration file (YAML); flags and variables win over it [env: KEYGLASS_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -159,6 +167,14 @@ pub struct ConfigFile {
     pub secrets: Option<String>,
     /// What a person is asked, and how secrets get into calls.
     pub policy: PolicyEntry,
+    /// Whether only what changes nothing is offered.
+    pub read_only: bool,
+    /// What is offered alone: names of tools, in which `*` stands for anything, `group:NAME` and `risk:CLASS`.
+    pub allow: Vec<String>,
+    /// What is not offered, whatever else allows it; written as in `allow`.
+    pub deny: Vec<String>,
+    /// Classes of risk of tools, in place of those worked out: `read`, `write`, `destructive`, `exec` or `grant`.
+    pub risks: BTreeMap<String, String>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -207,6 +223,10 @@ pub struct Settings {
     pub callers: Callers,
     /// What a model sees of secrets, and what a person is asked.
     pub policy: PolicySettings,
+    /// What is offered at all.
+    pub restrictions: Restrictions,
+    /// The classes of risk that the operator states, by tool.
+    pub risks: BTreeMap<String, Risk>,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -276,6 +296,7 @@ impl Options {
             confirm,
             timeout,
             max_answer_bytes,
+            offered,
             config,
         } = self;
         let path = |path: &PathBuf| path.display().to_string();
@@ -294,7 +315,10 @@ impl Options {
             ("--config", config.iter().map(path).collect::<Vec<String>>()),
         ];
         let mut command = format!("keyglass {name}");
-        for (flag, values) in flags {
+        if offered.read_only {
+            command.push_str(" --read-only");
+        }
+        for (flag, values) in flags.into_iter().chain(offered.flags()) {
             for value in values {
                 command.push_str(&format!(" {flag} {}", shell_word(&value)));
             }
@@ -324,6 +348,7 @@ impl Options {
             max_answer_bytes: self
                 .max_answer_bytes
                 .map_or_else(|| parsed_variable("KEYGLASS_MAX_ANSWER_BYTES"), |given| Ok(Some(given)))?,
+            offered: self.offered.or_environment()?,
             config: self.config.or_else(|| variable("KEYGLASS_CONFIG").map(PathBuf::from)),
         })
     }
@@ -383,6 +408,8 @@ impl Options {
         let state_key = file.state_key.map(|text| text.parse::<CredentialReference>()).transpose();
         let master_key = self.master_key.clone().or(file.master_key);
         let master_key = master_key.map(|text| text.parse::<MasterKeyLocation>()).transpose();
+        let (read_only, allow, deny, risks) = (file.read_only, file.allow, file.deny, file.risks);
+        let (restrictions, risks) = self.offered.checked(OfferedEntries { read_only, allow, deny, risks })?;
         Ok(Settings {
             specs,
             schemas,
@@ -402,6 +429,8 @@ impl Options {
             state_key: state_key.map_err(invalid("state_key"))?,
             callers: Callers::checked(file.tokens, file.oauth, file.caller_backend_key)?,
             policy: file.policy.checked(self.secrets.clone().or(file.secrets), &self.confirm)?,
+            restrictions,
+            risks,
             remarks,
         })
     }

@@ -8,10 +8,7 @@ use crate::{
     access::{Access, GateId, Gated, Gates},
     backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment, Read},
-    catalog::{
-        Catalog, CompiledResource, CompiledTool, JsonObject,
-        resource::{ResourceSource, Target},
-    },
+    catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
     clock::Clock,
     error::CallError,
     guides::Guides,
@@ -136,11 +133,7 @@ impl Gateway {
 
     /// All that calls authenticate with, and callers, at this moment.
     fn secrets(&self) -> Vec<SecretString> {
-        let resources = self.catalog.resources().iter().filter_map(|resource| match &resource.source {
-            ResourceSource::Answer(tool) => Some(&**tool),
-            ResourceSource::Folder(_) => None,
-        });
-        let operations = self.tools().chain(resources).flat_map(|tool| tool.plan.operations());
+        let operations = self.catalog.everything().flat_map(|tool| tool.plan.operations());
         let (mut services, mut secrets) = (HashSet::new(), Vec::new());
         for operation in operations {
             secrets.extend(operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).cloned());

@@ -159,7 +159,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         spec::Source::Shipped { .. } => None,
     });
     let mut joiner = Joiner::new(&folders.collect::<Vec<_>>());
-    let (catalog, problems) = catalog::compile(Parts {
+    let (mut catalog, problems) = catalog::compile(Parts {
         workspace: &workspace,
         services: &services,
         variables: &variables,
@@ -176,6 +176,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     remarks.extend(settings.policy.unknown_tools(&catalog));
     let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
     remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
+    remarks.extend(catalog.set_risks(&settings.risks));
+    remarks.extend(catalog.switch_off(&settings.restrictions));
     let needs_remote = services
         .values()
         .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));

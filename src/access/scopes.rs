@@ -16,7 +16,7 @@ pub type Scopes = BTreeSet<String>;
 pub struct ScopePolicy {
     /// For anything at all.
     pub required: Scopes,
-    /// For each class of risk.
+    /// For classes of risk; one that is not named asks for what the next one below it asks for.
     pub risks: BTreeMap<Risk, Scopes>,
     /// For each group.
     pub groups: BTreeMap<String, Scopes>,
@@ -37,7 +37,8 @@ impl ScopePolicy {
     /// All scopes that an offer needs.
     pub fn needed(&self, offer: &Offer<'_>) -> Scopes {
         let of_tool = offer.tool.and_then(|tool| self.tools.get(tool));
-        let asked = [Some(&self.required), self.risks.get(&offer.risk), self.groups.get(offer.group), of_tool];
+        let of_risk = self.risks.range(..=offer.risk).next_back().map(|(_, scopes)| scopes);
+        let asked = [Some(&self.required), of_risk, self.groups.get(offer.group), of_tool];
         asked.into_iter().flatten().flatten().cloned().collect()
     }
 
@@ -103,6 +104,7 @@ mod tests {
             (offer("a", Risk::Destructive, Some("x")), &["use", "write", "delete"]),
             (offer("pets", Risk::Write, Some("feed")), &["use", "write", "pets", "feed"]),
             (offer("feed", Risk::Read, None), &["use"]),
+            (offer("a", Risk::Grant, None), &["use", "write", "delete"]),
         ] {
             assert_eq!(policy().needed(&offer), scopes(needed), "{offer:?}");
         }

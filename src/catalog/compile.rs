@@ -24,7 +24,7 @@ use super::{
     prompt,
     resolve::Names,
     resource,
-    risk::shapes::Shapes,
+    risk::{self, shapes::Shapes},
     tool::Draft,
 };
 use crate::{
@@ -281,7 +281,8 @@ impl Compiler<'_> {
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
                 let answered = shaped.as_ref().map(|(_, output)| output.credentials()).unwrap_or_default();
-                let shapes = Shapes::of_arguments(arguments.iter()).answering(answered);
+                let asked = arguments.iter().filter(|_| !risk::is_safe(&operation.method.value));
+                let shapes = Shapes::of_arguments(asked).answering(answered);
                 let (hints, risk) = self.hints(&tool.hints, target, None, (&shapes, &described));
                 let draft = Draft {
                     tool: &tool,

@@ -107,8 +107,8 @@ pub(super) fn lower(
                 problems.push(contradiction(flag, "readOnly", false));
             }
         }
-        // Of a POST it is what is written of all of them; of a method that is to read it is said for a reason.
-        Some(flag) if !flag.value && assessed.class == Risk::Read && method != "POST" => {
+        // Of a POST it is what is written of all of them, and HEAD has no answer; of a GET it is said for a reason.
+        Some(flag) if !flag.value && assessed.class == Risk::Read && method == "GET" => {
             assessed = Assessed::new(Risk::Write, "its spec says that it does not only read");
         }
         _ => {}

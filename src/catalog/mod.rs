@@ -38,6 +38,7 @@ mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
+mod switched_off;
 mod title;
 mod tool;
 mod typing;
@@ -62,6 +63,7 @@ use self::{
     plan::{Plan, Shaping},
     resource::Resources,
     risk::Assessed,
+    switched_off::SwitchedOff,
 };
 use crate::access::GateId;
 
@@ -77,6 +79,7 @@ pub struct Catalog {
     resources: Resources,
     prompts: IndexMap<String, CompiledPrompt>,
     left_out: BTreeMap<String, LeftOutTool>,
+    switched_off: SwitchedOff,
     freshness: Freshness,
 }
 

@@ -177,6 +177,19 @@ impl Resources {
         files.chain(templates).find_map(|resource| resource.target(uri))
     }
 
+    /// Takes those out that are chosen.
+    pub(super) fn take_out(&mut self, is_chosen: impl Fn(&CompiledResource) -> bool) -> Vec<CompiledResource> {
+        let (mut places, mut taken) = (Vec::new(), Vec::new());
+        for resource in std::mem::take(&mut self.list) {
+            let is_chosen = is_chosen(&resource);
+            places.push((!is_chosen).then_some(self.list.len()));
+            if is_chosen { &mut taken } else { &mut self.list }.push(resource);
+        }
+        let moved = |(uri, place): (String, usize)| Some((uri, places.get(place).copied().flatten()?));
+        self.fixed = std::mem::take(&mut self.fixed).into_iter().filter_map(moved).collect();
+        taken
+    }
+
     /// Adds a resource, unless its URI is taken.
     fn add(
         &mut self,

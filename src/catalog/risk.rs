@@ -109,8 +109,7 @@ const READING: [&str; 14] = [
 pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &str) -> Verdict {
     let Called { method, path, operation, tool } = called;
     let words = Words::new(called);
-    let is_safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "QUERY");
-    if is_safe {
+    if is_safe(method) {
         let by = method_of(method);
         if let Some(reason) = runs::terminal(&words) {
             return Verdict {
@@ -135,7 +134,9 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
     let writes = matches!(method, "PUT" | "PATCH" | "DELETE")
         || words.is_graphql()
         || verbs::say_that_it_writes(tool, operation, path);
-    let reading = (method == "POST" && !writes).then(|| words.action_in(&READING)).flatten();
+    // `messages/{id}/read` marks them as read.
+    let is_mark = words.action().is_some_and(|action| action.text() == "read");
+    let reading = (method == "POST" && !writes && !is_mark).then(|| words.action_in(&READING)).flatten();
     let plainly = destroys::plainly(method, &words);
     let is_plain = plainly.is_some();
     let destroyed = plainly.or_else(|| destroys::otherwise(&words, shapes, description));
@@ -161,6 +162,11 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
     Verdict { assessed: Assessed::new(class, reason), destroys, is_plain, may_read: !writes && class <= Risk::Write }
 }
 
+/// Whether a method is not to change anything (RFC 9110, section 9.2.1).
+pub(super) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
+}
+
 fn method_of(method: &str) -> Cow<'static, str> {
     match method {
         "GET" => "the method `GET`".into(),
@@ -173,7 +179,211 @@ fn method_of(method: &str) -> Cow<'static, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{Value, json};
+
+    use super::{shapes::Shapes, *};
+
+    /// What is said of `METHOD /path operation`, with arguments and an answer of these schemas.
+    fn found(request: &str, arguments: &Value, answer: &Value, description: &str) -> Verdict {
+        let mut words = request.split(' ');
+        let [method, path, operation] = [(); 3].map(|()| words.next().expect("a word"));
+        let called = Called { method, path, operation, tool: words.next() };
+        let properties = |schema: &Value| json!({ "properties": schema });
+        let shapes = Shapes::of_schema(&properties(arguments)).answering(&shapes::credentials(&properties(answer)));
+        assess(called, &shapes, description)
+    }
+
+    #[test]
+    fn words_tell_the_class() {
+        use Risk::{Destructive, Exec, Grant, Read, Write};
+        for (request, class, reason) in [
+            ("GET /pets listPets", Read, "`GET`"),
+            ("GET /removed_pets listRemovedPets", Read, "`GET`"),
+            ("GET /pets/{id}/delete deletePet", Destructive, "`delete` in the path and the name"),
+            ("GET /pets/{id}/delete getDeletion", Read, "`GET`"),
+            ("GET /tokens list_tokens", Read, "`GET`"),
+            ("GET /pty/{name} connectPty", Exec, "opens a terminal"),
+            ("GET /pty/{name} getPty", Read, "`GET`"),
+            ("HEAD /pets/{id}/run runPet", Read, "`HEAD`"),
+            // Reading by POST, and what only looks so.
+            ("POST /pets/search searchPets", Read, "`search`"),
+            ("POST /pets/{id}/read_file readPetFile", Read, "`read`"),
+            ("POST /pets/{id}/wait_for_status waitForPet", Read, "`wait`"),
+            ("POST /runs/{id}/download_logs downloadRunLogs", Read, "`download`"),
+            ("POST /lists postLists", Write, "`POST`"),
+            ("POST /downloads createDownload", Write, "`POST`"),
+            ("POST /messages/{id}/read x", Write, "`POST`"),
+            ("POST /pets/search createSearch", Write, "`POST`"),
+            ("PUT /pets/search searchPets", Write, "`PUT`"),
+            // Taking away.
+            ("POST /pets addPet", Write, "`POST`"),
+            ("PUT /pets/{id} updatePet", Write, "`PUT`"),
+            ("DELETE /pets/{id} x", Destructive, "`DELETE`"),
+            ("DELETE /members/{id} x", Destructive, "`DELETE`"),
+            ("POST /pets/{id}/delete x", Destructive, "`delete` in the path"),
+            ("POST /pets/{delete} x", Write, "`POST`"),
+            ("POST /pets/{id} killPet", Destructive, "`kill` in the name"),
+            ("POST /pets/{id} x revoke_pet", Destructive, "`revoke` in the name"),
+            ("POST /boxes/{id}/suspend x", Destructive, "`suspend` in the path"),
+            ("POST /boxes/{id}:stop x", Destructive, "`stop` in the path"),
+            ("POST /bus_stops createBusStop", Write, "`POST`"),
+            ("POST /dropbox/upload uploadDropbox", Write, "`POST`"),
+            // Running.
+            ("POST /boxes/{id}/execute_async x", Exec, "`execute` in the path"),
+            ("POST /boxes/{id} evalCode", Exec, "`eval` in the name"),
+            ("POST /payments/{id}/execute executePayment", Write, "`POST`"),
+            ("POST /boxes/{id}/runs createRun", Exec, "starts a run: `runs`"),
+            ("POST /reporting/report_runs createReportRun", Write, "`POST`"),
+            ("POST /tests/start_run startTestRun", Exec, "starts a run"),
+            ("POST /crm/pipelines createPipeline", Write, "`POST`"),
+            ("POST /jobs/{id}/retry x", Exec, "`retry` of `jobs`"),
+            ("POST /jobs/{id}/archive x", Write, "`POST`"),
+            ("POST /runs/{id}/cancel x", Destructive, "`cancel`"),
+            ("POST /runs/{id}/send_std_in sendStdIn", Exec, "a running program"),
+            ("POST /pty/{name}/control x", Exec, "`pty`"),
+            ("POST /terminal/readers createReader", Write, "`POST`"),
+            ("POST /db/sql/query sqlQuery", Exec, "`sql` in the path"),
+            // Granting.
+            ("POST /api-keys createApiKey", Grant, "`api_keys`"),
+            ("POST /things createAPIKey", Grant, "`api_key`"),
+            ("POST /boxes/{id}/create_ssh_key x", Grant, "`ssh_key`"),
+            ("POST /keys/{id}/rotate x", Grant, "`rotate`"),
+            ("POST /wheels/{id}/rotate x", Destructive, "`rotate`"),
+            ("POST /users/{id}/password/reset x", Grant, "`password`"),
+            ("PATCH /api-keys/{id} x", Grant, "changes a credential"),
+            ("POST /api-keys/{id}/revoke x", Destructive, "`revoke`"),
+            ("POST /boxes/{id}/enable_tunnel x", Grant, "`tunnel`"),
+            ("POST /boxes/{id}/remove_tunnel x", Destructive, "`remove`"),
+            ("POST /oauth/token exchange", Grant, "`token`"),
+            ("POST /oauth2/token/introspect introspect", Write, "`POST`"),
+            ("POST /projects/{id}/members addMember", Grant, "`members`"),
+            ("POST /projects/{id}/addMembers x", Grant, "`members`"),
+            ("POST /projects/{id}/removeMembers x", Destructive, "`remove`"),
+            ("POST /teams/{id}/addUser x", Grant, "`add_user`"),
+            ("POST /team-member-notes createNote", Write, "`POST`"),
+            ("PUT /access_requests/{id}/approve x", Grant, "`access_requests`"),
+            ("POST /network-policies createPolicy", Grant, "`network_policies`"),
+            ("POST /cookie-policies createPolicy", Write, "`POST`"),
+            ("POST /resources:setIamPolicy x", Grant, "`iam_policy`"),
+            ("POST /resources:getIamPolicy x", Read, "`get`"),
+            ("POST /resources:testIamPermissions x", Write, "`POST`"),
+            ("PUT /branches/{name}/unprotect x", Grant, "`unprotect`"),
+        ] {
+            let verdict = found(request, &json!({}), &json!({}), "");
+            let Assessed { class: given, reason: told } = &verdict.assessed;
+            assert!(*given == class && told.contains(reason), "{request}: {verdict:?}");
+            assert!(!verdict.may_read || class <= Write, "{request}");
+            assert!(class != Destructive || verdict.destroys, "{request}");
+        }
+    }
+
+    #[test]
+    fn arguments_and_answers_tell_the_class() {
+        use Risk::{Destructive, Exec, Grant, Read, Write};
+        let text = json!({"type": "string"});
+        let nothing = json!({});
+        let token = json!({"auth_token": text, "tunnel_id": text});
+        for (request, arguments, answer, class, reason) in [
+            (
+                "POST /boxes createBox",
+                json!({"launch": {"properties": {"launchCommands": {"items": text}}}}),
+                &nothing,
+                Exec,
+                "launch.launchCommands",
+            ),
+            ("POST /boxes/search searchBoxes", json!({"command": text}), &nothing, Read, "`search`"),
+            ("GET /boxes listBoxes", json!({"command": text}), &nothing, Read, "`GET`"),
+            ("PUT /player play", json!({"command": {"enum": ["play", "pause"]}}), &nothing, Write, "`PUT`"),
+            ("POST /films addFilm", json!({"transcript": text, "command_id": text}), &nothing, Write, "`POST`"),
+            ("POST /db/query queryDb", json!({"sql": text}), &nothing, Exec, "takes `sql`"),
+            ("POST /graphql query", json!({"query": text}), &nothing, Exec, "GraphQL `query`"),
+            ("POST /things/query queryThings", json!({"query": text}), &nothing, Write, "`POST`"),
+            (
+                "POST /jobs createJob",
+                json!({"spec": {"oneOf": [{"properties": {"agent_configs": {"type": "array"}}}]}}),
+                &nothing,
+                Exec,
+                "agents",
+            ),
+            ("POST /keys createKey", json!({"scopes": {"type": "array"}}), &nothing, Grant, "`scopes`"),
+            ("PUT /users/{id} x", json!({"roles": {"type": "array"}}), &nothing, Grant, "`roles`"),
+            ("POST /messages x", json!({"role": text}), &nothing, Write, "`POST`"),
+            ("POST /apps x", json!({"redirect_uris": {"type": "array"}}), &nothing, Grant, "lets an application in"),
+            ("POST /secrets/{name} updateSecret", json!({"value": text}), &nothing, Destructive, "overwrites"),
+            ("POST /secrets/{name}/expiry x", json!({"value": text}), &nothing, Write, "`POST`"),
+            ("POST /secrets createSecret", json!({"value": text}), &nothing, Write, "`POST`"),
+            // What an answer holds that was not there before.
+            ("POST /things addThing", json!({}), &token, Grant, "`auth_token`"),
+            ("POST /things addThing", json!({"auth_token": text}), &token, Write, "`POST`"),
+            ("POST /things/{id}/update updateThing", json!({}), &token, Write, "`POST`"),
+            ("GET /things getThing", json!({}), &token, Read, "`GET`"),
+            (
+                "POST /things addThing",
+                json!({}),
+                &json!({"next_page_token": text, "token_count": text, "client_secret": text}),
+                Write,
+                "`POST`",
+            ),
+            (
+                "POST /things addThing",
+                json!({}),
+                &json!({"client_id": text, "client_secret": text}),
+                Grant,
+                "`client_secret`",
+            ),
+            (
+                "POST /things addThing",
+                json!({}),
+                &json!({"data": {"properties": {"key_secret": text}}}),
+                Grant,
+                "`key_secret`",
+            ),
+            ("POST /things addThing", json!({}), &json!({"tunnel": {"properties": token}}), Write, "`POST`"),
+            (
+                "POST /things addThing",
+                json!({"tunnel": {"type": "object"}}),
+                &json!({"tunnel": {"properties": token}}),
+                Grant,
+                "`tunnel.auth_token`",
+            ),
+            (
+                "POST /things addThing",
+                json!({"mount": {"properties": {"token": text}}}),
+                &json!({"mount": {"properties": {"token": text}}}),
+                Write,
+                "`POST`",
+            ),
+        ] {
+            let verdict = found(request, &arguments, answer, "");
+            let Assessed { class: given, reason: told } = &verdict.assessed;
+            assert!(*given == class && told.contains(reason), "{request} {arguments}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_only_makes_it_worse() {
+        let said = "Completes a run. Calling it will shutdown the box.";
+        let class =
+            |request: &str, description: &str| found(request, &json!({}), &json!({}), description).assessed.class;
+        assert_eq!(class("POST /runs/{id}/complete x", said), Risk::Destructive);
+        assert_eq!(class("POST /runs/{id}/complete x", "This is IRREVERSIBLE."), Risk::Destructive);
+        assert_eq!(class("POST /runs/{id}/complete x", "Completes a run."), Risk::Write);
+        assert_eq!(class("GET /runs/{id} getRun", said), Risk::Read, "of other calls");
+        assert_eq!(class("POST /runs/{id}/delete x", "Only reads."), Risk::Destructive);
+    }
+
+    #[test]
+    fn a_grant_that_replaces_what_held_before_destroys_too() {
+        for (request, destroys) in [
+            ("POST /api-keys createApiKey", false),
+            ("POST /api-keys/{id}/rotate x", true),
+            ("PUT /api-keys/{id} x", true),
+            ("POST /members addMember", false),
+        ] {
+            let verdict = found(request, &json!({}), &json!({}), "");
+            assert_eq!((verdict.assessed.class, verdict.destroys), (Risk::Grant, destroys), "{request}");
+        }
+    }
 
     #[test]
     fn classes_are_read_by_their_names() {

@@ -184,6 +184,8 @@ impl Compiler<'_> {
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         let shapes = match &tool.input_schema {
+            // What only reads is none the worse for what it is asked with.
+            _ if target.is_some_and(|target| risk::is_safe(&target.operation.method.value)) => Shapes::default(),
             Some(schema) => Shapes::of_schema(&schema.value),
             None => Shapes::of_arguments(arguments.iter()),
         };

@@ -12,10 +12,11 @@ enum Said {
 }
 
 /// Verbs of requests that change nothing.
-const READING: [&str; 13] = [
+const READING: [&str; 14] = [
     "aggregate",
     "count",
     "describe",
+    "download",
     "explain",
     "fetch",
     "find",

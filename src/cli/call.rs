@@ -61,6 +61,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let message = format!("the tool `{name}` was left out: {} (`{check}` shows all errors)", left_out.reason);
             return Err(Usage(message).into());
         }
+        if let Some((tool, by)) = looked_at.gateway.catalog.switched_off(&name) {
+            return Err(Usage(format!("the tool `{}` is switched off by the settings ({by})", tool.name)).into());
+        }
         if let Some(group) = group_of(&name, &settings) {
             let message = format!("unknown tool `{name}`; it is in the group `{group}`: add `--group {group}`");
             return Err(Usage(message).into());

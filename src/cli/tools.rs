@@ -17,6 +17,7 @@ use crate::{
 
 /// Why there are no tools.
 const BROKEN: &str = "nothing could be loaded, and the errors above say why";
+const SWITCHED_OFF: &str = "the settings switch all of them off";
 const UNUSED: &str = "the specs have neither an operation nor a tool, so they offer none";
 
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     markdown: bool,
     /// Print what tells the class of risk of each tool
     #[arg(long, conflicts_with_all = ["json", "markdown"])]
-    risk: bool,
+    reasons: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -44,11 +45,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&mcp::listing(gateway))?)
     } else if gateway.catalog.is_empty() || (arguments.markdown && gateway.tools().next().is_none()) {
-        let (why, check) = (if nothing_loaded { BROKEN } else { UNUSED }, options.command("check"));
+        let why = match gateway.catalog.everything().next() {
+            _ if nothing_loaded => BROKEN,
+            Some(_) => SWITCHED_OFF,
+            None => UNUSED,
+        };
+        let check = options.command("check");
         format!("There are no tools: {why}; `{check}` shows what it finds in them.\n")
     } else if arguments.markdown {
         markdown(gateway.tools())
-    } else if arguments.risk {
+    } else if arguments.reasons {
         risks(&gateway.catalog)
     } else {
         tables(&gateway.catalog)

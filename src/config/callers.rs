@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{ConfigError, CredentialReference};
 use crate::{
-    access::{ScopePolicy, Scopes},
+    access::{ScopePolicy, Scopes, restrictions},
     base_url::{base_url, is_loopback},
     catalog::risk::Risk,
     credential::CredentialHeader,
@@ -39,7 +39,7 @@ pub struct TokenEntry {
     /// The groups whose tools, resources and prompts the caller may use: a shipped group, the namespace of an exposed
     /// server, or the name of a spec's file without its ending [default: all].
     pub groups: Option<Vec<String>>,
-    /// The worst that the caller's tools may do: `read`, `write` or `destructive` [default: anything].
+    /// The worst that the caller's tools may do: `read`, `write`, `destructive`, `exec` or `grant` [default: anything].
     pub ceiling: Option<String>,
 }
 
@@ -73,7 +73,8 @@ pub struct OAuthEntry {
 pub struct ScopesEntry {
     /// For anything at all.
     pub required: Vec<String>,
-    /// For what may do at worst `read`, `write` or `destructive`.
+    /// For what may do at worst `read`, `write`, `destructive`, `exec` or `grant`. A class that is not named asks for what
+    /// the next one below it asks for.
     pub risks: BTreeMap<String, Vec<String>>,
     /// For groups: a shipped group, the namespace of an exposed server, or the name of a spec's file without its ending.
     pub groups: BTreeMap<String, Vec<String>>,
@@ -190,11 +191,7 @@ impl Callers {
         let of_tokens = self.tokens.iter().flat_map(|token| token.groups.iter().flat_map(|groups| groups.iter()));
         let scopes = self.oauth.as_ref().map(|oauth| &oauth.scopes);
         let of_oauth = scopes.iter().flat_map(|scopes| scopes.groups.keys());
-        let remark = |setting: &str, kind: &str, name: &str, known: &BTreeSet<&str>| {
-            let near = nearest(name, known.iter().copied());
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            format!("`{setting}` names the {kind} `{name}`, which no loaded spec has{near}")
-        };
+        let remark = restrictions::unknown;
         let groups_of = |setting, names: &mut dyn Iterator<Item = &String>| -> Vec<String> {
             let unknown: BTreeSet<&String> = names.filter(|name| !groups.contains(name.as_str())).collect();
             unknown.into_iter().map(|name| remark(setting, "group", name, groups)).collect()

@@ -282,6 +282,15 @@ impl McpServer {
             let message = format!("the tool `{name}` was left out when its spec was loaded: {reason}");
             return ErrorData::invalid_params(message, None);
         }
+        // As unknown as any that is not listed, and so an error of the protocol: a client that calls it has an old list or
+        // none. Whoever could use it otherwise hears that nothing is wrong with the call, and whom to ask.
+        let off = gateway.catalog.switched_off(name).filter(|(tool, _)| access.allows(*tool));
+        if let Some((tool, by)) = off {
+            let name = &tool.name;
+            let message =
+                format!("the tool `{name}` is switched off by the operator of this server ({by}); do without it");
+            return ErrorData::invalid_params(message, None);
+        }
         let message = match nearest(name, lists::tools(&gateway.catalog, access).map(|tool| tool.name.as_str())) {
             Some(near) => format!("unknown tool; did you mean `{near}`? `tools/list` has all names"),
             None => "unknown tool; `tools/list` has all names".to_owned(),

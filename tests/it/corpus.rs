@@ -17,7 +17,7 @@ use std::{
 };
 
 use keyglass::{
-    catalog::CompiledTool,
+    catalog::{CompiledTool, risk::Risk},
     clock::Clock,
     config::Options,
     diagnostic::{Code, Diagnostic, Severity, SourceMap, Span, Style, render_text, to_json},
@@ -58,7 +58,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 
 /// Seen with `--nocapture` alone, as the test harness does with all that a test prints.
 #[allow(clippy::print_stderr, reason = "the harness captures this, and nothing else")]
-fn show(text: &str) {
+pub(crate) fn show(text: &str) {
     eprintln!("{text}");
 }
 
@@ -384,6 +384,8 @@ struct Row {
     together: usize,
     merged: usize,
     renamed: usize,
+    /// The tools of the folder, by their class of risk.
+    risks: BTreeMap<Risk, usize>,
     /// Operations and tools left out, by the code of the error that says why.
     left_out: BTreeMap<&'static str, (usize, usize)>,
 }
@@ -391,7 +393,7 @@ struct Row {
 impl Row {
     fn add(&mut self, other: &Self) {
         let Self { documents, specs, operations, operations_served, tools, tools_offered, .. } = other;
-        let Self { alone, together, merged, renamed, left_out, .. } = other;
+        let Self { alone, together, merged, renamed, risks, left_out, .. } = other;
         self.documents += documents;
         self.specs += specs;
         self.operations += operations;
@@ -402,6 +404,9 @@ impl Row {
         self.together += together;
         self.merged += merged;
         self.renamed += renamed;
+        for (class, count) in risks {
+            *self.risks.entry(*class).or_default() += count;
+        }
         for (code, (operations, tools)) in left_out {
             let sum = self.left_out.entry(code).or_default();
             *sum = (sum.0 + operations, sum.1 + tools);
@@ -426,7 +431,7 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
 
 /// One provider: each of its files alone, then its folder as a whole.
 fn provider(folder: &Path, outcome: &mut Outcome) -> Row {
-    let Outcome { left_out, failures, table: _ } = outcome;
+    let Outcome { left_out, grave, failures, table: _ } = outcome;
     let mut row = Row::default();
     let mut read = Vec::new();
     for path in documents(folder) {
@@ -463,6 +468,12 @@ fn provider(folder: &Path, outcome: &mut Outcome) -> Row {
     let set_up = load(&[folder], &[]);
     check_load(&folder.display().to_string(), &set_up, failures);
     row.together = set_up.gateway.catalog.len();
+    for tool in set_up.gateway.tools() {
+        *row.risks.entry(tool.risk.class).or_default() += 1;
+        if tool.risk.class > Risk::Destructive {
+            grave.push(format!("{}: {} ({})", tool.plan.summary(), tool.risk.class, tool.risk.reason));
+        }
+    }
     let repeated = |severity| {
         let found = set_up.diagnostics.iter().filter(|found| found.code == Code::DuplicateTool);
         found.filter(|found| found.severity == severity).count()
@@ -518,6 +529,15 @@ fn table(rows: &[(String, Row)]) -> String {
         let [a, b, c, d, e, f, g, h, i] = cells.each_ref().map(String::as_str);
         line([name, a, b, c, d, e, f, g, h, i]);
     }
+    text.push_str("\nCLASSES OF RISK       ");
+    Risk::ALL.iter().for_each(|class| write!(text, "{:>12}", class.name()).expect("a string"));
+    text.push('\n');
+    for (name, row) in rows {
+        write!(text, "{name:<22}").expect("a string");
+        let counts = Risk::ALL.map(|class| row.risks.get(&class).copied().unwrap_or_default());
+        counts.iter().for_each(|count| write!(text, "{count:>12}").expect("a string"));
+        text.push('\n');
+    }
     text.push_str("\nLEFT OUT, BY CODE (one may have several)     operations       tools\n");
     for (name, row) in rows {
         for (code, (operations, tools)) in &row.left_out {
@@ -533,6 +553,8 @@ struct Outcome {
     table: String,
     /// Every operation and tool that was left out, with its codes.
     left_out: Vec<String>,
+    /// Every tool that runs or grants something, and why.
+    grave: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -565,8 +587,8 @@ static OUTCOME: LazyLock<Option<Outcome>> = LazyLock::new(|| {
 #[test]
 fn every_published_operation_is_a_tool_or_has_its_reason() {
     let Some(outcome) = &*OUTCOME else { return };
-    let Outcome { table, left_out, failures } = outcome;
-    show(&format!("{table}\n{}", left_out.join("\n")));
+    let Outcome { table, left_out, grave, failures } = outcome;
+    show(&format!("{table}\n{}\n{}", left_out.join("\n"), grave.join("\n")));
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 

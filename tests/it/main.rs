@@ -44,6 +44,8 @@ mod mcp;
 #[cfg(test)]
 mod monitor;
 #[cfg(test)]
+mod offered;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod operator;
@@ -59,6 +61,8 @@ mod refusals;
 mod reload;
 #[cfg(test)]
 mod resources;
+#[cfg(test)]
+mod risks;
 #[cfg(test)]
 mod scale_out;
 #[cfg(test)]

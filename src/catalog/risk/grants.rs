@@ -58,12 +58,13 @@ const MAKING: [&str; 16] = [
 ];
 
 /// Words before `key` that make it one that authenticates.
-const OF_KEYS: [&str; 12] = [
+const OF_KEYS: [&str; 13] = [
     "access",
     "account",
     "api",
     "app",
     "deploy",
+    "ephemeral",
     "gpg",
     "private",
     "restricted",
@@ -74,13 +75,14 @@ const OF_KEYS: [&str; 12] = [
 ];
 
 /// Words before `token` that make it one that authenticates.
-const OF_TOKENS: [&str; 20] = [
+const OF_TOKENS: [&str; 21] = [
     "access",
     "agent",
     "api",
     "auth",
     "authentication",
     "bearer",
+    "connection",
     "deploy",
     "gateway",
     "identity",
@@ -162,7 +164,13 @@ const POLICIES: [&str; 12] = [
 ];
 
 /// Verbs that let somebody in.
-const LETTING_IN: [&str; 5] = ["grant", "impersonate", "invite", "share", "unshare"];
+const LETTING_IN: [&str; 5] = ["grant", "impersonate", "invite", "share", "unprotect"];
+
+/// Verbs by which somebody becomes one of a group.
+const ADDING: [&str; 4] = ["add", "approve", "assign", "invite"];
+
+/// Verbs that ask whether something holds.
+const ASKING: [&str; 7] = ["check", "evaluate", "get", "list", "search", "test", "validate"];
 
 /// Whose roles say what they may do.
 const PEOPLE: [&str; 12] = [
@@ -227,17 +235,24 @@ pub(super) fn reason(method: &str, words: &Words, shapes: &Shapes) -> Option<Gra
             return granted(format!("answers with a new credential: `{fresh}`"));
         }
     }
-    if let Some(what) = words.thing().and_then(access) {
+    if words.action_in(&ASKING).is_some() {
+        return None;
+    }
+    if let Some(what) = access(words) {
         return granted(format!("says who may reach what: `{what}`"));
+    }
+    if let Some(what) = words.thing().and_then(credential).filter(|_| is_changed) {
+        return granted(format!("changes a credential: `{what}`"));
     }
     if let Some(verb) = words.verb_in(&LETTING_IN) {
         return granted(format!("lets somebody in: `{verb}`"));
     }
     if let Some(argument) = &shapes.widens {
-        return granted(format!("widens what somebody may do: `{argument}`"));
+        let does =
+            if argument.starts_with("redirect") { "lets an application in" } else { "widens what somebody may do" };
+        return granted(format!("{does}: `{argument}`"));
     }
-    let people = || words.thing().and_then(|thing| thing.any(&PEOPLE));
-    let roles = shapes.roles.as_ref().filter(|_| people().is_some())?;
+    let roles = shapes.roles.as_ref().filter(|_| words.thing().is_some_and(|thing| thing.any(&PEOPLE).is_some()))?;
     granted(format!("widens what somebody may do: `{roles}`"))
 }
 
@@ -255,7 +270,13 @@ fn takes_away(words: &Words) -> bool {
 /// The credential that is made, by what the path ends with and what the operation is named.
 fn made(words: &Words) -> Option<String> {
     let of_path = words.action().and_then(|action| {
-        credential(action).or_else(|| matches!(action.text(), "token" | "tokens").then(|| action.text().to_owned()))
+        let is_flow = || words.parts().iter().any(|part| part.first() == "oauth" || part.first() == "oauth2");
+        let asks = || action.any(&["info", "introspect", "jwks", "keys", "metadata", "status", "userinfo"]).is_some();
+        credential(action)
+            .or_else(|| matches!(action.text(), "token" | "tokens").then(|| action.text().to_owned()))
+            .or_else(|| action.pair(&["authorization"], &["code"]))
+            .or_else(|| action.pair(&["login"], &["link", "links"]))
+            .or_else(|| (is_flow() && !asks()).then(|| action.text().to_owned()))
     });
     let of_name = || words.verb_in(&MAKING).and_then(|_| credential(words.operation()));
     of_path.or_else(of_name)
@@ -271,8 +292,22 @@ fn credential(name: &Phrase) -> Option<String> {
         .or_else(|| name.any(&["tunnel", "tunnels"]).map(str::to_owned))
 }
 
-fn access(thing: &Phrase) -> Option<String> {
-    thing.any(&ACCESS).map(str::to_owned).or_else(|| thing.pair(&OF_POLICIES, &POLICIES))
+/// What says who may reach what, by what the path ends with. A verb there is said of what stands before it.
+fn access(words: &Words) -> Option<String> {
+    let thing = words.thing()?;
+    let of = |thing: &Phrase| {
+        let last = ACCESS.contains(&thing.last()).then(|| thing.last().to_owned());
+        last.or_else(|| thing.pair(&OF_POLICIES, &POLICIES))
+    };
+    let added = || thing.pair(&ADDING, &["user", "users", "admin", "admins", "owner", "owners"]);
+    let before = || {
+        let before = words.parts().iter().rev().nth(1)?;
+        let asked =
+            ADDING.contains(&thing.last()).then(|| before.pair(&["access"], &["request", "requests"])).flatten();
+        let is_verb = ["create", "update", "upsert", "edit", "replace", "set"].contains(&thing.last());
+        asked.or_else(|| of(before).filter(|_| is_verb || ADDING.contains(&thing.last())))
+    };
+    of(thing).or_else(added).or_else(before)
 }
 
 /// A credential in the answer that was not there before.
@@ -282,7 +317,7 @@ fn fresh<'a>(words: &Words, shapes: &'a Shapes) -> Option<&'a str> {
     }
     shapes.fresh().find(|path| match path.rsplit_once('.') {
         None => !shapes.has(path),
-        // What is made on the way shows where it was asked for.
-        Some((parent, _)) => shapes.has(parent),
+        // What is made on the way shows where it was asked for, and what was handed over where it was.
+        Some((parent, _)) => shapes.has(parent) && !shapes.has(path),
     })
 }

@@ -9,7 +9,7 @@ const TERMINALS: [&str; 4] = ["pty", "tty", "shell", "console"];
 const OPENING: [&str; 6] = ["attach", "connect", "create", "open", "start", "reconnect"];
 
 /// Verbs that run something, whatever it is.
-const RUNNING: [&str; 8] = ["exec", "execute", "eval", "invoke", "rerun", "spawn", "ssh", "dispatch"];
+const RUNNING: [&str; 8] = ["deploy", "eval", "exec", "execute", "invoke", "redeploy", "rerun", "spawn"];
 
 /// Verbs that start what follows.
 const STARTING: [&str; 9] = ["create", "start", "trigger", "launch", "submit", "run", "schedule", "dispatch", "begin"];
@@ -31,15 +31,25 @@ const RUNS: [&str; 12] = [
 ];
 
 /// What is started by naming the collection alone.
-const COLLECTIONS: [&str; 9] =
-    ["runs", "executions", "builds", "pipelines", "pipeline", "commands", "dispatches", "invocations", "run"];
+const COLLECTIONS: [&str; 10] = [
+    "runs",
+    "executions",
+    "builds",
+    "pipelines",
+    "pipeline",
+    "commands",
+    "dispatches",
+    "invocations",
+    "run",
+    "deployments",
+];
 
 /// Verbs that start such a thing again, or go on with it.
 const AGAIN: [&str; 10] =
     ["retry", "rerun", "replay", "rebuild", "play", "score", "resume", "restart", "trigger", "start"];
 
 /// What those verbs are said of.
-const STARTED: [&str; 13] = [
+const STARTED: [&str; 12] = [
     "run",
     "runs",
     "job",
@@ -52,11 +62,32 @@ const STARTED: [&str; 13] = [
     "pipelines",
     "workflow",
     "workflows",
-    "schedules",
 ];
 
-/// Words before `run` that tell of a calculation.
-const CALCULATED: [&str; 8] = ["report", "reports", "query", "payroll", "pay", "billing", "settlement", "dry"];
+/// Words beside a run, a pipeline or an execution that tell of money and papers and not of code.
+const NO_CODE: [&str; 21] = [
+    "agreement",
+    "agreements",
+    "billing",
+    "crm",
+    "deal",
+    "deals",
+    "dry",
+    "lead",
+    "leads",
+    "opportunities",
+    "order",
+    "orders",
+    "pay",
+    "payment",
+    "payments",
+    "payroll",
+    "report",
+    "reports",
+    "sales",
+    "settlement",
+    "transfers",
+];
 
 /// Whatever method: it opens a terminal.
 pub(super) fn terminal(words: &Words) -> Option<String> {
@@ -67,6 +98,9 @@ pub(super) fn terminal(words: &Words) -> Option<String> {
 
 /// What runs though the verb of its path is one of reading.
 pub(super) fn whatever_is_read(words: &Words, shapes: &Shapes) -> Option<String> {
+    if let Some(query) = shapes.query.as_ref().filter(|_| words.names_graphql()) {
+        return Some(format!("takes a GraphQL `{query}` of any kind"));
+    }
     if let Some(sql) = &shapes.sql {
         return Some(format!("takes `{sql}` and runs it"));
     }
@@ -97,17 +131,21 @@ pub(super) fn reason(method: &str, words: &Words, shapes: &Shapes) -> Option<Str
     if method != "POST" {
         return None;
     }
+    if words.any(&NO_CODE).is_some() {
+        return None;
+    }
     if let Some(verb) = words.verb_in(&RUNNING) {
         return Some(format!("`{verb}` in {}", place(words.action_in(&RUNNING).is_some())));
     }
-    let is_calculated = || words.parts().iter().any(|part| part.any(&CALCULATED).is_some());
-    if let Some(action) = words.action().filter(|_| !is_calculated()) {
+    if let Some(action) = words.action() {
         let (first, last) = (action.first(), action.last());
         let starts = STARTING.contains(&first) && RUNS.contains(&last) && first != last;
         if starts || COLLECTIONS.contains(&last) {
             return Some(format!("starts a run: `{}` in the path", action.text()));
         }
-        let started = words.parts().iter().rev().skip(1).find(|part| STARTED.contains(&part.last()));
+        let mut before = words.parts().iter().rev().skip(1);
+        let started =
+            before.find(|part| STARTED.contains(&part.last()) || part.pair(&STARTED, &["schedules"]).is_some());
         if let (Some(verb), Some(started)) = (words.action_in(&AGAIN), started) {
             return Some(format!("`{verb}` of `{}` in the path", started.text()));
         }

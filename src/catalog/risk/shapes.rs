@@ -30,17 +30,21 @@ const COMMANDS: [&str; 14] = [
 /// Arguments that start agents.
 const AGENTS: [&str; 2] = ["agent_config", "agent_configs"];
 
+/// Arguments that may be a GraphQL document.
+const QUERIES: [&str; 3] = ["query", "mutation", "document"];
+
 /// Arguments that say what somebody may do.
-const WIDENING: [&str; 18] = [
+const WIDENING: [&str; 20] = [
     "access_level",
     "allow_all",
     "allowed_domains",
-    "allowed_hosts",
     "allowed_hostnames",
+    "allowed_hosts",
     "allowed_ips",
     "allowed_origins",
     "allowed_tools",
     "auth_mechanism",
+    "group_access",
     "ip_allowlist",
     "ip_whitelist",
     "permission",
@@ -48,8 +52,9 @@ const WIDENING: [&str; 18] = [
     "permissions",
     "privileges",
     "project_access",
+    "redirect_uri",
+    "redirect_uris",
     "scopes",
-    "group_access",
 ];
 
 /// Arguments that say so of people alone.
@@ -97,12 +102,14 @@ const WRAPPERS: [&str; 6] = ["data", "result", "response", "payload", "item", "o
 /// What the names in the schemas of a tool say. Names of members are joined by dots.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct Shapes {
-    /// The names of the arguments, and of the members of those that are objects.
+    /// The names of the arguments, and of what authenticates somebody within them.
     arguments: BTreeSet<String>,
     /// The first argument that is run.
     pub(super) command: Option<String>,
     /// The first argument that is a statement for a database.
     pub(super) sql: Option<String>,
+    /// The first argument that may be a GraphQL document.
+    pub(super) query: Option<String>,
     /// The first argument that starts agents.
     pub(super) agents: Option<String>,
     /// The first argument that says what somebody may do.
@@ -155,12 +162,18 @@ impl Shapes {
             if self.widens.is_none() && WIDENING.iter().any(|known| is(name, known)) {
                 self.widens = Some(name.to_owned());
             }
+            if self.query.is_none() && QUERIES.iter().any(|known| is(name, known)) && takes_text(schema) {
+                self.query = Some(name.to_owned());
+            }
             if self.roles.is_none() && ROLES.iter().any(|known| is(name, known)) {
                 self.roles = Some(name.to_owned());
             }
             if self.secret_value.is_none() && SECRET_VALUES.iter().any(|known| is(name, known)) {
                 self.secret_value = Some(name.to_owned());
             }
+        }
+        if depth > 0 && is_credential(name) {
+            self.arguments.insert(joined(parent, name));
         }
         if self.agents.is_none() && AGENTS.iter().any(|known| is(name, known)) {
             self.agents = Some(joined(parent, name));
@@ -178,8 +191,7 @@ impl Shapes {
 pub(in crate::catalog) fn credentials(answer: &Value) -> Box<[Box<str>]> {
     let mut found: Vec<Box<str>> = Vec::new();
     members(answer, "", 0, &mut |parent, name, schema, _| {
-        let is_one = CREDENTIALS.iter().any(|known| ends_with(name, known)) && takes_text(schema);
-        if is_one && !PLACES.iter().any(|place| before_last(name, place)) {
+        if is_credential(name) && takes_text(schema) {
             let parent = if WRAPPERS.contains(&parent) { "" } else { parent };
             found.push(joined(parent, name).into());
         }
@@ -189,6 +201,10 @@ pub(in crate::catalog) fn credentials(answer: &Value) -> Box<[Box<str>]> {
         found.iter().any(|name| name.ends_with("client_secret")) && answer.to_string().contains("client_id");
     found.retain(|name| has_client || !name.ends_with("client_secret"));
     found.into()
+}
+
+fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|known| ends_with(name, known)) && !PLACES.iter().any(|place| before_last(name, place))
 }
 
 fn joined(parent: &str, name: &str) -> String {

@@ -52,8 +52,10 @@ impl Words {
         let Called { method: _, path, operation, tool } = called;
         let path = path.split(['?', '#']).next().unwrap_or(path);
         let (mut parts, mut is_item) = (Vec::new(), false);
-        for written in path.split('/').filter(|part| !part.is_empty()) {
-            let part = snake_case(&without_placeholders(written));
+        let path = without_placeholders(path);
+        // `/pets/{id}:feed` ends with a verb; a placeholder is nothing but what callers fill in.
+        for written in path.split('/').filter(|part| !part.is_empty()).flat_map(|part| part.split(':')) {
+            let part = snake_case(written);
             is_item = part.is_empty();
             if !is_item && !is_version(&part) {
                 parts.push(Phrase(part));
@@ -90,14 +92,25 @@ impl Words {
         self.action_in(verbs).or_else(|| verb(self.operation.first(), verbs))
     }
 
-    /// The verb that the path ends with, where it is one of these.
+    /// The verb that the path ends with, where it is one of these. A plural there is a collection.
     pub(super) fn action_in(&self, verbs: &[&'static str]) -> Option<&'static str> {
-        verb(self.action()?.first(), verbs)
+        let first = self.action()?.first();
+        verbs.iter().find(|verb| **verb == first).copied()
+    }
+
+    /// The first word of all names that is one of these.
+    pub(super) fn any(&self, wanted: &[&'static str]) -> Option<&'static str> {
+        self.parts.iter().chain([&self.operation]).chain(&self.tool).find_map(|name| name.any(wanted))
     }
 
     /// Whether a request goes to a GraphQL endpoint, where the same request carries a mutation (GraphQL over HTTP).
     pub(super) fn is_graphql(&self) -> bool {
         self.action().is_some_and(|action| action.text() == "graphql")
+    }
+
+    /// Whether it may go to one, by any of its names.
+    pub(super) fn names_graphql(&self) -> bool {
+        self.any(&["graphql"]).is_some()
     }
 }
 
@@ -107,13 +120,16 @@ fn verb(word: &str, verbs: &[&'static str]) -> Option<&'static str> {
     verbs.iter().find(is).copied()
 }
 
-/// A part of a path without what callers fill in: `{id}:start` → `:start`.
-fn without_placeholders(part: &str) -> String {
+/// A path without what callers fill in: `/pets/{id}:feed` → `/pets/-:feed`.
+fn without_placeholders(path: &str) -> String {
     let (mut text, mut depth) = (String::new(), 0_usize);
-    for character in part.chars() {
+    for character in path.chars() {
         match character {
             '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
+            '}' => {
+                depth = depth.saturating_sub(1);
+                text.push('-');
+            }
             character if depth == 0 => text.push(character),
             _ => {}
         }
@@ -137,6 +153,8 @@ mod tests {
             ("/v1/secrets/{name}/delete", &["secrets", "delete"][..], false, Some("delete")),
             ("/v1/secrets/{{name}}", &["secrets"], true, None),
             ("/2.0/api/instances/{id}:startNow?x=1", &["instances", "start_now"], false, Some("start_now")),
+            ("/instances:batchGet", &["instances", "batch_get"], false, Some("batch_get")),
+            ("/a/{b/c}/d", &["a", "d"], false, Some("d")),
             ("/chat.delete", &["chat_delete"], false, Some("chat_delete")),
             ("/", &[], false, None),
         ] {
