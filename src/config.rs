@@ -4,6 +4,7 @@
 //! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated. The
 //! master key may also come from a command, which is run here alone.
 
+mod audit;
 mod backend_limits;
 mod backend_policy;
 pub mod callers;
@@ -27,6 +28,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use self::{
+    audit::{AuditFlag, AuditSection, AuditSettings},
     backend_limits::BackendLimits, backend_policy::BackendPolicy, callers::Callers, master_key::MasterKeyLocation,
     mcp_limits::McpLimits, tls::tls,
 };
@@ -125,6 +127,8 @@ pub struct ConfigFile {
     pub backend_policy: BackendPolicy,
     /// Limits of the MCP server.
     pub mcp_limits: McpLimits,
+    /// The audit log.
+    pub audit: AuditSection,
     /// Whether whoever reaches the port over HTTP may read `/metrics`, where a token is needed otherwise.
     pub open_metrics: bool,
     /// Whether the MCP server keeps no sessions over HTTP, so that any of several replicas serves any request.
@@ -176,6 +180,8 @@ pub struct Settings {
     pub soft_deadline: Duration,
     /// The limits of the MCP server.
     pub mcp_limits: mcp::limits::Limits,
+    /// How the audit log is kept.
+    pub audit: AuditSettings,
     /// Whether `/metrics` is open to whoever reaches the port.
     pub open_metrics: bool,
     /// Whether no sessions are kept over HTTP.
@@ -368,6 +374,7 @@ impl Options {
             limits,
             soft_deadline,
             mcp_limits: file.mcp_limits.checked(limits.timeout).map_err(invalid("mcp_limits"))?,
+            audit: file.audit.checked().map_err(invalid("audit"))?,
             open_metrics: file.open_metrics,
             stateless: file.stateless,
             state_key: state_key.map_err(invalid("state_key"))?,
@@ -439,6 +446,7 @@ impl ConfigFile {
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         paths.for_each(|path| *path = folder.join(&*path));
+        config.audit.resolve(folder);
         config.tokens.iter_mut().for_each(|token| token.resolve(folder));
         for reference in [&mut config.master_key, &mut config.state_key] {
             if let Some(path) = reference.as_ref().and_then(|reference| reference.strip_prefix("file:")) {

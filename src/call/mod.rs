@@ -26,6 +26,7 @@ use self::{
     steps::Outcome,
 };
 use crate::{
+    audit::{Origin, Recording},
     backend::{Backends, Limits},
     catalog::{
         CompiledTool, JsonObject,
@@ -65,13 +66,15 @@ pub struct CallContext {
     pub continuation: Continuation,
     /// The key that the caller brings.
     pub caller_key: Option<CallerKey>,
+    /// Who asked for it, by what way, as far as the audit log is concerned.
+    pub origin: Option<Arc<Origin>>,
 }
 
 impl CallContext {
     /// A call of this name for nobody who could be spoken with, whose caller brings no key.
     pub fn new(request_id: impl Into<String>) -> Self {
         let (client, continuation) = (Arc::new(client::NoClient), Continuation::default());
-        Self { request_id: request_id.into(), client, continuation, caller_key: None }
+        Self { request_id: request_id.into(), client, continuation, caller_key: None, origin: None }
     }
 }
 
@@ -152,6 +155,8 @@ pub struct Environment<'a> {
     pub limits: Limits,
     /// For the dates in `Retry-After`.
     pub clock: Clock,
+    /// Hears of the requests of the call.
+    pub recording: &'a Recording,
 }
 
 /// Carries one call out. Dropping the future gives the call up.
@@ -336,6 +341,7 @@ impl Run<'_> {
         // Needed by nobody else.
         let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
         let limits = self.limits(operation)?;
+        self.environment.recording.announced().await?;
         let response = credential::send(request, credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
@@ -353,7 +359,10 @@ impl Run<'_> {
         let brought = self.caller_key.map(CallerKey::value);
         let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
         let mask = Mask::new(all);
-        tracing::Span::current().record("status", response.status().as_u16());
+        let status = response.status().as_u16();
+        tracing::Span::current().record("status", status);
+        let theirs = id_in(response.headers()).map(|theirs| mask.text(theirs));
+        self.environment.recording.answered(request_id, status, theirs.as_deref());
         Ok(Sent { response, mask, uri })
     }
 
@@ -405,6 +414,12 @@ impl Run<'_> {
         };
         Ok(Limits { timeout, max_answer_bytes })
     }
+}
+
+/// What a service calls a request in its answer, unless it repeats our name for it.
+fn id_in(headers: &http::HeaderMap) -> Option<&str> {
+    let names = ["request-id", "x-amzn-requestid", "x-correlation-id", REQUEST_ID];
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
 /// What a service answered.

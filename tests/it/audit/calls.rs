@@ -1,0 +1,1 @@
+//! Calls as the log tells of them.

@@ -1,0 +1,1 @@
+//! Several processes that write one log.
