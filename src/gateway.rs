@@ -1,11 +1,17 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 
+use self::audited::Audited;
 use crate::{
     access::{Access, GateId, Gated, Gates},
+    audit::{Audit, Recording},
     backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment, Read},
     catalog::{
@@ -18,6 +24,8 @@ use crate::{
     mask::Mask,
     originals::{Original, Originals},
 };
+
+mod audited;
 
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
 pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments are checked before anything is sent; an \
@@ -51,6 +59,10 @@ pub struct Gateway {
     pub guides: Guides,
     /// Tells how far a key reaches that a caller brings.
     pub key_teller: Option<Embedded>,
+    /// Where calls are written down.
+    pub audit: Audit,
+    /// What calls authenticate with, and callers, once it was asked for.
+    pub known_secrets: OnceLock<Vec<SecretString>>,
 }
 
 /// What a server of a spec says about itself.
@@ -102,15 +114,17 @@ impl Gateway {
         }
     }
 
-    /// Carries one call out.
+    /// Carries one call out, and writes it down.
     pub async fn call(
         &self,
         tool: &CompiledTool,
         arguments: JsonObject,
         context: &CallContext,
     ) -> Result<CallOutput, CallError> {
-        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
-        call::call(tool, arguments, environment, context).await
+        let recording = self.recording(Audited::Tool(tool, &arguments), context).await?;
+        let outcome = call::call(tool, arguments, self.environment(&recording), context).await;
+        audited::ended(recording, &outcome, |output| matches!(output, CallOutput::Paused(_)));
+        outcome
     }
 
     /// Reads a spec or a schema. Nothing in it that calls authenticate with is shown.
@@ -121,7 +135,7 @@ impl Gateway {
     }
 
     /// All that calls authenticate with, and callers, at this moment.
-    fn secrets(&self) -> Vec<SecretString> {
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
         let resources = self.catalog.resources().iter().filter_map(|resource| match &resource.source {
             ResourceSource::Answer(tool) => Some(&**tool),
             ResourceSource::Folder(_) => None,
@@ -147,8 +161,14 @@ impl Gateway {
         target: Target<'_>,
         context: &CallContext,
     ) -> Result<Read, CallError> {
-        let environment = Environment { backends: &self.backends, limits: self.limits, clock: self.clock };
-        call::read(resource, target, environment, context).await
+        let recording = self.recording(Audited::Resource(resource, &target), context).await?;
+        let outcome = call::read(resource, target, self.environment(&recording), context).await;
+        audited::ended(recording, &outcome, |read| matches!(read, Read::Paused(_)));
+        outcome
+    }
+
+    fn environment<'a>(&'a self, recording: &'a Recording) -> Environment<'a> {
+        Environment { backends: &self.backends, limits: self.limits, clock: self.clock, recording }
     }
 }
 

@@ -165,6 +165,7 @@ impl Reload {
         self.open = Open {
             embedded: embedded.or_else(|| self.open.embedded.take()),
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
+            audit: gateway.audit.clone(),
         };
         let catalog = &gateway.catalog;
         self.offered = offered(catalog, std::mem::take(&mut self.offered));

@@ -157,8 +157,8 @@ impl Origin {
 pub struct Request {
     /// Its `x-request-id`.
     pub id: String,
-    /// The status of the answer.
-    pub status: u16,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
     /// What the backend calls it in its answer.
     pub backend_id: Option<String>,
 }
@@ -281,7 +281,9 @@ impl Entry {
         members.optional("decided_by", decided_by.as_ref().map(|by| cleaned(by, MAX_NAME)).as_deref());
         members.optional("outcome", *outcome);
         if let Some(last) = requests.last() {
-            members.number("status", u64::from(last.status));
+            if let Some(status) = last.status {
+                members.number("status", u64::from(status));
+            }
             members.optional("backend_request_id", last.backend_id.as_deref());
             members.text("sent_request_id", &last.id);
         }
@@ -295,7 +297,9 @@ impl Entry {
                 for (place, request) in first.enumerate() {
                     line.extend_from_slice(if place > 0 { b",{\"id\":" } else { b"{\"id\":" });
                     quoted(line, &request.id);
-                    write!(line, ",\"status\":{}", request.status).ok();
+                    if let Some(status) = request.status {
+                        write!(line, ",\"status\":{status}").ok();
+                    }
                     if let Some(id) = &request.backend_id {
                         line.extend_from_slice(b",\"backend_id\":");
                         quoted(line, id);
@@ -411,7 +415,7 @@ mod tests {
             risk: Some("read"),
             decision: Some(Decision::Allowed),
             outcome: Some("ok"),
-            requests: vec![Request { id: "ab".to_owned(), status: 200, backend_id: Some("req_1".to_owned()) }],
+            requests: vec![Request { id: "ab".to_owned(), status: Some(200), backend_id: Some("req_1".to_owned()) }],
             request_id: Some("ab".to_owned()),
             duration: Some(Duration::from_micros(1_234_567)),
             ..Entry::new(Event::Call, 1_700_000_000_001)
@@ -433,7 +437,7 @@ mod tests {
 
     #[test]
     fn earlier_requests_are_told_too() {
-        let request = |id: &str| Request { id: id.to_owned(), status: 201, backend_id: None };
+        let request = |id: &str| Request { id: id.to_owned(), status: Some(201), backend_id: None };
         let entry = Entry { requests: (0..20).map(|id| request(&id.to_string())).collect(), ..entry() };
         let written = written(&entry);
         assert_eq!((&written["requests"], &written["sent_request_id"]), (&Value::from(20), &Value::from("19")));

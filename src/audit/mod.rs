@@ -107,13 +107,6 @@ impl Clear {
         Ok(Self(patterns.collect::<Result<_, _>>()?))
     }
 
-    /// The same with more patterns.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-
     /// Whether a value is told in clear: that of an argument, or what stands in it at this path.
     pub fn names(&self, tool: &str, path: &[&str]) -> bool {
         let fits = |(pattern, part): (&String, &&str)| pattern == "*" || pattern == part;

@@ -67,9 +67,20 @@ impl Recording {
         Self(None)
     }
 
-    /// To be awaited before a request is sent. Error: it has to be on the disk that it will be, and is not.
-    pub async fn announced(&self) -> Result<(), AuditError> {
+    /// To be awaited before a request of this `x-request-id` is sent. Error: it has to be on the disk that it will be, and is
+    /// not.
+    pub async fn sending(&self, id: &str) -> Result<(), AuditError> {
         let Some(recorded) = &self.0 else { return Ok(()) };
+        self.announced(recorded).await?;
+        let mut requests = recorded.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() >= MAX_REQUESTS {
+            requests.pop();
+        }
+        requests.push(Request { id: id.to_owned(), status: None, backend_id: None });
+        Ok(())
+    }
+
+    async fn announced(&self, recorded: &Recorded) -> Result<(), AuditError> {
         if !recorded.announces || recorded.announced.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
@@ -79,15 +90,14 @@ impl Recording {
         recorded.inner.write_lasting(entry, place).await
     }
 
-    /// Notes a request that was answered. What the backend calls it must hold no secret.
-    pub fn answered(&self, id: &str, status: u16, backend_id: Option<&str>) {
+    /// Notes the status of the answer to the last request, and what the backend calls that, which must hold no secret.
+    pub fn answered(&self, status: u16, backend_id: Option<&str>) {
         let Some(recorded) = &self.0 else { return };
         let mut requests = recorded.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if requests.len() >= MAX_REQUESTS {
-            requests.pop();
+        if let Some(request) = requests.last_mut() {
+            request.status = Some(status);
+            request.backend_id = backend_id.map(|id| cleaned(id, MAX_BACKEND_ID));
         }
-        let backend_id = backend_id.map(|id| cleaned(id, MAX_BACKEND_ID));
-        requests.push(Request { id: id.to_owned(), status, backend_id });
     }
 
     /// Notes who decided what about the call.
@@ -97,7 +107,7 @@ impl Recording {
         }
     }
 
-    /// Whether a request was answered.
+    /// Whether a request was sent.
     pub fn has_sent(&self) -> bool {
         let Some(recorded) = &self.0 else { return false };
         !recorded.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()

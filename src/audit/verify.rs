@@ -82,6 +82,23 @@ pub enum Damaged {
     Recovered(String),
 }
 
+impl Damaged {
+    /// Its name, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Inserted => "inserted",
+            Self::Reordered => "reordered",
+            Self::Cut => "cut",
+            Self::Forked => "forked",
+            Self::KeyMissing => "key-missing",
+            Self::HeadMissing => "head-missing",
+            Self::HeadBroken => "head-broken",
+            Self::Recovered(_) => "recovered",
+        }
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, line, seq, count, what } = self;

@@ -341,7 +341,7 @@ impl Run<'_> {
         // Needed by nobody else.
         let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
         let limits = self.limits(operation)?;
-        self.environment.recording.announced().await?;
+        self.environment.recording.sending(request_id).await?;
         let response = credential::send(request, credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
@@ -362,7 +362,7 @@ impl Run<'_> {
         let status = response.status().as_u16();
         tracing::Span::current().record("status", status);
         let theirs = id_in(response.headers()).map(|theirs| mask.text(theirs));
-        self.environment.recording.answered(request_id, status, theirs.as_deref());
+        self.environment.recording.answered(status, theirs.as_deref());
         Ok(Sent { response, mask, uri })
     }
 

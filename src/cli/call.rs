@@ -1,20 +1,22 @@
 //! `keyglass call`: one tool, once, without a client.
 
-use std::{io::Read, process::ExitCode};
+use std::{io::Read, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_errors, print};
 use crate::{
+    audit::{Origin, Transport},
     call::{self, CallContext, CallOutput, Returned},
+    caller::Caller,
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
-    config::{Options, Settings},
+    config::{AuditFlag, Options, Settings},
     dry_run,
     error::CallError,
     nearest::nearest,
-    setup::{Open, Purpose, setup, setup_again},
+    setup::{Open, Purpose, open_audit, setup, setup_again},
     shipped::{self, Group},
 };
 
@@ -35,12 +37,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "http")]
     dry_run: Option<dry_run::Format>,
     #[command(flatten)]
+    audit: AuditFlag,
+    #[command(flatten)]
     options: Options,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { tool: name, arguments, json, dry_run, options } = arguments;
-    let settings = options.clone().or_environment()?.settings()?;
+    let Arguments { tool: name, arguments, json, dry_run, audit, options } = arguments;
+    let mut settings = options.clone().or_environment()?.settings()?;
+    audit.over(&mut settings)?;
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
     let looked_at = setup(&settings, purpose, Clock::System)?;
@@ -81,9 +86,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
+    let audit = open_audit(&settings, Clock::System)?;
+    let _closing = audit.closing();
+    let gateway = setup_again(&settings, Clock::System, &Open { audit, ..Open::default() })?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
-    let context = CallContext::new(call::request_id()?);
+    let origin = Origin::new(Caller::local().principal, None, (Transport::Command, "call"));
+    let context = CallContext { origin: Some(Arc::new(origin)), ..CallContext::new(call::request_id()?) };
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
             let shown = match &output {

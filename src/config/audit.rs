@@ -33,19 +33,20 @@ pub struct AuditSection {
     pub keep: Option<usize>,
     /// Arguments that are written down in clear, as `TOOL.ARGUMENT` or `*.ARGUMENT`; members follow with dots, where `*`
     /// stands for any of them. Of others there is a digest alone, unless the schema proves them harmless: booleans, numbers
-    /// and what an `enum` lists. Secret arguments are never written down.
-    pub clear: Vec<String>,
+    /// and what an `enum` lists. Secret arguments are never written down [default: names, ids and scopes of the shipped
+    /// tools, where these are what is offered].
+    pub clear: Option<Vec<String>>,
 }
 
 /// How the audit log is kept, checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
     /// Whether there is one.
     enabled: bool,
     path: Option<PathBuf>,
     required: bool,
     limits: Limits,
-    clear: Clear,
+    clear: Option<Clear>,
 }
 
 /// The flag of commands that carry calls out, or look at what was.
@@ -70,7 +71,7 @@ impl AuditSection {
         let default = Limits::default();
         let max_bytes = within("max_bytes", max_bytes, default.max_bytes, 4096..=1_073_741_824)?;
         let keep = within("keep", keep, default.keep, 1..=1000)?;
-        let clear = Clear::new(&clear).map_err(|problem| format!("`clear`: {problem}"))?;
+        let clear = clear.map(Clear::new).transpose().map_err(|problem| format!("`clear`: {problem}"))?;
         let (enabled, required) = (enabled.unwrap_or(true), required.unwrap_or(false));
         if required && !enabled {
             return Err("`required` is true and `enabled` is false; leave one of them out".to_owned());
@@ -101,13 +102,14 @@ impl AuditSettings {
         self.required
     }
 
-    /// The log that is to be kept; none where it is turned off. Error: there is no place for it.
+    /// The log that is to be kept; none where it is turned off. `shipped` is what is told in clear where nothing is set.
+    /// Error: there is no place for it.
     pub fn options(&self, data_dir: Option<&Path>, shipped: Clear) -> Result<Option<Options>, ConfigError> {
         if !self.enabled {
             return Ok(None);
         }
-        let Self { required, limits, clear, .. } = self.clone();
-        Ok(Some(Options { folder: self.folder(data_dir)?, required, limits, clear: clear.and(shipped) }))
+        let Self { enabled: _, path: _, required, limits, clear } = self.clone();
+        Ok(Some(Options { folder: self.folder(data_dir)?, required, limits, clear: clear.unwrap_or(shipped) }))
     }
 
     /// Where the log is, or would be.
