@@ -31,8 +31,9 @@ pub enum Name {
 pub struct Argument {
     /// Its name.
     pub name: Name,
-    /// A digest of its value, that nobody can work out who does not have the key of the log.
-    pub digest: Code,
+    /// A digest of its value, that nobody can work out who does not have the key of the log. None of a value that is told as a
+    /// whole: beside it, the digest would tell others where the same value stands.
+    pub digest: Option<Code>,
     /// What is harmless of the value, by the path within it; the empty path is the value as a whole.
     pub clear: Vec<(String, Value)>,
 }
@@ -45,14 +46,21 @@ pub struct Arguments {
     more: usize,
 }
 
+impl Argument {
+    /// What is told of an argument of this name and value, of which this is harmless.
+    pub(super) fn new(keys: &Keys, name: Name, value: &Value, mut clear: Vec<(String, Value)>) -> Self {
+        clear.retain(|(_, value)| !matches!(value, Value::String(text) if text.len() > MAX_CLEAR_BYTES));
+        clear.truncate(MAX_CLEAR);
+        let is_whole = matches!(clear.as_slice(), [(path, _)] if path.is_empty());
+        Self { name, digest: (!is_whole).then(|| digest(keys, value)), clear }
+    }
+}
+
 impl Arguments {
     /// Takes one in, unless there are too many.
     pub(super) fn push(&mut self, argument: impl FnOnce() -> Argument) {
         if self.list.len() < MAX_ARGUMENTS {
-            let mut argument = argument();
-            argument.clear.retain(|(_, value)| !matches!(value, Value::String(text) if text.len() > MAX_CLEAR_BYTES));
-            argument.clear.truncate(MAX_CLEAR);
-            self.list.push(argument);
+            self.list.push(argument());
         } else {
             self.more += 1;
         }
@@ -73,12 +81,15 @@ impl Arguments {
                     // No name that a spec can give begins like this.
                     Name::Unknown(digest) => quoted(line, &format!("#{digest}")),
                 }
-                write!(line, ":{{\"digest\":\"{digest}\"").ok(); // writing to memory cannot fail
+                line.extend_from_slice(b":{");
+                if let Some(digest) = digest {
+                    write!(line, "\"digest\":\"{digest}\"").ok(); // writing to memory cannot fail
+                }
                 let mut inner = Vec::new();
                 for (path, value) in clear {
                     match path.as_str() {
                         "" => {
-                            line.extend_from_slice(b",\"value\":");
+                            line.extend_from_slice(b"\"value\":");
                             json(line, value);
                         }
                         path => {

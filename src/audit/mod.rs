@@ -228,7 +228,7 @@ impl Audit {
             all.push(|| {
                 let (is_known, clear) = told(name, value);
                 let name = if is_known { Name::Known(name.clone()) } else { inner.unknown(name) };
-                Argument { name, digest: arguments::digest(&inner.keys, value), clear }
+                Argument::new(&inner.keys, name, value, clear)
             });
         }
         Some(Arc::new(all))
