@@ -29,8 +29,12 @@ use serde::Deserialize;
 
 pub use self::{
     audit::{AuditFlag, AuditSection, AuditSettings},
-    backend_limits::BackendLimits, backend_policy::BackendPolicy, callers::Callers, master_key::MasterKeyLocation,
-    mcp_limits::McpLimits, tls::tls,
+    backend_limits::BackendLimits,
+    backend_policy::BackendPolicy,
+    callers::Callers,
+    master_key::MasterKeyLocation,
+    mcp_limits::McpLimits,
+    tls::tls,
 };
 use crate::{
     backend::{

@@ -390,6 +390,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        audit::Audit,
         call::CallContext,
         config::Options,
         setup::{Purpose, setup},
@@ -407,7 +408,7 @@ mod tests {
         let settings = options.settings().unwrap();
         let before = Snapshot::of(&settings);
         let set_up = setup(&settings, Purpose::Call, Clock::Fixed(0)).unwrap();
-        let open = Open { embedded: set_up.embedded.clone(), remote: None };
+        let open = Open { embedded: set_up.embedded.clone(), remote: None, audit: Audit::off() };
         (Reload::new(settings, Clock::Fixed(0), &set_up, before, open).unwrap(), set_up)
     }
 

@@ -207,6 +207,9 @@ mod tests {
             assert_eq!(keys.opened(&edited), None, "{place}");
         }
         assert_eq!(Code::parse(code.to_string().as_bytes()), Some(code));
-        assert_eq!(Code::parse(code.to_string().to_uppercase().as_bytes()).is_some(), !code.to_string().contains(|c: char| c.is_ascii_lowercase()));
+        assert_eq!(
+            Code::parse(code.to_string().to_uppercase().as_bytes()).is_some(),
+            !code.to_string().contains(|c: char| c.is_ascii_lowercase())
+        );
     }
 }

@@ -125,11 +125,13 @@ impl fmt::Display for Damage {
             Damaged::Cut => write!(formatter, "cut: {count} before this line{seqs} {is} gone"),
             Damaged::Forked => write!(formatter, "forked: this line{seqs} follows another one than the line before it"),
             Damaged::KeyMissing => {
-                write!(formatter, "key missing: {lines} {was} written with a key that is not there and cannot be checked")
+                write!(
+                    formatter,
+                    "key missing: {lines} {was} written with a key that is not there and cannot be checked"
+                )
             }
-            Damaged::HeadMissing => formatter.write_str(
-                "head missing: `audit.head` is gone, so nobody can tell whether lines at the end are",
-            ),
+            Damaged::HeadMissing => formatter
+                .write_str("head missing: `audit.head` is gone, so nobody can tell whether lines at the end are"),
             Damaged::HeadBroken => formatter.write_str(
                 "head broken: `audit.head` is not as written, so nobody can tell whether lines at the end are gone",
             ),

@@ -78,9 +78,7 @@ impl Walk<'_> {
                 let is_listed = schemas.iter().any(|schema| lists(schema, plain));
                 let is_plain = match plain {
                     Value::Bool(_) => schemas.iter().any(|schema| says(schema, "boolean")),
-                    Value::Number(_) => {
-                        schemas.iter().any(|schema| says(schema, "number") || says(schema, "integer"))
-                    }
+                    Value::Number(_) => schemas.iter().any(|schema| says(schema, "number") || says(schema, "integer")),
                     _ => false,
                 };
                 if is_listed || is_plain || (self.named)(path) {
@@ -152,11 +150,7 @@ mod tests {
                 json!([{"level": "READ", "n": 1.5, "t": "canary", "s": 1, "canary": 2}]),
                 json!({"0.level": "READ", "0.n": 1.5}),
             ),
-            (
-                json!({"writeOnly": true, "properties": {"n": {"type": "number"}}}),
-                json!({"n": 1}),
-                json!({}),
-            ),
+            (json!({"writeOnly": true, "properties": {"n": {"type": "number"}}}), json!({"n": 1}), json!({})),
             (json!({"additionalProperties": {"type": "number"}}), json!({"canary": 1}), json!({})),
         ] {
             assert_eq!(told(schema.clone(), value, &[]), (true, expected), "{schema}");
@@ -165,7 +159,8 @@ mod tests {
 
     #[test]
     fn what_an_operator_named_is_told_unless_it_is_secret() {
-        let schema = json!({"properties": {"name": {"type": "string"}, "value": {"type": "string", "writeOnly": true}}});
+        let schema =
+            json!({"properties": {"name": {"type": "string"}, "value": {"type": "string", "writeOnly": true}}});
         let value = json!({"name": "DB", "value": "canary", "other": "canary"});
         let named = ["a.name", "a.value", "a.other", "a"];
         assert_eq!(told(schema, value, &named), (true, json!({"name": "DB"})));

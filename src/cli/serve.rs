@@ -182,7 +182,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone(), audit: audit.clone() };
+    let open = Open {
+        embedded: set_up.embedded.clone(),
+        remote: set_up.gateway.backends.remote.clone(),
+        audit: audit.clone(),
+    };
     let limits = settings.mcp_limits;
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();

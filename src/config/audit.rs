@@ -141,7 +141,10 @@ mod tests {
     fn there_is_a_log_unless_somebody_says_otherwise() {
         let options = |section| checked(section).unwrap().options(Some(Path::new("/data")), Clear::default()).unwrap();
         let default = options(json!({})).unwrap();
-        assert_eq!((default.folder, default.required, default.limits), ("/data/audit".into(), false, Limits::default()));
+        assert_eq!(
+            (default.folder, default.required, default.limits),
+            ("/data/audit".into(), false, Limits::default())
+        );
         assert_eq!(options(json!({"enabled": false})), None);
         let own = options(json!({"path": "/log", "required": true, "keep": 3})).unwrap();
         assert_eq!((own.folder, own.required, own.limits.keep), ("/log".into(), true, 3));

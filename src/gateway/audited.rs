@@ -32,11 +32,7 @@ pub(super) enum Audited<'a> {
 
 impl Gateway {
     /// Begins to write a call down. Error: it cannot be, and has to be.
-    pub(super) async fn recording(
-        &self,
-        audited: Audited<'_>,
-        context: &CallContext,
-    ) -> Result<Recording, CallError> {
+    pub(super) async fn recording(&self, audited: Audited<'_>, context: &CallContext) -> Result<Recording, CallError> {
         let (name, tool, arguments) = match audited {
             Audited::Tool(tool, arguments) => (&tool.name, Some(tool), Some(arguments)),
             Audited::Resource(resource, Target::Answer { tool, arguments }) => {
@@ -90,29 +86,19 @@ impl Gateway {
     }
 
     /// What is told of arguments.
-    fn audited(
-        &self,
-        tool: &CompiledTool,
-        arguments: &JsonObject,
-        context: &CallContext,
-    ) -> Option<Arc<Arguments>> {
+    fn audited(&self, tool: &CompiledTool, arguments: &JsonObject, context: &CallContext) -> Option<Arc<Arguments>> {
         self.audit.arguments(arguments, |name, value| {
             let Harmless { is_declared, values } =
                 tool.input.harmless(name, value, &|path| self.audit.clears(&tool.name, path));
             let values = values.into_iter();
-            let harmless = |value: &HarmlessValue| value.is_listed || !self.may_be_secret(tool, arguments, &value.value, context);
+            let harmless =
+                |value: &HarmlessValue| value.is_listed || !self.may_be_secret(tool, arguments, &value.value, context);
             (is_declared, values.filter(harmless).map(|HarmlessValue { path, value, .. }| (path, value)).collect())
         })
     }
 
     /// Whether a secret that is known stands in a value.
-    fn may_be_secret(
-        &self,
-        tool: &CompiledTool,
-        arguments: &JsonObject,
-        value: &Value,
-        context: &CallContext,
-    ) -> bool {
+    fn may_be_secret(&self, tool: &CompiledTool, arguments: &JsonObject, value: &Value, context: &CallContext) -> bool {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),

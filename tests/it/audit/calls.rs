@@ -80,8 +80,10 @@ async fn a_call_is_written_down_by_whatever_way_it_comes() {
 
     let backend_flags = ["--backend", &backend.url(), "--credential", "env:STUB_KEY"];
     let command = [&["call", "get_secret", "name=A"][..], &flags, &backend_flags].concat();
-    let called = keyglass(folder.path(), &command).env("STUB_KEY", CREDENTIAL).output().unwrap();
-    assert_eq!(finished(called).0, 0);
+    let mut command = keyglass(folder.path(), &command);
+    command.env("STUB_KEY", CREDENTIAL);
+    let called = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    assert_eq!(finished(called.unwrap()).0, 0);
 
     verified(&log);
     let calls = calls(&log);
@@ -162,7 +164,10 @@ async fn what_cannot_be_undone_is_on_the_disk_before_it_is_sent() {
     assert!(server.ended().await.success());
     let seen = desk.seen.lock().unwrap().clone();
     let names = ["event", "tool", "risk", "decision"];
-    assert_eq!(seen.iter().map(|line| said(line, &names).join(" ")).collect::<Vec<_>>(), ["intent delete_secret destructive allowed"]);
+    assert_eq!(
+        seen.iter().map(|line| said(line, &names).join(" ")).collect::<Vec<_>>(),
+        ["intent delete_secret destructive allowed"]
+    );
     let call = &calls(&server.audit())[0];
     assert_eq!((&call["outcome"], &call["request_id"]), (&json!("ok"), &seen[0]["request_id"]));
     // What the backend calls it is told, but for the secret that it put there.
@@ -184,7 +189,10 @@ async fn a_call_that_is_given_up_is_written_down() {
     client.close();
     server.ended().await;
     let calls = calls(&server.audit());
-    assert_eq!(said(&calls[0], &["tool", "decision", "outcome", "status"]), ["get_secret", "allowed", "cancelled", "-"]);
+    assert_eq!(
+        said(&calls[0], &["tool", "decision", "outcome", "status"]),
+        ["get_secret", "allowed", "cancelled", "-"]
+    );
     assert_eq!(calls[0]["sent_request_id"], calls[0]["request_id"], "it had been sent");
 }
 
@@ -207,7 +215,9 @@ async fn no_secret_is_ever_in_it() {
     ] {
         let (_, out, _) = run(data, &["call", tool, "--json", &arguments.to_string()]);
         // A new key is shown once, and never written down.
-        if let Some(key) = serde_json::from_str::<Value>(&out).ok().and_then(|out| Some(out["key_secret"].as_str()?.to_owned())) {
+        if let Some(key) =
+            serde_json::from_str::<Value>(&out).ok().and_then(|out| Some(out["key_secret"].as_str()?.to_owned()))
+        {
             let text = fs::read_to_string(&segments(&data.join("audit"))[0]).unwrap();
             assert!(!text.contains(&key), "{text}");
         }
@@ -346,7 +356,10 @@ mod full {
         for (id, params) in [(3, delete.clone()), (4, secret("A"))] {
             let answer = client.ask(&request(id, "tools/call", &params)).await;
             let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
-            assert!(answer["result"]["isError"] == true && text.contains("the audit log cannot be written"), "{answer}");
+            assert!(
+                answer["result"]["isError"] == true && text.contains("the audit log cannot be written"),
+                "{answer}"
+            );
             assert_eq!(answer["result"]["_meta"]["keyglass/error"]["kind"], "unaudited");
         }
         empty(full);
@@ -357,11 +370,9 @@ mod full {
         assert!(server.ended().await.success());
         verified(&server.audit());
         let calls = calls(&server.audit());
-        let told: Vec<String> = calls.iter().map(|line| said(line, &["tool", "decision", "outcome"]).join(" ")).collect();
-        assert_eq!(
-            told,
-            ["delete_secret allowed status", "delete_secret refused unaudited", "get_secret allowed ok"]
-        );
+        let told: Vec<String> =
+            calls.iter().map(|line| said(line, &["tool", "decision", "outcome"]).join(" ")).collect();
+        assert_eq!(told, ["delete_secret allowed status", "delete_secret refused unaudited", "get_secret allowed ok"]);
     }
 }
 
@@ -388,7 +399,10 @@ fn a_person_reads_it_and_is_told_of_damage() {
     fs::write(&path, text.replace("\"value\":\"B\"", "\"value\":\"\u{9b}2J\"")).unwrap();
     let (code, out, _) = run(data, &["audit", "verify"]);
     assert_eq!(code, 1, "{out}");
-    assert!(out.starts_with("00000001.jsonl, line 3: edited: this line (seq 3) is not as written\ndamaged: 5 lines"), "{out}");
+    assert!(
+        out.starts_with("00000001.jsonl, line 3: edited: this line (seq 3) is not as written\ndamaged: 5 lines"),
+        "{out}"
+    );
     let (_, out, _) = run(data, &["audit", "tail"]);
     assert!(!out.contains('\u{9b}'), "{out}");
     let (_, out, _) = run(data, &["audit", "tail", "--json"]);
