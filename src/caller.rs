@@ -164,6 +164,16 @@ impl Principal {
         digest.chain_update(key.map_or([0; 32], |KeyDigest(bytes)| bytes)).finalize().into()
     }
 
+    /// The same for what outlasts this process. Of one with a key it is that of the same one without, since keys are told
+    /// apart in this process alone. None of somebody who showed nothing else.
+    pub fn lasting_binding(&self) -> Option<[u8; 32]> {
+        let Known { identity, key, name: _ } = &*self.0;
+        if key.is_some() && *identity == Identity::Anonymous {
+            return None;
+        }
+        Some(Sha256::digest(format!("{identity:?}")).into())
+    }
+
     /// A name for logs and metrics: the same for the same caller, at most 68 characters, never a secret. Others may have
     /// the same.
     pub fn name(&self) -> &str {

@@ -4,6 +4,7 @@
 //! over the file. A credential is always a reference (`env:NAME`, `file:PATH`): a literal is refused and not repeated. The
 //! master key may also come from a command, which is run here alone.
 
+mod audit;
 mod backend_limits;
 mod backend_policy;
 pub mod callers;
@@ -31,6 +32,7 @@ use serde::Deserialize;
 
 use self::offered::OfferedEntries;
 pub use self::{
+    audit::{AuditFlag, AuditSection, AuditSettings},
     backend_limits::BackendLimits,
     backend_policy::BackendPolicy,
     callers::Callers,
@@ -150,6 +152,8 @@ pub struct ConfigFile {
     pub backend_policy: BackendPolicy,
     /// Limits of the MCP server.
     pub mcp_limits: McpLimits,
+    /// The audit log.
+    pub audit: AuditSection,
     /// Whether whoever reaches the port over HTTP may read `/metrics`, where a token is needed otherwise.
     pub open_metrics: bool,
     /// Whether the MCP server keeps no sessions over HTTP, so that any of several replicas serves any request.
@@ -213,6 +217,8 @@ pub struct Settings {
     pub soft_deadline: Duration,
     /// The limits of the MCP server.
     pub mcp_limits: mcp::limits::Limits,
+    /// How the audit log is kept.
+    pub audit: AuditSettings,
     /// Whether `/metrics` is open to whoever reaches the port.
     pub open_metrics: bool,
     /// Whether no sessions are kept over HTTP.
@@ -424,6 +430,7 @@ impl Options {
             limits,
             soft_deadline,
             mcp_limits: file.mcp_limits.checked(limits.timeout).map_err(invalid("mcp_limits"))?,
+            audit: file.audit.checked().map_err(invalid("audit"))?,
             open_metrics: file.open_metrics,
             stateless: file.stateless,
             state_key: state_key.map_err(invalid("state_key"))?,
@@ -499,6 +506,7 @@ impl ConfigFile {
         let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
         let paths = paths.chain(&mut config.policy.references.files);
         paths.for_each(|path| *path = folder.join(&*path));
+        config.audit.resolve(folder);
         config.tokens.iter_mut().for_each(|token| token.resolve(folder));
         for reference in [&mut config.master_key, &mut config.state_key] {
             if let Some(path) = reference.as_ref().and_then(|reference| reference.strip_prefix("file:")) {

@@ -191,6 +191,12 @@ pub enum CallError {
     /// The client gave the call up, or the server is leaving.
     #[error("the call was cancelled before the backend answered; it may or may not have been carried out")]
     Cancelled,
+    /// The call cannot be written down, and has to be. Nothing more of it was sent.
+    #[error(
+        "{0}, and calls are only carried out when they are written down, so this one went no further; tell the operator to \
+         look at the disk and the log, a retry will not help until then"
+    )]
+    Unaudited(#[from] crate::audit::AuditError),
     /// A broken invariant of our own. The text is for the log, never for the client.
     #[error("keyglass ran into a fault of its own; it has been logged, a retry will not help")]
     Internal(String),
@@ -210,7 +216,7 @@ impl CallError {
     pub fn in_step(step: &str, done: &[String], error: Self) -> Self {
         match error {
             // Nothing of the kind depends on the step, and arguments are the tool's.
-            Self::Cancelled | Self::Internal(_) | Self::Refused { .. } => error,
+            Self::Cancelled | Self::Internal(_) | Self::Refused { .. } | Self::Unaudited(_) => error,
             // It is of the client, and the step says nothing more where nothing was done before it.
             Self::Lacks(_) | Self::Declined { .. } | Self::Unanswered(_) if done.is_empty() => error,
             Self::Arguments(problems) if !done.is_empty() => Self::in_step(step, done, Self::Unfit(problems)),
@@ -263,6 +269,7 @@ impl CallError {
             Self::Refused { .. } => "refused",
             Self::NoFile => "no-file",
             Self::UnreadableFile(_) => "unreadable-file",
+            Self::Unaudited(_) => "unaudited",
             Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }

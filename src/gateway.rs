@@ -1,11 +1,17 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 
+use self::audited::Audited;
 use crate::{
     access::{Access, GateId, Gated, Gates},
+    audit::{Audit, Recording},
     backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment, Read},
     catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
@@ -16,6 +22,8 @@ use crate::{
     originals::{Original, Originals},
     policy::Policy,
 };
+
+mod audited;
 
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
 pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments are checked before anything is sent; an \
@@ -51,6 +59,10 @@ pub struct Gateway {
     pub policy: Arc<Policy>,
     /// Tells how far a key reaches that a caller brings.
     pub key_teller: Option<Embedded>,
+    /// Where calls are written down.
+    pub audit: Audit,
+    /// What calls authenticate with, and callers, once it was asked for.
+    pub known_secrets: OnceLock<Vec<SecretString>>,
 }
 
 /// What a server of a spec says about itself.
@@ -102,15 +114,17 @@ impl Gateway {
         }
     }
 
-    /// Carries one call out.
+    /// Carries one call out, and writes it down.
     pub async fn call(
         &self,
         tool: &CompiledTool,
         arguments: JsonObject,
         context: &CallContext,
     ) -> Result<CallOutput, CallError> {
-        let environment = self.environment();
-        call::call(tool, arguments, environment, context).await
+        let recording = self.recording(Audited::Tool(tool, &arguments), context).await?;
+        let outcome = call::call(tool, arguments, self.environment(&recording), context).await;
+        audited::ended(recording, &outcome, |output| matches!(output, CallOutput::Paused(_)));
+        outcome
     }
 
     /// All that a call does, where it can stop on the way and go on later, for an answer of its client or of a person; empty
@@ -119,9 +133,9 @@ impl Gateway {
         if self.policy.may_ask(tool) { tool.plan.all_it_does() } else { tool.plan.course() }
     }
 
-    fn environment(&self) -> Environment<'_> {
+    fn environment<'a>(&'a self, recording: &'a Recording) -> Environment<'a> {
         let Self { backends, limits, clock, policy, catalog, .. } = self;
-        Environment { backends, limits: *limits, clock: *clock, policy, catalog: Some(catalog) }
+        Environment { backends, limits: *limits, clock: *clock, policy, catalog: Some(catalog), recording }
     }
 
     /// Reads a spec or a schema. Nothing in it that calls authenticate with is shown.
@@ -132,7 +146,7 @@ impl Gateway {
     }
 
     /// All that calls authenticate with, and callers, at this moment.
-    fn secrets(&self) -> Vec<SecretString> {
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
         let operations = self.catalog.everything().flat_map(|tool| tool.plan.operations());
         let (mut services, mut secrets) = (HashSet::new(), Vec::new());
         for operation in operations {
@@ -154,8 +168,10 @@ impl Gateway {
         target: Target<'_>,
         context: &CallContext,
     ) -> Result<Read, CallError> {
-        let environment = self.environment();
-        call::read(resource, target, environment, context).await
+        let recording = self.recording(Audited::Resource(resource, &target), context).await?;
+        let outcome = call::read(resource, target, self.environment(&recording), context).await;
+        audited::ended(recording, &outcome, |read| matches!(read, Read::Paused(_)));
+        outcome
     }
 }
 

@@ -27,6 +27,7 @@
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
 //! | [`access`] | who may use which tools, resources and prompts: gates, groups, classes of risk, scopes | MCP, specs |
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
+//! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
@@ -63,6 +64,7 @@
 //! its examples. Advice that stops nothing is given in `spec/lint.rs`.
 
 pub mod access;
+pub mod audit;
 pub mod backend;
 pub mod base_url;
 pub mod call;

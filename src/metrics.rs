@@ -44,7 +44,7 @@ const METHODS: [&str; 20] = [
 ];
 
 /// What becomes of a call of a tool: success, or the kind of its failure.
-const CALL_OUTCOMES: [&str; 27] = [
+const CALL_OUTCOMES: [&str; 28] = [
     "ok",
     "arguments",
     "unconfigured",
@@ -70,6 +70,7 @@ const CALL_OUTCOMES: [&str; 27] = [
     "denied",
     "waits-for-person",
     "not-confirmed",
+    "unaudited",
     "paused",
     OTHER,
 ];
@@ -89,6 +90,9 @@ static SUBSCRIPTIONS: AtomicU64 = AtomicU64::new(0);
 static REFUSED: [AtomicU64; Refused::ALL.len()] = [const { AtomicU64::new(0) }; Refused::ALL.len()];
 static BACKEND_REQUESTS: Table<{ BackendKind::ALL.len() }, { BACKEND_OUTCOMES.len() }> = Table::new();
 static BACKEND_DURATIONS: [Histogram; BackendKind::ALL.len()] = [const { Histogram::new() }; BackendKind::ALL.len()];
+static AUDIT_WRITTEN: AtomicU64 = AtomicU64::new(0);
+static AUDIT_LOST: AtomicU64 = AtomicU64::new(0);
+static AUDIT_FAILS: AtomicU64 = AtomicU64::new(0);
 static TOOLS: RwLock<BTreeMap<String, Arc<Tool>>> = RwLock::new(BTreeMap::new());
 
 /// How clients reach the server.
@@ -194,6 +198,21 @@ pub fn refused(what: Refused) {
     if let Some(count) = REFUSED.get(place) {
         count.fetch_add(1, Relaxed);
     }
+}
+
+/// Notes lines of the audit log that were written.
+pub fn audit_written(lines: u64) {
+    AUDIT_WRITTEN.fetch_add(lines, Relaxed);
+}
+
+/// Notes lines of the audit log that could not be written and are lost.
+pub fn audit_lost(lines: u64) {
+    AUDIT_LOST.fetch_add(lines, Relaxed);
+}
+
+/// Notes whether the audit log cannot be written at the moment.
+pub fn audit_fails(fails: bool) {
+    AUDIT_FAILS.store(u64::from(fails), Relaxed);
 }
 
 /// A request of a client, until it is answered; cancelled where it is dropped before that.
@@ -433,6 +452,15 @@ pub fn render() -> String {
     for ((_, backend), durations) in BackendKind::ALL.iter().zip(&BACKEND_DURATIONS) {
         durations.write(&mut text, name, &format!("backend=\"{backend}\""));
     }
+
+    let name = "keyglass_audit_lines_total";
+    head(&mut text, name, "counter", "Lines of the audit log, and those that could not be written.");
+    for (outcome, count) in [("written", &AUDIT_WRITTEN), ("lost", &AUDIT_LOST)] {
+        line(&mut text, name, &format!("outcome=\"{outcome}\""), count.load(Relaxed));
+    }
+    let name = "keyglass_audit_failing";
+    head(&mut text, name, "gauge", "Whether the audit log cannot be written at the moment.");
+    line(&mut text, name, "", AUDIT_FAILS.load(Relaxed));
 
     if let Some(bytes) = resident_bytes() {
         head(&mut text, "process_resident_memory_bytes", "gauge", "Resident memory of the process.");

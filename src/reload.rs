@@ -167,6 +167,7 @@ impl Reload {
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
             vault: gateway.policy.vault().cloned(),
             desk: self.open.desk.take(),
+            audit: gateway.audit.clone(),
         };
         let catalog = &gateway.catalog;
         self.offered = offered(catalog, std::mem::take(&mut self.offered));
@@ -391,6 +392,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        audit::Audit,
         call::CallContext,
         config::Options,
         setup::{Purpose, setup},

@@ -1,10 +1,14 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
+    audit::{Audit, AuditError, Clear},
     backend::{Backend, Backends, Remote, embedded},
     base_url,
     catalog::{
@@ -25,6 +29,7 @@ use crate::{
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound},
+    shipped,
     spec::{self, Workspace},
     variables::{Secrets, Variables},
 };
@@ -82,6 +87,8 @@ pub struct Open {
     pub vault: Option<Arc<Vault>>,
     /// Where persons answer.
     pub desk: Option<Arc<dyn Desk>>,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// Why nothing could be set up.
@@ -96,6 +103,9 @@ pub enum SetupError {
     /// The platform has no data folder.
     #[error("no data folder is known on this platform; name one by `--data-dir`")]
     NoDataDir,
+    /// There has to be an audit log, and it cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The HTTP client cannot be started.
     #[error("the HTTP client cannot be started: {0}")]
     Client(String),
@@ -229,6 +239,8 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         guides,
         policy,
         key_teller: embedded.clone(),
+        audit: is_open.audit.clone(),
+        known_secrets: OnceLock::new(),
     };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })
@@ -237,6 +249,26 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
 /// The names of the variables that have no value, each once.
 pub fn missing_variables(diagnostics: &[Diagnostic]) -> BTreeSet<&str> {
     diagnostics.iter().filter_map(|diagnostic| diagnostic.variable.as_deref()).collect()
+}
+
+/// Opens the audit log, as the settings say. One that cannot be opened and need not be there is warned of. Error: it has to
+/// be there, and cannot be opened.
+pub fn open_audit(settings: &Settings, clock: Clock) -> Result<Audit, SetupError> {
+    let own = settings.specs.iter().any(|source| source.shipped_name().is_none());
+    let shipped = if own { Clear::default() } else { Clear::new(shipped::AUDIT_CLEAR).unwrap_or_default() };
+    let open = || -> Result<Audit, SetupError> {
+        match settings.audit.options(settings.data_dir.as_deref(), shipped)? {
+            Some(options) => Ok(Audit::open(options, clock)?),
+            None => Ok(Audit::off()),
+        }
+    };
+    match open() {
+        Err(error) if !settings.audit.is_required() => {
+            tracing::warn!("{error}; calls are not written down");
+            Ok(Audit::off())
+        }
+        opened => opened,
+    }
 }
 
 /// Opens the embedded backend in the data folder.

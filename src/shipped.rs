@@ -116,6 +116,22 @@ pub fn group_of(name: &str) -> Option<Group> {
     Group::ALL.into_iter().find(has)
 }
 
+/// Arguments of shipped tools that the audit log tells in clear where the operator says nothing: what things are called, and
+/// what a new key may do.
+pub const AUDIT_CLEAR: [&str; 11] = [
+    "*.id",
+    "create_api_key.name",
+    "create_restricted_key.name",
+    "create_restricted_key.scopes.*.access_level",
+    "create_restricted_key.scopes.*.resource_type",
+    "create_secret.name",
+    "get_secret.name",
+    "update_secret.name",
+    "delete_secret.name",
+    "set_secret_expiry.name",
+    "*.permissions.*",
+];
+
 /// The shipped JSON Schemas that the specs refer to.
 pub fn schemas() -> Vec<Source> {
     shipped![

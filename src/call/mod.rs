@@ -31,6 +31,7 @@ pub use self::{
     resource::{Content, Read, read},
 };
 use crate::{
+    audit::{Origin, Recording},
     backend::{Backends, Limits},
     caller::{Caller, Principal},
     catalog::{
@@ -82,6 +83,8 @@ pub struct CallContext {
     pub is_person: bool,
     /// Whether they have confirmed it.
     pub is_confirmed: bool,
+    /// Who asked for it, by what way, as far as the audit log is concerned.
+    pub origin: Option<Arc<Origin>>,
 }
 
 impl CallContext {
@@ -97,6 +100,7 @@ impl CallContext {
             principal,
             is_person: false,
             is_confirmed: false,
+            origin: None,
         }
     }
 }
@@ -182,6 +186,8 @@ pub struct Environment<'a> {
     pub policy: &'a Policy,
     /// The other tools, by which what a call is about is read.
     pub catalog: Option<&'a Catalog>,
+    /// Hears of the requests of the call.
+    pub recording: &'a Recording,
 }
 
 /// Carries one call out. Dropping the future gives the call up.
@@ -460,6 +466,7 @@ impl Run<'_> {
         // Needed by nobody else.
         let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
         let limits = self.limits(operation)?;
+        self.environment.recording.sending(request_id).await?;
         let response = credential::send(request, credential, backend, &limits).await;
         let response = response.map_err(|error| match error {
             // Of the call as a whole, however much of it was left for this request.
@@ -477,7 +484,10 @@ impl Run<'_> {
         let brought = self.caller_key.map(CallerKey::value);
         let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
         let mask = Mask::new(all);
-        tracing::Span::current().record("status", response.status().as_u16());
+        let status = response.status().as_u16();
+        tracing::Span::current().record("status", status);
+        let theirs = id_in(response.headers()).map(|theirs| mask.text(theirs));
+        self.environment.recording.answered(status, theirs.as_deref());
         Ok(Sent { response, mask, uri })
     }
 
@@ -530,6 +540,12 @@ impl Run<'_> {
         };
         Ok(Limits { timeout, max_answer_bytes })
     }
+}
+
+/// What a service calls a request in its answer, unless it repeats our name for it.
+fn id_in(headers: &http::HeaderMap) -> Option<&str> {
+    let names = ["request-id", "x-amzn-requestid", "x-correlation-id", REQUEST_ID];
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
 /// What a service answered.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
+    harmless::{Harmless, harmless},
     listed::{drop_unknown_format, tidy_descriptions, with_end},
     secrets::{collect_secrets, marks_secret, members, replace_secrets},
 };
@@ -215,6 +216,23 @@ impl InputSchema {
             })
         };
         found.retain(|secret| !open(secret));
+        found
+    }
+
+    /// What may be written down in clear of an argument: what the schema proves harmless, and what is named: `named` is asked
+    /// with a path that begins with the argument's name.
+    pub fn harmless(&self, name: &str, value: &Value, named: &dyn Fn(&[&str]) -> bool) -> Harmless {
+        harmless(&self.ready().full, name, value, named)
+    }
+
+    /// The values of secret arguments, those among them that stand in an open one as well.
+    pub fn marked(&self, arguments: &JsonObject) -> Vec<SecretString> {
+        let mut found = Vec::new();
+        if self.marks.is_some() {
+            for (name, value) in arguments {
+                collect_secrets(&members(&self.ready().full, name), value, false, &mut found);
+            }
+        }
         found
     }
 

@@ -16,6 +16,7 @@ mod flow;
 pub mod folder;
 pub mod gate;
 pub mod group;
+pub mod harmless;
 pub mod hints;
 pub mod input;
 pub mod interaction;

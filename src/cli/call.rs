@@ -13,15 +13,17 @@ use zeroize::Zeroizing;
 
 use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print};
 use crate::{
+    audit::{Origin, Transport},
     call::{self, CallContext, CallOutput, Returned},
+    caller::Caller,
     catalog::{CompiledTool, JsonObject},
     clock::Clock,
-    config::{Options, Settings},
+    config::{AuditFlag, Options, Settings},
     dry_run,
     error::CallError,
     nearest::nearest,
     sensitive::Marks,
-    setup::{Open, Purpose, setup, setup_again},
+    setup::{Open, Purpose, open_audit, setup, setup_again},
     shipped::{self, Group},
 };
 
@@ -45,12 +47,15 @@ pub(super) struct Arguments {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
+    audit: AuditFlag,
+    #[command(flatten)]
     options: Options,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { tool: name, arguments, json, dry_run, yes, options } = arguments;
-    let settings = options.clone().or_environment()?.settings()?;
+    let Arguments { tool: name, arguments, json, dry_run, yes, audit, options } = arguments;
+    let mut settings = options.clone().or_environment()?.settings()?;
+    audit.over(&mut settings)?;
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
     let looked_at = setup(&settings, purpose, Clock::System)?;
@@ -94,11 +99,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    let gateway = setup_again(&settings, Clock::System, &Open::default())?.gateway;
+    let audit = open_audit(&settings, Clock::System)?;
+    let _closing = audit.closing();
+    let gateway = setup_again(&settings, Clock::System, &Open { audit, ..Open::default() })?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
     let arguments = asked_for(tool, arguments)?;
     let client = Arc::new(Person::new());
-    let context = CallContext { client, is_person: true, is_confirmed: yes, ..CallContext::new(call::request_id()?) };
+    let origin = Origin::new(Caller::local().principal, None, (Transport::Command, "call"));
+    let context = CallContext {
+        client,
+        is_person: true,
+        is_confirmed: yes,
+        origin: Some(Arc::new(origin)),
+        ..CallContext::new(call::request_id()?)
+    };
     match gateway.call(tool, arguments, &context).await {
         Ok(output) => {
             let shown = match &output {

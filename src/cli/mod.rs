@@ -1,8 +1,9 @@
 //! The command line: a file for each command. The only user of standard output and of `anyhow`.
 //!
-//! Exit codes: 0 done; 1 a spec has errors, or a database problems; 2 the program could not start or was stopped by a
+//! Exit codes: 0 done; 1 a spec has errors, or a database or an audit log problems; 2 the program could not start or was stopped by a
 //! fault; 5 the tool, or the embedded backend, answered with an error; 64 the command line or the configuration is wrong.
 
+mod audit;
 mod backend;
 mod call;
 mod check;
@@ -68,6 +69,7 @@ Examples:
   keyglass keys create --full               a key for the embedded backend
   keyglass secrets create DB_PASS           a secret in it; asks for the value
   keyglass backend backup keys.db           a copy of its database, in use or not
+  keyglass audit verify                     whether the audit log is whole
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
 log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
@@ -90,6 +92,8 @@ enum Command {
     Keys(keys::Arguments),
     /// List, make, change and delete the secrets of the embedded backend
     Secrets(secrets::Arguments),
+    /// Look whether the audit log is whole, and what happened lately
+    Audit(audit::Arguments),
 }
 
 /// Runs the program on the process's own arguments.
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(arguments),
         Command::Keys(arguments) => run(keys::run(arguments)),
         Command::Secrets(arguments) => run(secrets::run(arguments)),
+        Command::Audit(arguments) => run(audit::run(arguments)),
     };
     match outcome {
         Ok(code) => code,

@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
 use crate::{
     access::Gated,
+    audit::{Entry, Event},
     backend::{
         Backend, Remote,
         embedded::{self, Embedded},
     },
     clock::Clock,
-    config::{self, Callers, CredentialReference, Options, Settings},
+    config::{self, AuditFlag, Callers, CredentialReference, Options, Settings},
     diagnostic::{self, has_errors},
     http_server::{self, Tls},
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
@@ -69,6 +70,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_reload: bool,
     #[command(flatten)]
+    audit: AuditFlag,
+    #[command(flatten)]
     options: Options,
 }
 
@@ -97,6 +100,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         stateless,
         state_key,
         no_reload,
+        audit,
         options,
     } = arguments;
     let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
@@ -122,7 +126,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let token = token.map(|text| text.parse::<CredentialReference>()).transpose();
     let token = token.map_err(|problem| Usage(format!("--token: {problem}")))?;
     let token = token.map(|reference| reference.read()).transpose()?;
-    let settings = options.or_environment()?.settings()?;
+    let mut settings = options.or_environment()?.settings()?;
+    audit.over(&mut settings)?;
     let stateless = stateless || settings.stateless;
     let state_key = state_key_of(state_key, &settings, stateless && http.is_some())?;
     let http = match http {
@@ -155,6 +160,16 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(embedded) = &set_up.embedded {
         tracing::info!(root_key = %embedded.root_key_path().display(), "the embedded backend is open");
     }
+    let audit = setup::open_audit(&settings, Clock::System)?;
+    set_up.gateway.audit = audit.clone();
+    // Whatever ends the server: what was recorded is written.
+    let _closing = audit.closing();
+    audit.note(
+        Entry::new(Event::Start, audit.now_ms())
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("process", std::process::id())
+            .with("over", if http.is_some() { "http" } else { "stdio" }),
+    );
     let shutdown = shutdown_signal().context("cannot listen for signals")?;
     let backend = match backend_listen {
         Some(address) => {
@@ -172,6 +187,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         remote: set_up.gateway.backends.remote.clone(),
         vault: set_up.gateway.policy.vault().cloned(),
         desk: None,
+        audit: audit.clone(),
     };
     let limits = settings.mcp_limits;
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
@@ -213,6 +229,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(backend) = backend {
         backend.await.context("the backend's listener broke down")??;
     }
+    audit.note(Entry::new(Event::Stop, audit.now_ms()).with("process", std::process::id()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     access::Access,
+    audit::Origin,
     call::{
         CallContext, CallOutput, Read, Returned,
         client::{Client as _, Continuation, Paused, Wants},
@@ -51,6 +52,7 @@ const LONG_CALL: TaskTerms =
 struct Round {
     caller: Caller,
     gateway: Arc<Gateway>,
+    origin: Option<Arc<Origin>>,
     requester: Arc<Requester>,
     request_id: String,
     is_modern: bool,
@@ -70,8 +72,8 @@ struct Repeated {
 impl Round {
     fn call_context(&self, continuation: Continuation) -> CallContext {
         let (client, caller_key) = (self.requester.clone(), self.caller.backend_key.clone());
-        let principal = self.caller.principal.clone();
-        CallContext { client, continuation, caller_key, principal, ..CallContext::new(&self.request_id) }
+        let (principal, origin) = (self.caller.principal.clone(), self.origin.clone());
+        CallContext { client, continuation, caller_key, principal, origin, ..CallContext::new(&self.request_id) }
     }
 
     fn binding<'a>(&'a self, principal: &'a [u8]) -> Binding<'a> {
@@ -91,9 +93,12 @@ impl McpServer {
         // Most calls need no other round, and keep nothing for one.
         let plan = tool.map(|tool| gateway.course(tool)).unwrap_or_default();
         let arguments = if plan.is_empty() { Value::Null } else { arguments() };
+        let caller = self.caller(context);
+        let origin = self.origin(&gateway, &caller, (context, method));
         Ok(Round {
-            caller: self.caller(context),
+            caller,
             gateway,
+            origin,
             requester: Arc::new(Requester::new(&self.shared, &self.level, context)),
             request_id: request_id()?,
             is_modern: is_modern(context),
@@ -177,11 +182,23 @@ impl McpServer {
         let gateway = self.served();
         // A tool that the caller may not use is as unknown as one that is not there.
         let tool = gateway.tool(&name).filter(|tool| access.allows(*tool));
-        let Some(tool) = tool else { return Err(self.unknown_tool(&name, &access)) };
+        let Some(tool) = tool else {
+            let origin = self.origin(&gateway, &self.caller(&context), (&context, "tools/call"));
+            let known = gateway.tool(&name).map(|tool| tool.name.as_str());
+            gateway.turned_away((&name, known), arguments.as_ref(), origin).await;
+            return Err(self.unknown_tool(&name, &access));
+        };
         let arguments = arguments.unwrap_or_default();
         let keep = || Value::Object(arguments.clone());
         let round = self.round(&context, ("tools/call", &tool.name), (Some(tool), &keep))?;
-        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
+        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state });
+        let call_context = match call_context {
+            Ok(call_context) => call_context,
+            Err(refusal) => {
+                gateway.not_continued(&tool.name, &round.request_id, round.origin.clone()).await;
+                return Err(refusal);
+            }
+        };
         let repetition = tool.hints.repetition();
         let mut counted = metrics::tool_call(&tool.name);
         let ended = if round.requester.has(Capability::Tasks) {
@@ -322,7 +339,12 @@ impl McpServer {
         let prompt = gateway.catalog.prompt(&request.name).filter(|prompt| access.allows(*prompt));
         let Some(prompt) = prompt else {
             let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
-            let guide = guide.ok_or_else(|| self.unknown_prompt(&request.name, &access))?;
+            let Some(guide) = guide else {
+                let origin = self.origin(&gateway, &self.caller(&context), (&context, "prompts/get"));
+                let known = gateway.catalog.prompt(&request.name).map(|prompt| prompt.name.as_str());
+                gateway.turned_away((&request.name, known), request.arguments.as_ref(), origin).await;
+                return Err(self.unknown_prompt(&request.name, &access));
+            };
             let message = (prompt::Role::User, guide.text(&gateway.catalog, &access));
             let mut result = convert::messages(vec![message]).with_description(&guide.description);
             self.sign(&mut result.meta, &context);
@@ -408,7 +430,12 @@ impl McpServer {
         context: &RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let original = gateway.originals.find(&uri).filter(|original| original.is_open_to(access));
-        let original = original.ok_or_else(|| convert::unknown_resource(&uri))?;
+        let Some(original) = original else {
+            let origin = self.origin(gateway, &self.caller(context), (context, "resources/read"));
+            let known = gateway.catalog.resources().find(&uri).map(|(resource, _)| resource.name.as_str());
+            gateway.turned_away((&uri, known), None, origin).await;
+            return Err(convert::unknown_resource(&uri));
+        };
         let request_id = request_id()?;
         let reading = gateway.read_original(original, access);
         let content = self.awaited_for(reading, None, (&original.name, &request_id), context).await?;

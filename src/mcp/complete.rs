@@ -87,7 +87,9 @@ impl McpServer {
         request: &CompleteRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CompletionInfo, ErrorData> {
-        let (Caller { access, backend_key, .. }, gateway) = (self.caller(context), self.served());
+        let (caller, gateway) = (self.caller(context), self.served());
+        let origin = self.origin(&gateway, &caller, (context, "completion/complete"));
+        let Caller { access, backend_key, .. } = caller;
         let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = request;
         let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
         let asked = asked(&gateway, &access, (reference, &argument.name), known)?;
@@ -99,7 +101,7 @@ impl McpServer {
             (Some(_), Some(kept)) => kept,
             (Some(listing), None) => {
                 let request_id = request_id()?;
-                let call_context = CallContext { caller_key: backend_key, ..CallContext::new(&request_id) };
+                let call_context = CallContext { caller_key: backend_key, origin, ..CallContext::new(&request_id) };
                 let listing = listed(&gateway, listing, &asked.known, &call_context);
                 match self.awaited_for(listing, None, ("completion", &request_id), context).await? {
                     Ok(values) => {

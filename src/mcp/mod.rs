@@ -66,6 +66,7 @@ use self::{
 pub use self::{convert::ERROR_META_KEY, lists::Counts};
 use crate::{
     access::{Access, Doors},
+    audit::{Origin, Transport},
     call,
     caller::Caller,
     gateway::Gateway,
@@ -102,6 +103,7 @@ pub struct McpServer {
     /// The resources that the session asked to be told of.
     subscribed: Subscriptions,
     door: Door,
+    transport: Transport,
     /// The least of log messages that the session wants.
     level: Arc<SessionLevel>,
     /// Reaches the client of the session, once it has opened one or called a tool.
@@ -178,6 +180,7 @@ impl McpServer {
             announced: Arc::default(),
             subscribed: Subscriptions::default(),
             door: Door::Own,
+            transport: Transport::Stdio,
             level: Arc::default(),
             peer: Arc::default(),
             capacity: Arc::new(Capacity::new(Limits::default())),
@@ -233,7 +236,11 @@ impl McpServer {
     /// others alone.
     fn scoped(&self, leaving: CancellationToken, door: Door) -> Self {
         let departure = Departure { leaving: leaving.clone(), ..Departure::default() };
-        Self { abort: self.abort.child_token(), leaving, departure, door, ..self.for_session() }
+        let transport = match door {
+            Door::Own => Transport::Stdio,
+            Door::Guarded => Transport::Http,
+        };
+        Self { abort: self.abort.child_token(), leaving, departure, door, transport, ..self.for_session() }
     }
 
     /// The same server for one session.
@@ -258,6 +265,21 @@ impl McpServer {
             (None, Door::Own) => Caller::local(),
             (None, Door::Guarded) => Caller::anonymous(),
         }
+    }
+
+    /// Who makes a request, by what way, for the audit log; nothing where there is none.
+    fn origin(
+        &self,
+        gateway: &Gateway,
+        caller: &Caller,
+        (context, method): (&RequestContext<RoleServer>, &'static str),
+    ) -> Option<Arc<Origin>> {
+        if !gateway.audit.is_on() {
+            return None;
+        }
+        let client = context.client_info();
+        let client = client.as_ref().map(|client| (client.name.as_str(), client.version.as_str()));
+        Some(Arc::new(Origin::new(caller.principal.clone(), client, (self.transport, method))))
     }
 
     /// What the caller of a request may use.

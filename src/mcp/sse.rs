@@ -45,6 +45,7 @@ use super::{
     refusal::problem,
 };
 use crate::{
+    audit,
     caller::Caller,
     metrics::{self, Held, Refused, Transport as Counted},
     random::random_hex,
@@ -196,7 +197,8 @@ async fn message(
 
 async fn serve(sessions: Sessions, id: String, channels: Channels, ended: CancellationToken) {
     let leaving = sessions.0.server.leaving.child_token();
-    let server = McpServer { leaving: leaving.clone(), ..sessions.0.server.for_session() };
+    let server =
+        McpServer { leaving: leaving.clone(), transport: audit::Transport::Sse, ..sessions.0.server.for_session() };
     // Once the client has left there is nobody to answer, so the calls of a session end with it. When the server leaves,
     // `stop` comes only after the calls are done.
     let ending =

@@ -2,6 +2,8 @@
 
 // `cfg(test)` always holds here; it tells clippy that functions without `#[test]` are test code too.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod authorization;

@@ -193,7 +193,7 @@ impl Drop for Bell {
 pub(crate) struct Keyglass {
     child: Child,
     log: Arc<Mutex<String>>,
-    _data_dir: TempDir,
+    data_dir: TempDir,
 }
 
 impl Keyglass {
@@ -223,7 +223,7 @@ impl Keyglass {
     fn start(mut command: Command, data_dir: TempDir) -> (Self, Lines<BufReader<tokio::process::ChildStderr>>) {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        (Self { child, log: Arc::default(), _data_dir: data_dir }, stderr)
+        (Self { child, log: Arc::default(), data_dir }, stderr)
     }
 
     fn keep_log(&self, mut stderr: Lines<BufReader<tokio::process::ChildStderr>>) {
@@ -318,6 +318,16 @@ impl Keyglass {
     pub(crate) async fn terminate(&self) {
         let id = self.child.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    }
+
+    /// Its audit log.
+    pub(crate) fn audit(&self) -> std::path::PathBuf {
+        self.data_dir.path().join("audit")
+    }
+
+    /// Ends it at once.
+    pub(crate) async fn kill(&mut self) {
+        within(self.child.kill()).await.unwrap();
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

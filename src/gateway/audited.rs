@@ -1,0 +1,144 @@
+//! What the audit log tells of a call: the one place where calls of all transports and of commands are written down, with
+//! who asked, with what, and what became of it.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::Gateway;
+use crate::{
+    audit::{Arguments, Decision, Entry, Event, Name, Origin, Recording},
+    call::CallContext,
+    catalog::{
+        CompiledResource, CompiledTool, JsonObject,
+        harmless::{Harmless, HarmlessValue},
+        plan::Plan,
+        resource::Target,
+        risk::Risk,
+    },
+    error::CallError,
+    mask::Mask,
+};
+
+/// Numbers with fewer digits are no secrets.
+const SHORTEST_SECRET_NUMBER: usize = 4;
+
+/// What is carried out.
+pub(super) enum Audited<'a> {
+    Tool(&'a CompiledTool, &'a JsonObject),
+    Resource(&'a CompiledResource, &'a Target<'a>),
+}
+
+impl Gateway {
+    /// Begins to write a call down. Error: it cannot be, and has to be.
+    pub(super) async fn recording(&self, audited: Audited<'_>, context: &CallContext) -> Result<Recording, CallError> {
+        let (name, tool, arguments) = match audited {
+            Audited::Tool(tool, arguments) => (&tool.name, Some(tool), Some(arguments)),
+            Audited::Resource(resource, Target::Answer { tool, arguments }) => {
+                (&resource.name, Some(*tool), Some(arguments))
+            }
+            Audited::Resource(resource, Target::File { .. }) => (&resource.name, None, None),
+        };
+        // Fixed values leave nothing to send.
+        let risk = tool.filter(|tool| !matches!(tool.plan, Plan::Mock(_))).map(|tool| tool.risk.class);
+        let entry = || Entry {
+            origin: context.origin.clone(),
+            tool: Some(Name::Known(name.clone())),
+            risk: Some(risk.unwrap_or(Risk::Read).name()),
+            arguments: tool.zip(arguments).and_then(|(tool, arguments)| self.audited(tool, arguments, context)),
+            decision: Some(Decision::Allowed),
+            request_id: Some(context.request_id.clone()),
+            ..Entry::new(Event::Call, self.clock.now_ms())
+        };
+        let announces = risk.is_some_and(|risk| risk > Risk::Write);
+        Ok(self.audit.begin(entry, announces).await?)
+    }
+
+    /// Writes down that a call was turned away before anything was done: of what there is, but not for this caller, or of
+    /// nothing that there is.
+    pub(crate) async fn turned_away(
+        &self,
+        (asked, known): (&str, Option<&str>),
+        arguments: Option<&JsonObject>,
+        origin: Option<Arc<Origin>>,
+    ) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let (name, decision, outcome) = match known {
+            Some(name) => (Some(Name::Known(name.to_owned())), Decision::Denied, "denied"),
+            None => (self.audit.unknown(asked), Decision::Refused, "unknown"),
+        };
+        let arguments = arguments.and_then(|arguments| self.audit.arguments(arguments, |_, _| (false, Vec::new())));
+        let entry = Entry { origin, tool: name, arguments, ..Entry::new(Event::Call, self.clock.now_ms()) };
+        self.audit.record(Entry { decision: Some(decision), outcome: Some(outcome), ..entry }).await;
+    }
+
+    /// Writes down that a call was turned away which came with a state that is not ours, not its own, too old or used up.
+    pub(crate) async fn not_continued(&self, tool: &str, request_id: &str, origin: Option<Arc<Origin>>) {
+        if self.audit.is_on() {
+            let entry = Entry::new(Event::Call, self.clock.now_ms());
+            let (tool, request_id) = (Some(Name::Known(tool.to_owned())), Some(request_id.to_owned()));
+            let (decision, outcome) = (Some(Decision::Refused), Some("state"));
+            self.audit.record(Entry { origin, tool, request_id, decision, outcome, ..entry }).await;
+        }
+    }
+
+    /// What is told of arguments.
+    fn audited(&self, tool: &CompiledTool, arguments: &JsonObject, context: &CallContext) -> Option<Arc<Arguments>> {
+        self.audit.arguments(arguments, |name, value| {
+            let Harmless { is_declared, values } =
+                tool.input.harmless(name, value, &|path| self.audit.clears(&tool.name, path));
+            let values = values.into_iter();
+            let harmless =
+                |value: &HarmlessValue| value.is_listed || !self.may_be_secret(tool, arguments, &value.value, context);
+            (is_declared, values.filter(harmless).map(|HarmlessValue { path, value, .. }| (path, value)).collect())
+        })
+    }
+
+    /// Whether a secret that is known stands in a value.
+    fn may_be_secret(&self, tool: &CompiledTool, arguments: &JsonObject, value: &Value, context: &CallContext) -> bool {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return false,
+        };
+        if value.is_number() && text.len() < SHORTEST_SECRET_NUMBER {
+            return false;
+        }
+        let given = tool.input.marked(arguments);
+        let brought = context.caller_key.as_ref().map(|key| key.value());
+        let operations = tool.plan.operations();
+        // Tokens among them may have been issued a moment ago.
+        let of_services: Vec<SecretString> = operations
+            .iter()
+            .filter_map(|operation| operation.service.endpoint.as_ref().ok())
+            .flat_map(|endpoint| endpoint.secrets())
+            .collect();
+        let known = self.known_secrets.get_or_init(|| self.secrets());
+        let mut all = given.iter().chain(brought).chain(&of_services).chain(known);
+        if value.is_number() {
+            return all.any(|secret| secret.expose_secret() == text);
+        }
+        // Most texts hold none, and a mask looks for many forms of each.
+        Mask::new(all).text(&text) != text
+    }
+}
+
+/// Writes down what became of a call.
+pub(super) fn ended<T>(mut recording: Recording, outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) {
+    let kind = match outcome {
+        Ok(output) if is_paused(output) => "paused",
+        Ok(_) => "ok",
+        Err(error) => error.kind(),
+    };
+    match kind {
+        "declined" => recording.decided(Decision::Declined, None),
+        "arguments" | "capability" | "unconfigured" | "unaudited" if !recording.has_sent() => {
+            recording.decided(Decision::Refused, None);
+        }
+        _ => {}
+    }
+    recording.ended(kind);
+}
