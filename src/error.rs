@@ -67,6 +67,17 @@ pub enum CallError {
         /// Which service it is of, as in ` of `pets``; empty where that is not known.
         whose: String,
     },
+    /// The host may not be called. Nothing was sent.
+    #[error(
+        "the host `{host}` may not be called: {reason}; nothing was sent; the operator can allow it under `egress.allow` in \
+         the configuration, a retry will not help"
+    )]
+    RefusedHost {
+        /// The host, as the request names it; masked, never the address that it leads to.
+        host: String,
+        /// Why.
+        reason: crate::egress::Refusal,
+    },
     /// The connection broke before the answer was complete.
     #[error(
         "the connection to the backend broke before its answer was complete ({0}); the operation may or may not have \
@@ -211,6 +222,7 @@ impl CallError {
             Self::Redirect { .. } => "redirect",
             Self::Timeout(_) => "timeout",
             Self::Unreachable { .. } => "unreachable",
+            Self::RefusedHost { .. } => "refused-host",
             Self::Broken(_) => "broken",
             Self::Oversized(_) | Self::TooLarge(_) | Self::TooMuch(_) => "oversized",
             Self::Decode { .. } => "decode",

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    backend::{Backend, Backends, Remote, embedded},
+    backend::{Backend, Backends, Lookup, Remote, embedded},
     base_url,
     catalog::{
         self,
@@ -18,12 +18,13 @@ use crate::{
     clock::Clock,
     config::{ConfigError, Settings},
     diagnostic::{Diagnostic, SourceMap},
+    egress::Egress,
     gateway::{self, Description, Gateway},
     guides::Guides,
     originals::{self, Originals},
     prose::tidy,
     schema::SchemaStore,
-    services::{Choices, Resolution, choice::Choice, inbound},
+    services::{Choices, Resolution, choice::Choice, inbound, reached},
     spec::{self, Workspace},
     variables::{Secrets, Variables},
 };
@@ -127,6 +128,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
             Purpose::Show => Secrets::Plain,
             Purpose::Inspect => Secrets::Leave,
         },
+        egress: &settings.egress,
     };
     let choices = resolution.choices(&workspace);
     let mut remarks = settings.remarks.clone();
@@ -173,10 +175,13 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         .values()
         .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));
     let remote = match purpose {
-        Purpose::Call if needs_remote => match &is_open.remote {
-            Some(remote) => Some(remote.clone()),
-            None => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),
-        },
+        Purpose::Call if needs_remote => {
+            let egress = Egress::new(Arc::clone(&settings.egress), reached(&services));
+            Some(Backend::Remote(match &is_open.remote {
+                Some(Backend::Remote(remote)) => remote.within(egress),
+                _ => Remote::new(egress, &Lookup::system()).map_err(SetupError::Client)?,
+            }))
+        }
         _ => None,
     };
     let backends = Backends {

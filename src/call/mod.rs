@@ -343,6 +343,10 @@ impl Run<'_> {
             CallError::Unreachable { reason, whose: _ } => {
                 CallError::Unreachable { reason, whose: format!(" of `{}`", operation.service.namespace) }
             }
+            // A variable of its name may be a secret.
+            CallError::RefusedHost { host, reason } => {
+                CallError::RefusedHost { host: Mask::new(&endpoint.secrets).text(&host), reason }
+            }
             other => other,
         })?;
         // After sending, since a token may have been issued on the way.

@@ -988,9 +988,32 @@ codes! {
     ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
     /// ```
     UnusableBaseUri = "unusable-base-uri",
+    /// A base URL leads where a spec may not lead.
+    ///
+    /// A spec may name hosts of the public Internet, and this machine. An address of a private network, or of a special
+    /// purpose such as the metadata of a cloud, is called where the operator names it: by `--backend NAMESPACE=URL`, or under
+    /// `egress.allow` in the configuration, which is the whole list where `egress.only` is set. The tools are listed all the
+    /// same. Where the name of a host leads is looked at with every connection.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://169.254.169.254/v1' }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// consumes:
+    ///   - { type: http, namespace: pets, baseUri: 'https://pets.test/v1' }
+    /// ```
+    RefusedHost = "refused-host",
     /// A base URL sends credentials in clear text to another machine.
     ///
-    /// Everyone on the way can read the credential and use it, and arguments and answers as well. Plain `http` is fine for 127.0.0.1 and `localhost`.
+    /// Everyone on the way can read the credential and use it, and arguments and answers as well. Such a service is called
+    /// only where the operator names its URL, by `--backend NAMESPACE=URL` or under `egress.allow` in the configuration.
+    /// Plain `http` is fine for 127.0.0.1 and `localhost`.
     ///
     /// # Wrong
     ///

@@ -26,6 +26,8 @@ mod direct;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod generated;
