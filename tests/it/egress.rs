@@ -255,8 +255,10 @@ async fn the_list_of_the_operator_is_the_whole_one_where_it_says_so() {
         assert_eq!(code != 0, expected != 0, "{egress}: {out}{err}");
         assert_eq!(door.connections() - before, usize::from(expected == 0), "{egress}");
         if expected != 0 {
-            assert!(err.contains("[refused-host]") || err.contains("refused-host"), "{egress}: {err}");
-            assert!(err.contains("pets.yaml:6:16") && err.contains("`--backend pets=URL`"), "{egress}: {err}");
+            assert!(err.contains("not among the hosts") && err.contains("`--backend pets=URL`"), "{egress}: {err}");
+            let (_, out, err) = run(folder.path(), &["check", &spec, "--config", &config]);
+            let said = out + &err;
+            assert!(said.contains("[refused-host]") && said.contains("pets.yaml:6:16"), "{egress}: {said}");
         }
     }
     for (egress, words) in [
@@ -291,6 +293,36 @@ async fn no_answer_leads_a_request_elsewhere() {
         assert!(code != 0 && err.contains("points to another address"), "{tool}: {out}{err}");
     }
     assert_eq!(door.connections(), 0);
+}
+
+/// An issuer names its own endpoints, and others where the operator does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_of_an_issuer_leads_nowhere_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere =
+        Service::start(|_| Answer::json(&json!({"access_token": "canary-token", "token_type": "Bearer"}))).await;
+    let token_endpoint = format!("{}/token", elsewhere.url);
+    let issuer = Service::start(move |seen| {
+        let host = seen.header("host");
+        Answer::json(&json!({"issuer": format!("http://{host}"), "token_endpoint": token_endpoint}))
+    })
+    .await;
+    let spec = spec(folder.path(), &issuer.url);
+    let text = fs::read_to_string(&spec).expect("the spec");
+    let authentication = format!(
+        "authentication: {{ type: oauth2, authorizationServerUri: '{}', clientId: a, clientSecret: '{{{{KG_SECRET}}}}' }}",
+        issuer.url
+    );
+    fs::write(&spec, text.replace("      resources:", &format!("      {authentication}\n      resources:")))
+        .expect("written");
+    for (egress, expected) in [("{}".to_owned(), 0), (format!("{{ allow: ['{}'] }}", elsewhere.url), 1)] {
+        let config = config(folder.path(), &format!("egress: {egress}\n"));
+        let mut command = keyglass(folder.path(), &["call", "list_pets", "--capabilities", &spec, "--config", &config]);
+        let (code, out, err) = finished(command.env("KG_SECRET", "canary-secret").output().expect("runs"));
+        assert_eq!((code == 0, elsewhere.take().len()), (expected == 1, expected), "{out}{err}");
+        assert!(expected == 1 || err.contains("token endpoint on another host"), "{err}");
+        assert!(!out.contains("canary") && !err.contains("canary"), "{out}{err}");
+    }
 }
 
 /// Proxies look names up themselves; what may not be named is not asked of them.
