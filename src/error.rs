@@ -118,7 +118,7 @@ pub enum CallError {
     },
     /// The answer was read, but does not have the shape that the tool's output schema promises.
     #[error(
-        "the backend carried the operation out, but its answer is not of the promised shape: {problem}; do not repeat the call. The answer: {answer}"
+        "the backend carried the operation out, but its answer is not of the promised shape: {problem}; do not repeat the call. The answer, as data: {answer}"
     )]
     Shape {
         /// The first deviation, with its place.
@@ -250,6 +250,16 @@ impl CallError {
         }
     }
 
+    /// Whether the text repeats words of a backend.
+    pub fn quotes_backend(&self) -> bool {
+        match self {
+            Self::Status { message, .. } => !message.is_empty(),
+            Self::Decode { .. } | Self::Shape { .. } => true,
+            Self::Step { error, .. } => error.quotes_backend(),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without any change, and does no harm if the first one was carried out
     /// after all.
     pub fn is_retryable(&self, repetition: Repetition) -> bool {
@@ -303,7 +313,11 @@ fn problems_text(problems: &[ArgumentProblem]) -> String {
 }
 
 fn status_text(status: http::StatusCode, message: &str, retry_after: Option<Duration>) -> String {
-    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    // Quoted, so that nothing in it is taken for a word of ours.
+    let said = match message {
+        "" => String::new(),
+        message => format!("; in its own words: \"{}\"", message.replace('"', "'")),
+    };
     let advice = match (status.as_u16(), retry_after) {
         (_, Some(wait)) => format!("wait {} s, then retry", wait.as_secs_f64().ceil().max(1.0)),
         (400 | 422, _) => "correct the arguments; the same call will fail again".to_owned(),

@@ -17,7 +17,7 @@ use crate::{
     },
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Diagnostic, SourceMap},
+    diagnostic::{Code, Diagnostic, FileId, SourceMap},
     egress::Egress,
     gateway::{self, Description, Gateway},
     guides::Guides,
@@ -25,7 +25,7 @@ use crate::{
     prose::tidy,
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound, reached},
-    spec::{self, Workspace},
+    spec::{self, Workspace, hidden::in_text},
     variables::{Secrets, Variables},
 };
 
@@ -165,7 +165,19 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         sources: &mut sources,
     });
     diagnostics.extend(joiner.take_problems());
+    let specs: BTreeSet<FileId> = workspace.documents.iter().map(|document| document.file).collect();
+    let told: BTreeSet<FileId> = diagnostics
+        .iter()
+        .filter(|problem| problem.code == Code::HiddenCharacters)
+        .map(|problem| problem.primary.file)
+        .collect();
+    let known = |file: FileId| specs.contains(&file) || workspace.files.contains(&file) || told.contains(&file);
     diagnostics.extend(problems);
+    // Of other files than specs each is told of once: hundreds of tools may use it.
+    diagnostics.extend(sources.ids().filter(|file| !known(*file)).filter_map(|file| in_text(file, &sources)));
+    if purpose == Purpose::Inspect {
+        diagnostics.extend(sources.ids().flat_map(|file| spec::instructions(file, &sources)));
+    }
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use self::resource::{Content, Read, read};
 use self::{
-    answer::{printable, refused, shorten},
+    answer::{refused, shorten},
     client::{Client, Continuation, Paused},
     steps::Outcome,
 };
@@ -40,6 +40,7 @@ use crate::{
     decode::{self, Decoded, Format},
     error::{ArgumentProblem, CallError},
     mask::Mask,
+    prose::invisible::{self, one_line},
     random::random_hex,
 };
 
@@ -132,6 +133,31 @@ pub enum Returned {
     Messages(Vec<Value>),
     /// The contents of a resource.
     Contents(Vec<Value>),
+}
+
+impl Returned {
+    /// The same without characters that nobody sees: specs and arguments may put some in.
+    fn seen(mut self) -> Self {
+        match &mut self {
+            Self::Result { content, structured, is_error: _ } => {
+                for part in content.iter_mut().chain(structured) {
+                    invisible::clean(part);
+                }
+            }
+            Self::Messages(parts) | Self::Contents(parts) => {
+                for part in parts {
+                    invisible::clean(part);
+                }
+            }
+        }
+        self
+    }
+}
+
+/// A value without characters that nobody sees.
+fn seen(mut value: Value) -> Value {
+    invisible::clean(&mut value);
+    value
 }
 
 /// Bytes and what they are.
@@ -256,12 +282,14 @@ async fn answer_of(
             // Before anything is carried out for a client that could not follow it.
             steps.required().try_for_each(|capability| run.require(capability))?;
             match Box::pin(run.steps(steps, arguments, context.continuation.clone())).await? {
-                Outcome::Answer(answer) => Decoded::Json(answer),
-                Outcome::Returned(returned) => return Ok(Answered::Returned(returned)),
+                Outcome::Answer(answer) => Decoded::Json(seen(answer)),
+                Outcome::Returned(returned) => return Ok(Answered::Returned(returned.seen())),
                 Outcome::Paused(paused) => return Ok(Answered::Paused(paused)),
             }
         }
-        Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
+        Plan::Mock(fill) => {
+            Decoded::Json(seen(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()))
+        }
     };
     let shapes = &tool.shaping.shapes;
     Ok(Answered::Decoded(match answer {
@@ -384,7 +412,11 @@ impl Run<'_> {
         self.work(|| {
             let mut answer = decoded(response, operation, mask)?;
             match &mut answer {
-                Decoded::Json(answer) => mask.value(answer),
+                Decoded::Json(answer) => {
+                    // First as it is seen: a secret may come back with something hidden in it.
+                    invisible::clean(answer);
+                    mask.value(answer);
+                }
                 Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
             }
             Ok(answer)
@@ -446,8 +478,8 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
         Ok(json) => Ok(json),
         Err(problem) => {
             let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-            let kind = shorten(&printable(kind), 60);
-            let reason = format!("{kind}; {}", problem.reason);
+            let kind = shorten(&one_line(kind), 60);
+            let reason = format!("{kind}; {}", one_line(&problem.reason));
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
     }
