@@ -178,9 +178,6 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     if purpose == Purpose::Inspect {
         diagnostics.extend(sources.ids().flat_map(|file| spec::instructions(file, &sources)));
     }
-    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
-    diagnostics.dedup();
     let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
     remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
     let needs_remote = services
@@ -206,6 +203,10 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
     let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
+    diagnostics.extend(untold(&workspace, &instructions));
+    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
+    diagnostics.dedup();
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let parts =
@@ -330,6 +331,18 @@ fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<
         }
     }
     lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
+}
+
+/// A note on each server whose words about itself are more than clients are told.
+fn untold(workspace: &Workspace, instructions: &str) -> Vec<Diagnostic> {
+    let servers = workspace.documents.iter().flat_map(|document| &document.servers);
+    let described = servers.filter_map(|server| server.description.as_ref());
+    let untold = described.filter(|text| !instructions.contains(&*tidy(text.value.trim())));
+    let note = |text: &spec::Spanned<String>| {
+        let message = "clients are not told this description of a server: there is no room for it beside the others";
+        Diagnostic::note(Code::LongText, text.span, message).with_help("say what it is for, in few words")
+    };
+    untold.map(note).collect()
 }
 
 /// What the servers say about themselves.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
-    listed::{drop_unknown_format, tidy_descriptions},
+    listed::{drop_unknown_format, shorten_choices, tidy_descriptions},
     secrets::{collect_secrets, marks_any_secret, marks_secret, members, replace_secrets},
 };
 use crate::{
@@ -218,6 +218,7 @@ fn simplify(schema: &mut JsonObject) {
     if let Some(Value::Array(options)) = schema.get_mut("enum") {
         options.retain(|option| !option.is_null());
     }
+    shorten_choices(schema);
     drop_unknown_format(schema);
     schema.shift_remove("writeOnly");
     if schema.get("additionalProperties") == Some(&Value::Bool(false)) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     JsonObject,
-    listed::{drop_unknown_format, tidy_descriptions},
+    listed::{drop_unknown_format, shorten_choices, tidy_descriptions},
 };
 use crate::schema::{Checker, parts};
 
@@ -51,6 +51,7 @@ impl OutputSchema {
         }
         let mut listed = Value::Object(listed);
         tidy_descriptions(&mut listed);
+        parts::visit(&mut listed, &mut shorten_choices);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
         Ok(Self { text: Some(listed.to_string().into()), promised: true, validator: OnceLock::new() })
     }

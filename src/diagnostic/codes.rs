@@ -1284,6 +1284,39 @@ codes! {
     ///   - { name: listPets, method: GET, description: List pets. }
     /// ```
     InstructionsToModels = "instructions-to-models",
+    /// A text is longer than what models are given of it.
+    ///
+    /// A model reads all descriptions before its first call, and some clients cut them or refuse longer ones. A description of
+    /// a tool, a resource or a prompt has up to 2,000 characters, one of an argument 200, a title 120; what servers say of
+    /// themselves has 2,000 together. The rest is left out, behind a sentence or a word.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters:
+    ///       - name: kind
+    ///         in: query
+    ///         type: string
+    ///         description: >-
+    ///           The kind of the pets that are to be in the list, which may be any of the kinds that the shop has on offer at
+    ///           this time of the year, or one that it had on offer in any of the years before, as long as at least one pet of
+    ///           that kind is still there.
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: listPets
+    ///     method: GET
+    ///     description: List pets.
+    ///     inputParameters: [{ name: kind, in: query, type: string, description: Which kind of pets to list. }]
+    /// ```
+    LongText = "long-text",
     /// The spec says neither what the capability is called nor what it is for.
     ///
     /// `info` has a name and a description for people who look for a capability among many. Tools have descriptions of

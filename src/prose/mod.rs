@@ -7,6 +7,7 @@
 
 mod characters;
 pub mod invisible;
+pub mod lengths;
 mod links;
 mod markdown;
 mod page;

@@ -34,6 +34,8 @@ mod generated;
 #[cfg(test)]
 mod guides;
 #[cfg(test)]
+mod hygiene;
+#[cfg(test)]
 mod language;
 #[cfg(test)]
 mod leaving;
