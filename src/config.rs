@@ -8,6 +8,7 @@ mod audit;
 mod backend_limits;
 mod backend_policy;
 pub mod callers;
+mod egress;
 mod master_key;
 mod mcp_limits;
 mod offered;
@@ -21,6 +22,7 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +38,7 @@ pub use self::{
     backend_limits::BackendLimits,
     backend_policy::BackendPolicy,
     callers::Callers,
+    egress::EgressEntry,
     master_key::MasterKeyLocation,
     mcp_limits::McpLimits,
     offered::OfferedOptions,
@@ -52,6 +55,7 @@ use crate::{
     catalog::risk::Risk,
     credential::CredentialHeader,
     diagnostic::SourceMap,
+    egress::Policy,
     gateway, mcp,
     services::choice::{ByNamespace, Choice, Scoped},
     shipped,
@@ -150,6 +154,8 @@ pub struct ConfigFile {
     pub backend_limits: BackendLimits,
     /// What the embedded backend allows.
     pub backend_policy: BackendPolicy,
+    /// Where requests may go.
+    pub egress: EgressEntry,
     /// Limits of the MCP server.
     pub mcp_limits: McpLimits,
     /// The audit log.
@@ -211,6 +217,8 @@ pub struct Settings {
     pub backend_limits: embedded::Limits,
     /// Whether restricted keys of the embedded backend may make keys that may do more than themselves.
     pub restricted_keys_make_wider_keys: bool,
+    /// Where requests may go, as far as the operator says so.
+    pub egress: Arc<Policy>,
     /// The limits of a call.
     pub limits: Limits,
     /// How long a call may take before it goes on as a task, for clients that can follow one.
@@ -416,6 +424,9 @@ impl Options {
         let master_key = master_key.map(|text| text.parse::<MasterKeyLocation>()).transpose();
         let (read_only, allow, deny, risks) = (file.read_only, file.allow, file.deny, file.risks);
         let (restrictions, risks) = self.offered.checked(OfferedEntries { read_only, allow, deny, risks })?;
+        let callers = Callers::checked(file.tokens, file.oauth, file.caller_backend_key)?;
+        let egress = file.egress.checked().map_err(invalid("egress.allow"))?;
+        let egress = egress.naming(backends.values().filter_map(Choice::url).chain(callers.issuer()));
         Ok(Settings {
             specs,
             schemas,
@@ -427,6 +438,7 @@ impl Options {
             backend_limits: file.backend_limits.checked().map_err(invalid("backend_limits"))?,
             // Clients that work at Runloop are to work here; whoever wants it stricter says so.
             restricted_keys_make_wider_keys: file.backend_policy.restricted_keys_make_wider_keys.unwrap_or(true),
+            egress: Arc::new(egress),
             limits,
             soft_deadline,
             mcp_limits: file.mcp_limits.checked(limits.timeout).map_err(invalid("mcp_limits"))?,
@@ -434,7 +446,7 @@ impl Options {
             open_metrics: file.open_metrics,
             stateless: file.stateless,
             state_key: state_key.map_err(invalid("state_key"))?,
-            callers: Callers::checked(file.tokens, file.oauth, file.caller_backend_key)?,
+            callers,
             policy: file.policy.checked(self.secrets.clone().or(file.secrets), &self.confirm)?,
             restrictions,
             risks,

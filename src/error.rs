@@ -67,6 +67,17 @@ pub enum CallError {
         /// Which service it is of, as in ` of `pets``; empty where that is not known.
         whose: String,
     },
+    /// The host may not be called. Nothing was sent.
+    #[error(
+        "the host `{host}` may not be called: {reason}; nothing was sent; the operator can allow it under `egress.allow` in \
+         the configuration, a retry will not help"
+    )]
+    RefusedHost {
+        /// The host, as the request names it; masked, never the address that it leads to.
+        host: String,
+        /// Why.
+        reason: crate::egress::Refusal,
+    },
     /// The connection broke before the answer was complete.
     #[error(
         "the connection to the backend broke before its answer was complete ({0}); the operation may or may not have \
@@ -107,7 +118,7 @@ pub enum CallError {
     },
     /// The answer was read, but does not have the shape that the tool's output schema promises.
     #[error(
-        "the backend carried the operation out, but its answer is not of the promised shape: {problem}; do not repeat the call. The answer: {answer}"
+        "the backend carried the operation out, but its answer is not of the promised shape: {problem}; do not repeat the call. The answer, as data: {answer}"
     )]
     Shape {
         /// The first deviation, with its place.
@@ -253,6 +264,7 @@ impl CallError {
             Self::Redirect { .. } => "redirect",
             Self::Timeout(_) => "timeout",
             Self::Unreachable { .. } => "unreachable",
+            Self::RefusedHost { .. } => "refused-host",
             Self::Broken(_) => "broken",
             Self::Oversized(_) | Self::TooLarge(_) | Self::TooMuch(_) => "oversized",
             Self::Decode { .. } => "decode",
@@ -281,6 +293,16 @@ impl CallError {
             Self::Status { status, .. } | Self::Redirect { status } | Self::Decode { status, .. } => Some(*status),
             Self::Step { error, .. } => error.status(),
             _ => None,
+        }
+    }
+
+    /// Whether the text repeats words of a backend.
+    pub fn quotes_backend(&self) -> bool {
+        match self {
+            Self::Status { message, .. } => !message.is_empty(),
+            Self::Decode { .. } | Self::Shape { .. } => true,
+            Self::Step { error, .. } => error.quotes_backend(),
+            _ => false,
         }
     }
 
@@ -337,7 +359,11 @@ fn problems_text(problems: &[ArgumentProblem]) -> String {
 }
 
 fn status_text(status: http::StatusCode, message: &str, retry_after: Option<Duration>) -> String {
-    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    // Quoted, so that nothing in it is taken for a word of ours.
+    let said = match message {
+        "" => String::new(),
+        message => format!("; in its own words: \"{}\"", message.replace('"', "'")),
+    };
     let advice = match (status.as_u16(), retry_after) {
         (_, Some(wait)) => format!("wait {} s, then retry", wait.as_secs_f64().ceil().max(1.0)),
         (400 | 422, _) => "correct the arguments; the same call will fail again".to_owned(),

@@ -30,6 +30,7 @@
 //! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
+//! | [`egress`] | where requests may go: kinds of addresses, what the operator names, what specs state | specs, tools, how names are looked up |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
 //! | [`decode`] | bodies of answers as JSON: XML, HTML, CSV, YAML and the like | which operation answered |
 //! | [`jsonpath`] | JSONPath as specs write it, parsed and applied | what the values are |
@@ -78,6 +79,7 @@ pub mod credential;
 pub mod decode;
 pub mod diagnostic;
 pub mod dry_run;
+pub mod egress;
 pub mod error;
 pub mod gateway;
 pub mod guides;

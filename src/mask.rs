@@ -1,10 +1,14 @@
 //! Replacing known secret values wherever text comes back from outside. Must not know where the secrets come from.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+use crate::prose::invisible::visible;
 
 /// What stands in a text where a secret was.
 pub const MASKED: &str = "[masked]";
@@ -38,7 +42,12 @@ impl Mask {
             let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
             let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
             let written = [plain.to_owned(), json.to_owned(), in_php(json), in_dotnet(json), in_html(plain), form];
-            needles.extend(written.into_iter().chain(encoded).chain(lower).map(Zeroizing::new));
+            // Answers are looked at without what nobody sees.
+            let seen = match visible(plain) {
+                Cow::Owned(seen) if !seen.is_empty() => Some(seen),
+                _ => None,
+            };
+            needles.extend(written.into_iter().chain(encoded).chain(lower).chain(seen).map(Zeroizing::new));
         }
         needles.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         needles.dedup();
@@ -56,7 +65,7 @@ impl Mask {
         let Some(shortest) = shortest else { return bytes.clone() };
         let mut result = Vec::with_capacity(bytes.len());
         for chunk in bytes.utf8_chunks() {
-            let mut text = std::borrow::Cow::Borrowed(chunk.valid());
+            let mut text = Cow::Borrowed(chunk.valid());
             if text.len() >= shortest {
                 for needle in self.needles.iter().filter(long).filter(|needle| chunk.valid().contains(needle.as_str()))
                 {

@@ -44,7 +44,7 @@ const METHODS: [&str; 20] = [
 ];
 
 /// What becomes of a call of a tool: success, or the kind of its failure.
-const CALL_OUTCOMES: [&str; 28] = [
+const CALL_OUTCOMES: [&str; 29] = [
     "ok",
     "arguments",
     "unconfigured",
@@ -53,6 +53,7 @@ const CALL_OUTCOMES: [&str; 28] = [
     "redirect",
     "timeout",
     "unreachable",
+    "refused-host",
     "broken",
     "oversized",
     "decode",
@@ -76,8 +77,8 @@ const CALL_OUTCOMES: [&str; 28] = [
 ];
 
 /// What becomes of a request to a backend: the class of its status, or why there is none.
-const BACKEND_OUTCOMES: [&str; 10] =
-    ["1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "unreachable", "broken", "cancelled", OTHER];
+const BACKEND_OUTCOMES: [&str; 11] =
+    ["1xx", "2xx", "3xx", "4xx", "5xx", "timeout", "unreachable", "refused-host", "broken", "cancelled", OTHER];
 
 /// The upper bounds of the buckets of durations, in seconds.
 const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

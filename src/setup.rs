@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     audit::{Audit, AuditError, Clear},
-    backend::{Backend, Backends, Remote, embedded},
+    backend::{Backend, Backends, Lookup, Remote, embedded},
     base_url,
     catalog::{
         self,
@@ -21,16 +21,17 @@ use crate::{
     },
     clock::Clock,
     config::{ConfigError, Settings},
-    diagnostic::{Diagnostic, SourceMap},
+    diagnostic::{Code, Diagnostic, FileId, SourceMap},
+    egress::Egress,
     gateway::{self, Description, Gateway},
     guides::Guides,
     originals::{self, Originals},
     policy::{Desk, Policy, glass::Mode, vault::Vault},
     prose::tidy,
     schema::SchemaStore,
-    services::{Choices, Resolution, choice::Choice, inbound},
+    services::{Choices, Resolution, choice::Choice, inbound, reached},
     shipped,
-    spec::{self, Workspace},
+    spec::{self, Workspace, hidden::in_text},
     variables::{Secrets, Variables},
 };
 
@@ -142,6 +143,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
             Purpose::Show => Secrets::Plain,
             Purpose::Inspect => Secrets::Leave,
         },
+        egress: &settings.egress,
     };
     let choices = resolution.choices(&workspace);
     let mut remarks = settings.remarks.clone();
@@ -179,7 +181,19 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         handles: settings.policy.secrets == Mode::Handles,
     });
     diagnostics.extend(joiner.take_problems());
+    let specs: BTreeSet<FileId> = workspace.documents.iter().map(|document| document.file).collect();
+    let told: BTreeSet<FileId> = diagnostics
+        .iter()
+        .filter(|problem| problem.code == Code::HiddenCharacters)
+        .map(|problem| problem.primary.file)
+        .collect();
+    let known = |file: FileId| specs.contains(&file) || workspace.files.contains(&file) || told.contains(&file);
     diagnostics.extend(problems);
+    // Of other files than specs each is told of once: hundreds of tools may use it.
+    diagnostics.extend(sources.ids().filter(|file| !known(*file)).filter_map(|file| in_text(file, &sources)));
+    if purpose == Purpose::Inspect {
+        diagnostics.extend(sources.ids().flat_map(|file| spec::instructions(file, &sources)));
+    }
     // In the order of the files: parts are read and resolved in several passes, some of them more than once.
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
@@ -192,10 +206,13 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         .values()
         .any(|service| service.route == Route::Remote && (service.endpoint.is_ok() || service.for_callers.is_some()));
     let remote = match purpose {
-        Purpose::Call if needs_remote => match &is_open.remote {
-            Some(remote) => Some(remote.clone()),
-            None => Some(Backend::Remote(Remote::new().map_err(SetupError::Client)?)),
-        },
+        Purpose::Call if needs_remote => {
+            let egress = Egress::new(Arc::clone(&settings.egress), reached(&services));
+            Some(Backend::Remote(match &is_open.remote {
+                Some(Backend::Remote(remote)) => remote.within(egress),
+                _ => Remote::new(egress, &Lookup::system()).map_err(SetupError::Client)?,
+            }))
+        }
         _ => None,
     };
     let backends = Backends {
@@ -208,6 +225,10 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
     let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
     let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
+    diagnostics.extend(untold(&workspace, &instructions));
+    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
+    diagnostics.dedup();
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let parts =
@@ -366,6 +387,18 @@ fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<
         }
     }
     lines.into_iter().map(|(target, namespaces)| format!("{} -> {target}", namespaces.join(", "))).collect()
+}
+
+/// A note on each server whose words about itself are more than clients are told.
+fn untold(workspace: &Workspace, instructions: &str) -> Vec<Diagnostic> {
+    let servers = workspace.documents.iter().flat_map(|document| &document.servers);
+    let described = servers.filter_map(|server| server.description.as_ref());
+    let untold = described.filter(|text| !instructions.contains(&*tidy(text.value.trim())));
+    let note = |text: &spec::Spanned<String>| {
+        let message = "clients are not told this description of a server: there is no room for it beside the others";
+        Diagnostic::note(Code::LongText, text.span, message).with_help("say what it is for, in few words")
+    };
+    untold.map(note).collect()
 }
 
 /// What the servers say about themselves.

@@ -1,6 +1,7 @@
 //! Where a request goes: over HTTP to a service, or to the backend built in. Knows nothing of tools.
 
 pub mod embedded;
+pub mod lookup;
 pub mod remote;
 
 use std::time::Duration;
@@ -11,8 +12,11 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-pub use self::remote::{Remote, USER_AGENT};
-use crate::{catalog::service::Route, error::CallError};
+pub use self::{
+    lookup::Lookup,
+    remote::{Remote, USER_AGENT},
+};
+use crate::{catalog::service::Route, egress::Refusal, error::CallError};
 
 /// The limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +62,18 @@ impl Backends {
 }
 
 impl Backend {
+    /// Whether a request may go to a URL that an answer names. Error: why not.
+    pub fn may_reach(&self, url: &url::Url) -> Result<(), Refusal> {
+        match self {
+            Self::Remote(remote) => remote.may_reach(url),
+            Self::Embedded(_) => Err(Refusal::Unnamed),
+        }
+    }
+
     /// Sends a request and reads the whole answer, within the limits. The status is not judged here.
     ///
-    /// Errors: [`CallError::Timeout`], [`CallError::Unreachable`], [`CallError::Broken`], [`CallError::Oversized`].
+    /// Errors: [`CallError::Timeout`], [`CallError::Unreachable`], [`CallError::Broken`], [`CallError::Oversized`],
+    /// [`CallError::RefusedHost`].
     pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, CallError> {
         let answer = async {
             match self {

@@ -1,12 +1,20 @@
-//! The HTTP client towards services: no redirects, no cookies, a bounded answer. Knows nothing of tools.
+//! The HTTP client towards services: no redirects, no cookies, a bounded answer, and no address that was not checked. Knows
+//! nothing of tools.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use hyper_util::client::proxy::matcher::Matcher;
 
-use super::append;
-use crate::{base_url::is_loopback, error::CallError};
+use super::{
+    append,
+    lookup::{Lookup, Vetted},
+};
+use crate::{
+    egress::{Egress, Policy, Reach, Refusal},
+    error::CallError,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How requests name this program.
@@ -15,14 +23,35 @@ pub const USER_AGENT: &str = concat!("keyglass/", env!("CARGO_PKG_VERSION"));
 /// A client with its connection pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    client: reqwest::Client,
+    clients: Arc<Clients>,
+    egress: Arc<Egress>,
+}
+
+/// A client for each distance that requests may go. A connection that is kept was made to an address that was checked for it.
+#[derive(Debug)]
+struct Clients {
+    public: reqwest::Client,
+    private: reqwest::Client,
     /// For this machine itself: never through a proxy, which would see the credential.
     local: reqwest::Client,
+    /// Through the proxies that the environment names. They look names up themselves.
+    proxied: reqwest::Client,
+    proxies: Proxies,
+}
+
+/// The proxies that the environment names.
+struct Proxies(Matcher);
+
+impl std::fmt::Debug for Proxies {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Proxies")
+    }
 }
 
 impl Remote {
-    /// A client. Error: what kept the TLS library from starting, as for want of root certificates.
-    pub fn new() -> Result<Self, String> {
+    /// A client whose requests go no further than this. Error: what kept the TLS library from starting, as for want of root
+    /// certificates.
+    pub fn new(egress: Egress, lookup: &Lookup) -> Result<Self, String> {
         let builder = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -32,20 +61,52 @@ impl Remote {
                 .user_agent(USER_AGENT)
         };
         let build = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| causes(&error));
-        Ok(Self { client: build(builder())?, local: build(builder().no_proxy())? })
+        let direct = |reach| {
+            let policy: Arc<Policy> = Arc::clone(egress.policy());
+            build(builder().no_proxy().dns_resolver(Vetted { lookup: lookup.clone(), policy, reach }))
+        };
+        let clients = Clients {
+            public: direct(Reach::Public)?,
+            private: direct(Reach::Private)?,
+            local: direct(Reach::Loopback)?,
+            proxied: build(builder())?,
+            proxies: Proxies(Matcher::from_env()),
+        };
+        Ok(Self { clients: Arc::new(clients), egress: Arc::new(egress) })
+    }
+
+    /// The same connections, for requests that go no further than this. What the operator says of it has to be the same.
+    #[must_use]
+    pub fn within(&self, egress: Egress) -> Self {
+        Self { clients: Arc::clone(&self.clients), egress: Arc::new(egress) }
+    }
+
+    /// Whether a request may go to a URL that an answer names. Error: why not.
+    pub fn may_reach(&self, url: &url::Url) -> Result<(), Refusal> {
+        self.egress.reach(url).map(|_| ())
     }
 
     pub(super) async fn send(&self, request: Request<Bytes>, limit: usize) -> Result<Response<Bytes>, CallError> {
-        let path = request.uri().path().to_owned();
+        let uri = request.uri().clone();
         let request: reqwest::Request = request
             .try_into()
             .map_err(|error: reqwest::Error| CallError::Internal(format!("not a request: {}", error.without_url())))?;
         // The client's own URL parser has the last word on what goes out.
-        if request.url().path() != path {
+        if request.url().path() != uri.path() {
             return Err(CallError::Internal("the HTTP client would change the path".to_owned()));
         }
-        let client = if is_loopback(request.url()) { &self.local } else { &self.client };
-        let mut answer = client.execute(request).await.map_err(|error| no_answer(&error))?;
+        let refused = |reason| CallError::RefusedHost { host: uri.host().unwrap_or_default().to_owned(), reason };
+        let reach = self.egress.reach(request.url()).map_err(refused)?;
+        let client = match reach {
+            Reach::Loopback => &self.clients.local,
+            _ if self.clients.proxies.0.intercept(&uri).is_some() => &self.clients.proxied,
+            Reach::Public => &self.clients.public,
+            Reach::Private => &self.clients.private,
+        };
+        let mut answer = client.execute(request).await.map_err(|error| match refusal(&error) {
+            Some(reason) => refused(reason),
+            None => no_answer(&error),
+        })?;
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
@@ -60,6 +121,18 @@ impl Remote {
         *response.body_mut() = collected.freeze();
         Ok(response)
     }
+}
+
+/// Why no address may be connected to, where that is what failed.
+fn refusal(error: &reqwest::Error) -> Option<Refusal> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            return Some(*refusal);
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// Why there was no answer, in words that tell nothing of the network's inside. A request that may have arrived is told

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::{clock::Clock, error::CallError, mask::Mask};
+use crate::{
+    clock::Clock,
+    error::CallError,
+    mask::Mask,
+    prose::invisible::{one_line, visible},
+};
 
 /// How much of a backend's own message is passed on, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -19,10 +24,11 @@ pub(super) fn refused(
     clock: Clock,
     hide: &dyn Fn(&str) -> String,
 ) -> CallError {
-    let message = hide(&mask.text(&backend_message(response)));
+    // First as it is seen: a secret may come back with something hidden in it.
+    let message = hide(&mask.text(&visible(&backend_message(response))));
     CallError::Status {
         status: response.status(),
-        message: shorten(&printable(&message), MAX_MESSAGE),
+        message: shorten(&one_line(&message), MAX_MESSAGE),
         retry_after: retry_after(response.headers(), response.status(), clock),
     }
 }
@@ -60,16 +66,6 @@ pub(super) fn retry_after(headers: &HeaderMap, status: StatusCode, clock: Clock)
     let until = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     let now = Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0));
     Some(until.saturating_sub(now).min(LONGEST))
-}
-
-/// Foreign text without control characters, and without the invisible ones that hide text from a person.
-pub(super) fn printable(text: &str) -> String {
-    let hidden = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let text: String = text.chars().map(|character| if hidden(character) { ' ' } else { character }).collect();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A text of at most so many characters, with a mark where it was cut.
@@ -127,7 +123,6 @@ mod tests {
 
     #[test]
     fn foreign_text_is_cleaned_and_cut() {
-        assert_eq!(printable("a\u{1b}[31m\n\u{200b}b\u{202e}"), "a [31m b");
         assert_eq!(shorten("äöü", 2), "äö…");
     }
 }

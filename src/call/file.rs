@@ -10,6 +10,7 @@ use crate::{
     backend::Limits,
     catalog::folder::{Folder, is_text},
     error::CallError,
+    prose::invisible::visible,
 };
 
 /// A file on its way to be read.
@@ -49,7 +50,10 @@ impl Place {
             return Ok(binary(bytes, media_type));
         }
         Ok(match String::from_utf8(bytes) {
-            Ok(text) => Content::Text { media_type: media_type.or_else(|| Some("text/plain".to_owned())), text },
+            Ok(text) => {
+                let media_type = media_type.or_else(|| Some("text/plain".to_owned()));
+                Content::Text { media_type, text: visible(&text).into_owned() }
+            }
             Err(error) => binary(error.into_bytes(), media_type),
         })
     }

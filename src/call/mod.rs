@@ -21,7 +21,7 @@ use http::{Request, Response};
 use serde_json::Value;
 
 use self::{
-    answer::{printable, refused, shorten},
+    answer::{refused, shorten},
     client::{Client, Continuation, Paused, Resume},
     consent::Consent,
     steps::Outcome,
@@ -52,6 +52,7 @@ use crate::{
         glass::{ResultOf, Seen},
         inputs::Given,
     },
+    prose::invisible::{self, one_line},
     random::random_hex,
 };
 
@@ -162,6 +163,31 @@ pub enum Returned {
     Messages(Vec<Value>),
     /// The contents of a resource.
     Contents(Vec<Value>),
+}
+
+impl Returned {
+    /// The same without characters that nobody sees: specs and arguments may put some in.
+    fn cleaned(mut self) -> Self {
+        match &mut self {
+            Self::Result { content, structured, is_error: _ } => {
+                for part in content.iter_mut().chain(structured) {
+                    invisible::clean(part);
+                }
+            }
+            Self::Messages(parts) | Self::Contents(parts) => {
+                for part in parts {
+                    invisible::clean(part);
+                }
+            }
+        }
+        self
+    }
+}
+
+/// A value without characters that nobody sees.
+fn cleaned(mut value: Value) -> Value {
+    invisible::clean(&mut value);
+    value
 }
 
 /// Bytes and what they are.
@@ -384,12 +410,14 @@ async fn carried_out(
                 .resume
                 .filter(|resume| *resume != Resume { consent: resume.consent.clone(), ..Resume::default() });
             match Box::pin(run.steps(steps, arguments, continuation)).await? {
-                Outcome::Answer(answer) => Decoded::Json(answer),
-                Outcome::Returned(returned) => return Ok(Answered::Returned(returned)),
+                Outcome::Answer(answer) => Decoded::Json(cleaned(answer)),
+                Outcome::Returned(returned) => return Ok(Answered::Returned(returned.cleaned())),
                 Outcome::Paused(paused) => return Ok(Answered::Paused(paused)),
             }
         }
-        Plan::Mock(fill) => Decoded::Json(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()),
+        Plan::Mock(fill) => {
+            Decoded::Json(cleaned(fill.value(&scope)?.map(|value| value.into_owned()).unwrap_or_default()))
+        }
     };
     Ok(Answered::Decoded(match answer {
         Decoded::Json(Value::Null) => Decoded::Json(Value::Null),
@@ -474,6 +502,10 @@ impl Run<'_> {
             CallError::Unreachable { reason, whose: _ } => {
                 CallError::Unreachable { reason, whose: format!(" of `{}`", operation.service.namespace) }
             }
+            // A variable of its name may be a secret.
+            CallError::RefusedHost { host, reason } => {
+                CallError::RefusedHost { host: Mask::new(&endpoint.secrets).text(&host), reason }
+            }
             other => other,
         })?;
         // After sending, since a token may have been issued on the way.
@@ -515,7 +547,11 @@ impl Run<'_> {
         self.work(|| {
             let mut answer = decoded(response, operation, mask)?;
             match &mut answer {
-                Decoded::Json(answer) => mask.value(answer),
+                Decoded::Json(answer) => {
+                    // First as it is seen: a secret may come back with something hidden in it.
+                    invisible::clean(answer);
+                    mask.value(answer);
+                }
                 Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
             }
             Ok(answer)
@@ -583,8 +619,8 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
         Ok(json) => Ok(json),
         Err(problem) => {
             let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-            let kind = shorten(&printable(kind), 60);
-            let reason = format!("{kind}; {}", problem.reason);
+            let kind = shorten(&one_line(kind), 60);
+            let reason = format!("{kind}; {}", one_line(&problem.reason));
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
     }

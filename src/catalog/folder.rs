@@ -12,6 +12,7 @@ use std::{
 use crate::{
     diagnostic::{Code, Diagnostic, SourceMap},
     media_type,
+    prose::invisible::visible,
     spec::{self, Spanned},
 };
 
@@ -114,7 +115,7 @@ pub(super) fn text_of(
     let text = spec::read_text(&path, limit).map_err(|error| spec::cannot_read(&error))?;
     // A reload looks at the files that were read, under the names they were asked for.
     sources.add(path.display().to_string(), text.as_str());
-    Ok(text)
+    Ok(visible(&text).into_owned())
 }
 
 /// Where a location leads, without links. Error: why it may not be read, to follow its text.

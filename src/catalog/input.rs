@@ -13,7 +13,7 @@ use super::{
     JsonObject,
     explain::{dotted, explain},
     harmless::{Harmless, harmless},
-    listed::{drop_unknown_format, tidy_descriptions, with_end},
+    listed::{drop_unknown_format, shorten_choices, tidy_descriptions, with_end},
     secrets::{collect_secrets, marks_secret, members, replace_secrets},
 };
 use crate::{
@@ -298,6 +298,7 @@ fn simplify(schema: &mut JsonObject) {
     if let Some(Value::Array(options)) = schema.get_mut("enum") {
         options.retain(|option| !option.is_null());
     }
+    shorten_choices(schema);
     drop_unknown_format(schema);
     schema.shift_remove("writeOnly");
     schema.shift_remove(X_SECRET);

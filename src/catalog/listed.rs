@@ -5,11 +5,18 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::JsonObject;
-use crate::{prose::tidy, schema::parts};
+use crate::{
+    prose::{
+        lengths::{MAX_ARGUMENT, cut},
+        tidy,
+    },
+    schema::parts,
+};
 
-/// The longest description in a listed schema, in characters: a model reads all of them before its first call, and some
-/// providers refuse longer ones.
-const MAX_DESCRIPTION: usize = 200;
+/// The most values of a choice that are listed.
+const MAX_CHOICES: usize = 200;
+/// The longest value of a choice that is listed, in characters.
+const MAX_CHOICE: usize = 200;
 
 /// The formats of JSON Schema 2020-12 (validation, section 7.3) that clients know.
 const FORMATS: [&str; 15] = [
@@ -44,7 +51,7 @@ pub(super) fn tidy_descriptions(schema: &mut Value) {
             if let Cow::Owned(plain) = tidy(text) {
                 *text = plain;
             }
-            if let Some(cut) = cut(text) {
+            if let Some(cut) = cut(text, MAX_ARGUMENT) {
                 *text = cut;
             }
         }
@@ -53,7 +60,7 @@ pub(super) fn tidy_descriptions(schema: &mut Value) {
 
 /// A description with a sentence behind it, no longer than a description may be: the sentence stays whole.
 pub(super) fn with_end(description: &str, end: &str) -> String {
-    let room = MAX_DESCRIPTION.saturating_sub(end.chars().count() + 1);
+    let room = MAX_ARGUMENT.saturating_sub(end.chars().count() + 1);
     let description = description.trim();
     if description.is_empty() {
         return end.to_owned();
@@ -66,21 +73,21 @@ pub(super) fn with_end(description: &str, end: &str) -> String {
     format!("{start}… {end}")
 }
 
-/// A text that is too long, cut at the end of a sentence where one ends in its last half, else of a word; `None` where it
-/// is not too long.
-fn cut(text: &str) -> Option<String> {
-    let (limit, _) = text.char_indices().nth(MAX_DESCRIPTION - 1)?;
-    text.char_indices().nth(MAX_DESCRIPTION)?;
-    let start = text.get(..limit)?;
-    let half = text.char_indices().nth(MAX_DESCRIPTION / 2).map_or(0, |(half, _)| half);
-    let ends = start.match_indices(['.', '!', '?']).map(|(at, mark)| at + mark.len());
-    let is_end = |end: &usize| start.get(*end..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
-    if let Some(end) = ends.filter(is_end).rfind(|end| *end > half) {
-        return start.get(..end).map(str::to_owned);
+/// Leaves a choice open that has too many values, or too long ones, and says how many there are. The check still knows all.
+pub(super) fn shorten_choices(schema: &mut JsonObject) {
+    const NAMED: usize = 5;
+    let Some(Value::Array(options)) = schema.get("enum") else { return };
+    let is_long = |option: &Value| option.as_str().is_some_and(|text| text.chars().nth(MAX_CHOICE).is_some());
+    if options.len() <= MAX_CHOICES && !options.iter().any(is_long) {
+        return;
     }
-    let follows_word = text.get(limit..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
-    let end = if follows_word { limit } else { start.rfind(char::is_whitespace).unwrap_or(limit) };
-    Some(format!("{}…", start.get(..end)?.trim_end()))
+    let some = options.iter().filter(|option| !is_long(option)).filter_map(Value::as_str).take(NAMED);
+    let some: Vec<String> = some.map(|option| format!("`{option}`")).collect();
+    let such_as = if some.is_empty() { String::new() } else { format!(", such as {}", some.join(", ")) };
+    let told = format!("One of {} values{such_as}.", options.len());
+    schema.shift_remove("enum");
+    let described = schema.get("description").and_then(Value::as_str).map(|text| format!("{text} {told}"));
+    schema.insert("description".to_owned(), Value::from(described.unwrap_or(told)));
 }
 
 #[cfg(test)]
@@ -89,6 +96,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::prose::lengths::MAX_ARGUMENT as MAX_DESCRIPTION;
+
+    fn cut(text: &str) -> Option<String> {
+        super::cut(text, MAX_DESCRIPTION)
+    }
 
     #[test]
     fn long_descriptions_end_with_a_word() {

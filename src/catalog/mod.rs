@@ -21,6 +21,7 @@ pub mod hints;
 pub mod input;
 pub mod interaction;
 pub mod join;
+mod lengths;
 mod listed;
 mod lookup;
 pub mod names;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     JsonObject,
-    listed::{drop_unknown_format, tidy_descriptions},
+    listed::{drop_unknown_format, shorten_choices, tidy_descriptions},
     risk::shapes::credentials,
 };
 use crate::{
@@ -64,6 +64,7 @@ impl OutputSchema {
             parts::visit(&mut listed, &mut |schema| drop(schema.shift_remove(X_SECRET)));
         }
         tidy_descriptions(&mut listed);
+        parts::visit(&mut listed, &mut shorten_choices);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
         let (text, credentials) = (Some(listed.to_string().into()), credentials(&listed));
         Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new() })

@@ -14,7 +14,7 @@ use super::{
     complete::{Choices, Wanted},
     fill,
     folder::{self, Reach},
-    names,
+    lengths, names,
     plan::Plan,
 };
 use crate::{
@@ -181,7 +181,9 @@ impl Compiler<'_> {
             let message = format!("prompt `{}` has no description; a person cannot tell what it is for", name.value);
             self.problems.push(Diagnostic::warning(Code::MissingDescription, name.span, message));
         }
+        let title = lengths::title(title, ("prompt", name), &mut self.problems);
         let description = described.map_or_else(|| title.clone(), |text| tidy(text).into_owned());
+        let description = lengths::description(description, ("prompt", name), &mut self.problems);
         let arguments = self.prompt_arguments(declared, server, scene);
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
         let mut action = None;

@@ -19,7 +19,7 @@ use super::{
     compile::{Compiler, Scene, Use},
     complete::{Choices, Listing, Wanted},
     folder::{Folder, Reach},
-    names,
+    lengths, names,
     plan::Plan,
     uri::UriTemplate,
 };
@@ -309,6 +309,8 @@ impl Compiler<'_> {
                 (ResourceSource::Answer(Box::new(tool)), description, Some(stated.unwrap_or_else(|| JSON.to_owned())))
             }
         };
+        let title = lengths::title(title, ("resource", name), &mut self.problems);
+        let description = lengths::description(description, ("resource", name), &mut self.problems);
         let listings = self.listings(parameters, &template, server, scene);
         let (name, gate, group) = (name.value.clone(), scene.gate, Arc::clone(&scene.group));
         Some(CompiledResource { uri: template, name, title, description, media_type, source, gate, group, listings })

@@ -14,7 +14,7 @@ use super::{
     hints::{self, Called, Hints},
     input::Argument,
     interaction::Returned,
-    names,
+    lengths, names,
     plan::{Plan, Shaping},
     resolve::Names,
     risk::{self, Assessed, Risk, Verdict, shapes::Shapes},
@@ -350,6 +350,8 @@ impl Compiler<'_> {
                 title::of(&name.value, operation, Some(description.as_str()).filter(|_| !of_request))
             }
         };
+        let title = lengths::title(title, ("tool", name), &mut self.problems);
+        let description = lengths::description(description, ("tool", name), &mut self.problems);
         Some(CompiledTool {
             name: names::offered(&name.value),
             title,

@@ -19,12 +19,13 @@ use crate::{
     access::Gated,
     audit::{Entry, Event},
     backend::{
-        Backend, Remote,
+        Backend, Lookup, Remote,
         embedded::{self, Embedded},
     },
     clock::Clock,
-    config::{self, AuditFlag, Callers, CredentialReference, Options, Settings},
+    config::{self, AuditFlag, CredentialReference, Options, Settings},
     diagnostic::{self, has_errors},
+    egress::Egress,
     http_server::{self, Tls},
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
     random::random_hex,
@@ -135,7 +136,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let options = HttpOptions {
                 stateless,
                 open_metrics: settings.open_metrics,
-                ..http_options(token, allow_host, allow_origin, &settings.callers)?
+                ..http_options(token, allow_host, allow_origin, &settings)?
             };
             options.check(address).map_err(|problem| Usage(problem.to_string()))?;
             Some((address, options))
@@ -280,12 +281,13 @@ fn http_options(
     token: Option<SecretString>,
     allowed_hosts: Vec<String>,
     allowed_origins: Vec<String>,
-    callers: &Callers,
+    Settings { callers, egress, .. }: &Settings,
 ) -> anyhow::Result<HttpOptions> {
     let oauth = match callers.oauth.clone() {
         Some(settings) => {
             // Apart from that of the backends, which there may be none of.
-            let remote = Remote::new().map_err(SetupError::Client)?;
+            let egress = Egress::new(Arc::clone(egress), []);
+            let remote = Remote::new(egress, &Lookup::system()).map_err(SetupError::Client)?;
             Some(ResourceServer::new(settings, Backend::Remote(remote)))
         }
         None => None,

@@ -180,6 +180,11 @@ impl Callers {
         Ok(Self { tokens: checked, oauth, backend_key: backend_key.map_err(invalid("caller_backend_key"))? })
     }
 
+    /// Where the issuer of tokens is asked for its keys.
+    pub(super) fn issuer(&self) -> impl Iterator<Item = &Url> {
+        self.oauth.iter().flat_map(|oauth| [&oauth.issuer_url].into_iter().chain(&oauth.jwks_uri))
+    }
+
     /// Reads the values of the tokens. Error: one that is not there.
     pub fn held(&self) -> Result<Vec<HeldToken>, ConfigError> {
         let hold = |token: &NamedToken| Ok(HeldToken { token: token.clone(), value: token.reference.read()? });

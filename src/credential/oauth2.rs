@@ -324,6 +324,13 @@ async fn discover(issuer: &Url, way: Way<'_>) -> Result<(Url, Authentication), C
         let endpoint = endpoint.ok_or_else(|| {
             lasting("the metadata of the authorization server names no token endpoint over `https://`")
         })?;
+        // An answer names no other host than its own, unless that may be called anyway.
+        if endpoint.origin() != issuer.origin() && way.may_reach(&endpoint).is_err() {
+            return Err(lasting(
+                "the metadata of the authorization server names a token endpoint on another host, which has to be listed under \
+                 `egress.allow` in the configuration",
+            ));
+        }
         let methods = metadata.token_endpoint_auth_methods_supported.unwrap_or_default();
         let names = |wanted: &str| methods.iter().any(|method| method == wanted);
         let in_body = names("client_secret_post") && !names("client_secret_basic");

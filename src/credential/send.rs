@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Credential;
 use crate::{
     backend::{Backend, Limits},
+    egress::Refusal,
     error::CallError,
     metrics::{self, BackendKind},
     telemetry::trace::Span,
@@ -64,6 +65,11 @@ impl Way<'_> {
             }
         }
         answer
+    }
+
+    /// Whether a request may go to a URL that an answer names. Error: why not.
+    pub(super) fn may_reach(&self, url: &url::Url) -> Result<(), Refusal> {
+        self.backend.may_reach(url)
     }
 
     /// Does something for as long as the call lasts.

@@ -86,6 +86,11 @@ impl SourceMap {
         self.files.iter().map(|file| (file.name.as_str(), &*file.text))
     }
 
+    /// Every file, in the order in which they were added.
+    pub fn ids(&self) -> impl Iterator<Item = FileId> {
+        (0..self.files.len()).filter_map(|place| u32::try_from(place).ok()).map(FileId)
+    }
+
     /// Line and column (in characters) of an offset, both counted from 1.
     pub fn position(&self, file: FileId, offset: usize) -> (usize, usize) {
         let Some(file) = self.file(file) else { return (1, 1) };

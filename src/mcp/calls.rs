@@ -61,6 +61,8 @@ struct Round {
     /// The arguments of a call that may need them in another round.
     arguments: Value,
     plan: String,
+    /// The namespaces of the services that it calls.
+    services: Vec<String>,
 }
 
 /// What a client sends besides the arguments when it repeats a call.
@@ -90,6 +92,7 @@ impl McpServer {
         (tool, arguments): (Option<&CompiledTool>, &dyn Fn() -> Value),
     ) -> Result<Round, ErrorData> {
         let gateway = self.served();
+        let services = convert::services(tool.map(|tool| &tool.plan));
         // Most calls need no other round, and keep nothing for one.
         let plan = tool.map(|tool| gateway.course(tool)).unwrap_or_default();
         let arguments = if plan.is_empty() { Value::Null } else { arguments() };
@@ -106,6 +109,7 @@ impl McpServer {
             name: name.to_owned(),
             arguments,
             plan,
+            services,
         })
     }
 
@@ -255,7 +259,7 @@ impl McpServer {
                 ended => {
                     let mut result = result(
                         ended,
-                        repetition,
+                        (repetition, &round.services),
                         &round.request_id,
                         round.is_modern,
                         self.capacity.limits.max_result_bytes,
@@ -296,8 +300,9 @@ impl McpServer {
     ) -> CallToolResponse {
         let (abort, most) = (self.abort.clone(), self.capacity.limits.max_result_bytes);
         let (leaving, entered) = (self.departure.leaving.clone(), self.departure.in_flight.enter());
-        let Round { requester, request_id, is_modern, .. } = round;
+        let Round { requester, request_id, is_modern, services, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
+        let services = services.clone();
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
             requester.becomes(task.clone(), leaving);
             Box::pin(async move {
@@ -308,7 +313,7 @@ impl McpServer {
                     () = abort.cancelled() => Ok(Err(CallError::Cancelled)),
                 };
                 let outcome = settled(outcome, &request_id).map_err(TaskExit::Error)?;
-                result(outcome, repetition, &request_id, is_modern, most).map_err(TaskExit::Error)
+                result(outcome, (repetition, &services), &request_id, is_modern, most).map_err(TaskExit::Error)
             })
         });
         CallToolResponse::Task(created)
@@ -352,6 +357,7 @@ impl McpServer {
         };
         let arguments = request.arguments.unwrap_or_default();
         let messages = prompt.filled(&arguments).map_err(|problem| ErrorData::invalid_params(problem, None))?;
+        let mut services = Vec::new();
         let result = match &prompt.action {
             None => convert::messages(messages),
             Some(action) => {
@@ -366,6 +372,7 @@ impl McpServer {
                     protocol_error(&error, round.is_modern)
                         .unwrap_or_else(|| convert::prompt_error(&error, tool.hints.repetition(), &round.request_id))
                 })?;
+                services = round.services.clone();
                 match output {
                     CallOutput::Paused(paused) => {
                         return Ok(GetPromptResponse::InputRequired(self.input_required(*paused, &round)?));
@@ -378,6 +385,7 @@ impl McpServer {
             }
         };
         let mut result = result.with_description(&prompt.description);
+        convert::note_provenance(&mut result.meta, &services);
         self.sign(&mut result.meta, &context);
         Ok(GetPromptResponse::Complete(result))
     }
@@ -417,6 +425,7 @@ impl McpServer {
             }
         };
         let mut result = ReadResourceResult::new(contents);
+        convert::note_provenance(&mut result.meta, &round.services);
         self.sign(&mut result.meta, &context);
         Ok(ReadResourceResponse::Complete(result))
     }
@@ -500,23 +509,33 @@ fn settled<T>(
     Ok(outcome)
 }
 
-/// The outcome of a call as a result. Error: one that is the protocol's.
+/// The outcome of a call of these services as a result. Error: one that is the protocol's.
 fn result(
     outcome: Result<CallOutput, CallError>,
-    repetition: Repetition,
+    (repetition, services): (Repetition, &[String]),
     request_id: &str,
     is_modern: bool,
     most: usize,
 ) -> Result<CallToolResult, ErrorData> {
     let outcome = match outcome {
-        Ok(output) => convert::fitting_result(convert::result(output, request_id, is_modern)?, most),
+        Ok(output) => {
+            let mut result = convert::result(output, request_id, is_modern)?;
+            convert::note_provenance(&mut result.meta, services);
+            convert::fitting_result(result, most)
+        }
         Err(error) => Err(error),
     };
     match outcome {
         Ok(result) => Ok(result),
         Err(error) => match protocol_error(&error, is_modern) {
             Some(error) => Err(error),
-            None => Ok(convert::failure(&error, repetition, request_id)),
+            None => {
+                let mut failure = convert::failure(&error, repetition, request_id);
+                if error.quotes_backend() {
+                    convert::note_provenance(&mut failure.meta, services);
+                }
+                Ok(failure)
+            }
         },
     }
 }

@@ -18,15 +18,20 @@ use serde_json::{Value, json};
 use super::lists::Own;
 use crate::{
     call::{Binary, CallOutput, Content, Returned},
-    catalog::{CompiledPrompt, CompiledResource, CompiledTool, output::as_object, prompt},
+    catalog::{CompiledPrompt, CompiledResource, CompiledTool, output::as_object, plan::Plan, prompt},
     error::{CallError, Repetition},
     guides::Guide,
     originals::{Kind, Original},
+    prose::invisible::visible,
 };
 
 /// The `_meta` key under which a failed call repeats its facts for programs: `kind`, `status`, `retryable`,
 /// `requestId`.
 pub const ERROR_META_KEY: &str = "keyglass/error";
+
+/// The `_meta` key under which a result says where it comes from: `source` (`backend`), `services` (the namespaces that were
+/// called) and `trust` (`untrusted-data`). It is on every result that holds words of a backend.
+pub(super) const PROVENANCE_META_KEY: &str = "keyglass/provenance";
 
 /// The longest text of a failed call, in bytes. Clients cut longer ones, and the facts stand in the last line.
 const MAX_ERROR_BYTES: usize = 2_000;
@@ -58,8 +63,9 @@ pub(super) fn resource(entry: Own<'_>) -> Resource {
         }
         // The name has to tell the files apart, for a person who looks at a list of them.
         Some((path, media_type)) => {
-            let title = format!("{}: {path}", resource.title);
-            (Resource::new(resource.uri_of(path), path).with_title(title), media_type)
+            let name = visible(path);
+            let title = format!("{}: {name}", resource.title);
+            (Resource::new(resource.uri_of(path), name).with_title(title), media_type)
         }
     };
     let listed = listed.with_description(&resource.description);
@@ -126,7 +132,7 @@ pub(super) fn messages(messages: Vec<(prompt::Role, String)>) -> GetPromptResult
             prompt::Role::User => Role::User,
             prompt::Role::Assistant => Role::Assistant,
         };
-        PromptMessage::new_text(role, text)
+        PromptMessage::new_text(role, visible(&text))
     };
     GetPromptResult::new(messages.into_iter().map(message).collect())
 }
@@ -162,6 +168,25 @@ pub(super) fn read_error(error: &CallError, repetition: Repetition, uri: &str, r
         (CallError::Arguments(_), _) => ErrorData::invalid_params(message, data),
         _ => ErrorData::internal_error(message, data),
     }
+}
+
+/// Adds to `_meta` that a result holds words of the backends that a plan calls; nothing where it calls none.
+pub(super) fn note_provenance(meta: &mut Option<MetaObject>, services: &[String]) {
+    if !services.is_empty() {
+        let provenance = json!({ "source": "backend", "services": services, "trust": "untrusted-data" });
+        meta.get_or_insert_default().0.insert(PROVENANCE_META_KEY.to_owned(), provenance);
+    }
+}
+
+/// The namespaces of the services that a plan calls, each once.
+pub(super) fn services(plan: Option<&Plan>) -> Vec<String> {
+    let mut services: Vec<String> = Vec::new();
+    for operation in plan.into_iter().flat_map(Plan::operations) {
+        if !services.contains(&operation.service.namespace) {
+            services.push(operation.service.namespace.clone());
+        }
+    }
+    services
 }
 
 /// What a call gave, as a tool result. A failure is a tool error that the model can act on, never a protocol error (MCP
@@ -420,7 +445,11 @@ mod tests {
         let wire = serde_json::to_value(&result).unwrap();
         let lines: Vec<&str> = text_of(&result).lines().collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].starts_with("the backend answered 404 Not Found: no devbox of this id"), "{}", lines[0]);
+        assert!(
+            lines[0].starts_with("the backend answered 404 Not Found; in its own words: \"no devbox of this id\" ("),
+            "{}",
+            lines[0]
+        );
         assert_eq!(lines[1], "kind: status, status: 404, the same call again: will not help, request id: 1f00");
         assert_eq!(wire["isError"], json!(true));
         assert_eq!(wire["resultType"], json!("complete"));

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     diagnostic::SourceMap,
     schema::{self, MAX_FILE_BYTES},
-    spec::{normalize, read_text, yaml},
+    spec::{hidden::take_out_of_json, normalize, read_text, yaml},
 };
 
 /// Where the files stand in the document.
@@ -115,12 +115,13 @@ impl Bundling<'_> {
         }
         let text = read_text(&path, MAX_FILE_BYTES).ok()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let value = if kind == "json" {
+        let mut value = if kind == "json" {
             serde_json::from_str(text).ok()?
         } else {
             let file = self.sources.add(path.display().to_string(), text);
             yaml::parse(file, self.sources).ok()?.to_json()
         };
+        take_out_of_json(&mut value);
         let name = self.unique(path.file_stem()?.to_str()?);
         self.names.insert(path.clone(), name.clone());
         self.queue.push_back((path, name.clone(), value));

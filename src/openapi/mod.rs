@@ -25,7 +25,10 @@ pub use self::{
 use crate::{
     diagnostic::{Code, Diagnostic, FileId, SourceMap, Span},
     schema::inline::Published,
-    spec::yaml::{self, Node},
+    spec::{
+        hidden::take_out_of_json,
+        yaml::{self, Node},
+    },
 };
 
 /// A document.
@@ -220,6 +223,7 @@ impl Document {
                 yaml::parse(file, sources).map_err(|problem| Box::new(broken(problem.primary, problem.message)))?;
             (node.to_json(), spans(&node))
         };
+        take_out_of_json(&mut root);
         let edition = match (root.get("openapi"), root.get("swagger")) {
             (Some(version), _) if plain(version).starts_with('3') => Edition::OpenApi3,
             (_, Some(version)) if plain(version).starts_with('2') => Edition::Swagger2,

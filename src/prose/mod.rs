@@ -6,13 +6,19 @@
 //! stay, and so does all that stands in code or in XML.
 
 mod characters;
+pub mod invisible;
+pub mod lengths;
 mod links;
 mod markdown;
 mod page;
 
 use std::borrow::Cow;
 
-use self::{markdown::Writer, page::Page};
+use self::{
+    invisible::{one_line, visible},
+    markdown::Writer,
+    page::Page,
+};
 
 /// What an element does to the text in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,17 +139,22 @@ pub fn without_html(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text as it is shown: without HTML, without runs of spaces, and without links that lead nowhere from here.
+/// A text as it is shown: without HTML, without runs of spaces, without links that lead nowhere from here, and without
+/// characters that nobody sees, however they are written.
 pub fn tidy(text: &str) -> Cow<'_, str> {
-    match without_html(text) {
+    let tidy = match without_html(text) {
         Cow::Borrowed(text) => links::tidy(text),
         Cow::Owned(text) => Cow::Owned(links::tidy(&text).into_owned()),
+    };
+    match tidy {
+        Cow::Borrowed(text) => visible(text),
+        Cow::Owned(text) => Cow::Owned(visible(&text).into_owned()),
     }
 }
 
 /// A text without HTML in one line, cut behind a sentence, else behind a word.
 pub fn shortened(text: &str, limit: usize) -> String {
-    let text = without_html(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = one_line(&without_html(text));
     if text.chars().count() <= limit {
         return text;
     }

@@ -229,7 +229,12 @@ fn is_library(value: &Value) -> bool {
 }
 
 fn parse(file: FileId, sources: &SourceMap) -> Result<Value, Box<Diagnostic>> {
-    serde_json::from_str(&sources.text(file)).map_err(|error| {
+    let parsed = serde_json::from_str(&sources.text(file));
+    let seen = |mut value: Value| {
+        spec::hidden::take_out_of_json(&mut value);
+        value
+    };
+    parsed.map(seen).map_err(|error| {
         let start = sources.offset(file, error.line().max(1), error.column().max(1));
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();

@@ -6,6 +6,7 @@ use url::Url;
 use crate::{
     base_url::{base_url, is_loopback, shown},
     diagnostic::{Code, Diagnostic},
+    egress::{Policy, Refusal},
     spec::template::{Piece, pieces},
     spec::{Consumes, Spanned},
     variables::{Secrets, Variables},
@@ -29,6 +30,8 @@ pub(super) struct BaseResolver<'a> {
     pub(super) variables: &'a Variables,
     /// Whether values are read.
     pub(super) secrets: Secrets,
+    /// What the operator says of where requests may go.
+    pub(super) egress: &'a Policy,
     /// What was found.
     pub(super) problems: &'a mut Vec<Diagnostic>,
 }
@@ -61,7 +64,17 @@ impl BaseResolver<'_> {
         match base_url(&filled) {
             Ok(url) => {
                 self.remark(written, &url, &setting);
-                Ok(Base { url, secrets })
+                match self.egress.stated(&url) {
+                    Ok(_) => Ok(Base { url, secrets }),
+                    Err(refusal) => {
+                        self.problems.push(refused(refusal, ("baseUri", written), Some(&setting)));
+                        Err(format!(
+                            "the service `{}` may not be called where its spec says: {refusal}; the operator can allow it by \
+                             `{setting}` or under `egress.allow` in the configuration, a retry will not help",
+                            namespace.value
+                        ))
+                    }
+                }
             }
             Err(problem) => {
                 let message = format!("`baseUri: {}` {problem}", shown(&written.value));
@@ -162,7 +175,8 @@ impl BaseResolver<'_> {
             let problem = Diagnostic::warning(Code::ExampleBaseUri, written.span, message);
             self.problems.push(problem.with_help(format!("give the real one by `{setting}`")));
         }
-        if url.scheme() == "http" && !is_loopback(url) {
+        let is_named = || self.egress.stated(url).is_ok(); // else that is said
+        if url.scheme() == "http" && !is_loopback(url) && is_named() {
             let message = format!(
                 "`{}` is not encrypted: the credential, arguments and answers travel in clear text",
                 shown(&written.value)
@@ -170,6 +184,31 @@ impl BaseResolver<'_> {
             self.problems.push(Diagnostic::warning(Code::InsecureBaseUri, written.span, message));
         }
     }
+}
+
+/// Why a URL that a spec states is not called.
+pub(super) fn refused(
+    refusal: Refusal,
+    (field, written): (&str, &Spanned<String>),
+    setting: Option<&str>,
+) -> Diagnostic {
+    let url = shown(&written.value);
+    let (code, message) = match refusal {
+        Refusal::Unencrypted => (
+            Code::InsecureBaseUri,
+            format!(
+                "`{field}: {url}` is not encrypted: the credential, arguments and answers would travel in clear text, so it \
+                 is not called"
+            ),
+        ),
+        refusal => (Code::RefusedHost, format!("`{field}: {url}` is not called: {refusal}")),
+    };
+    let problem = Diagnostic::warning(code, written.span, message);
+    let problem = if written.value.contains('@') { problem.with_source_hidden() } else { problem };
+    let setting = setting.map(|setting| format!("is named by `{setting}`, or ")).unwrap_or_default();
+    problem.with_help(format!(
+        "its tools are listed, and can be called once it {setting}is listed under `egress.allow` in the configuration"
+    ))
 }
 
 fn unusable(problem: Diagnostic, setting: &str) -> Diagnostic {

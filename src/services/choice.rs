@@ -22,6 +22,16 @@ pub enum Choice {
     Url(Url),
 }
 
+impl Choice {
+    /// The URL that was chosen, where one was.
+    pub fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::Embedded | Self::Remote => None,
+        }
+    }
+}
+
 impl FromStr for Choice {
     type Err = String;
 
@@ -105,6 +115,11 @@ impl<T> ByNamespace<T> {
     /// The setting of a namespace.
     pub fn get(&self, namespace: &str) -> Option<&T> {
         self.named.get(namespace).or(self.rest.as_ref())
+    }
+
+    /// All settings.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.named.values().chain(&self.rest)
     }
 
     /// The namespaces that are named.

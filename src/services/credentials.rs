@@ -72,6 +72,13 @@ pub(super) fn slots(authentication: &Authentication) -> Vec<Slot> {
     }
 }
 
+/// The server that issues tokens, as a spec states it, with the name of its field.
+pub(super) fn stated_server(kind: &AuthenticationKind) -> Option<(&'static str, &Spanned<String>)> {
+    let AuthenticationKind::OAuth2(oauth2) = kind else { return None };
+    let endpoint = oauth2.token_endpoint.as_ref().map(|endpoint| ("tokenEndpoint", endpoint));
+    endpoint.or_else(|| Some(("authorizationServerUri", oauth2.authorization_server.as_ref()?)))
+}
+
 /// Whether it is one secret and nothing else, so that it may as well be sent elsewhere.
 pub(super) fn is_one_secret(authentication: &Authentication) -> bool {
     match &authentication.kind {

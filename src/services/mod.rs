@@ -30,6 +30,7 @@ use crate::{
     config::{ConfigError, CredentialReference},
     credential::{Credential, CredentialHeader, Secret, Slot},
     diagnostic::{Code, Diagnostic},
+    egress::Policy,
     spec::{Consumes, Workspace},
     variables::{Secrets, Variables},
 };
@@ -47,6 +48,8 @@ pub struct Resolution<'a> {
     pub caller_keys: Option<&'a BTreeSet<String>>,
     /// Whether credentials are needed.
     pub secrets: Secrets,
+    /// What the operator says of where requests may go.
+    pub egress: &'a Policy,
 }
 
 /// The backend of each consumed service: document (its place in the workspace) and namespace → choice.
@@ -185,7 +188,8 @@ impl Resolution<'_> {
         let base = match url {
             Some(url) => Ok(Base { url: url.clone(), secrets: Vec::new() }),
             None => {
-                BaseResolver { document, variables, secrets: self.secrets, problems: &mut *problems }.resolve(consumes)
+                let (secrets, egress) = (self.secrets, self.egress);
+                BaseResolver { document, variables, secrets, egress, problems: &mut *problems }.resolve(consumes)
             }
         };
         let owner = Owner::Service(&namespace.value);
@@ -205,6 +209,17 @@ impl Resolution<'_> {
             Some(header) => credential.in_header(header),
             None => credential,
         };
+        // A client's secret goes to the authorization server, wherever calls go.
+        let refused = credential.authorization_server().and_then(|server| self.egress.stated(server).err());
+        if let Some(refusal) = refused {
+            let kind = consumes.authentication.as_ref().map(|authentication| &authentication.kind);
+            problems.extend(kind.and_then(credentials::stated_server).map(|place| base::refused(refusal, place, None)));
+            return Ok(Err(format!(
+                "the authorization server of `{}` may not be called where the spec says: {refusal}; the operator can allow it \
+                 under `egress.allow` in the configuration, a retry will not help",
+                namespace.value
+            )));
+        }
         let Base { url: base, secrets } = base;
         if url.is_some() && base.scheme() == "http" && !is_loopback(&base) && !credential.is_none() {
             let message = format!("`{base}` is not encrypted: the credential travels in clear text");
@@ -260,6 +275,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// All URLs that calls go to.
+pub fn reached(services: &Services) -> impl Iterator<Item = &Url> {
+    let remote = services.values().filter(|service| service.route == Route::Remote);
+    let endpoints = remote.flat_map(|service| service.endpoint.iter().chain(&service.for_callers));
+    endpoints.flat_map(|endpoint| [&endpoint.base].into_iter().chain(endpoint.credential.authorization_server()))
 }
 
 /// In the place of a secret that each caller brings.

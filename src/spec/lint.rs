@@ -6,7 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Authentication, AuthenticationKind, Consumes, Document, InputParameter, Location, Spanned};
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::{
+    diagnostic::{Code, Diagnostic, Span},
+    prose::{lengths::MAX_ARGUMENT, tidy},
+};
 
 /// Headers that carry credentials.
 const CREDENTIAL_HEADERS: [&str; 6] =
@@ -42,6 +45,7 @@ pub fn lint(document: &Document) -> Vec<Diagnostic> {
     for description in descriptions(document) {
         prose(description, &mut problems);
     }
+    long_arguments(document, &mut problems);
     problems
 }
 
@@ -161,6 +165,24 @@ fn undescribed(of: &str, parameters: &[InputParameter], seen: &mut HashSet<Span>
         [] => return,
     };
     problems.push(Diagnostic::note(Code::UndescribedParameter, first.name.span, message));
+}
+
+/// What arguments are said to be, where that is more than is listed.
+fn long_arguments(document: &Document, problems: &mut Vec<Diagnostic>) {
+    let operations = document.consumes.iter().flat_map(|consumes| &consumes.operations);
+    let consumed = operations.flat_map(|operation| of_parameters(&operation.input_parameters));
+    let tools = document.servers.iter().flat_map(|server| &server.tools);
+    let exposed = tools.flat_map(|tool| of_parameters(&tool.input_parameters));
+    let mut seen = HashSet::new();
+    for Spanned { value, span } in consumed.chain(exposed) {
+        let length = tidy(value.trim()).chars().count();
+        if length > MAX_ARGUMENT && seen.insert(*span) {
+            let message =
+                format!("the description of the argument has {length} characters; it is cut to {MAX_ARGUMENT}");
+            let problem = Diagnostic::note(Code::LongText, *span, message);
+            problems.push(problem.with_help("say the most important first, in few words"));
+        }
+    }
 }
 
 fn descriptions(document: &Document) -> impl Iterator<Item = &Spanned<String>> {

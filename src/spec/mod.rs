@@ -11,7 +11,9 @@ mod consumes;
 mod document;
 mod exposes;
 mod flow;
+pub(crate) mod hidden;
 mod imports;
+mod instructions;
 mod interaction;
 mod lint;
 mod outputs;
@@ -44,6 +46,7 @@ pub use self::{
     document::{Document, Info},
     exposes::{CacheScope, Hints, LeftOut, McpServer, Message, Prompt, PromptContent, Resource, ResourceContent, Tool},
     flow::{Action, Aggregate, Flow, Mapping, Mode, Step, StepKind},
+    instructions::instructions,
     interaction::{
         Capability, Interaction, LogLevel, Notice, Question, QuestionKind, Returned, TaskTerms, delay, is_page,
     },
@@ -149,7 +152,7 @@ impl Text {
     fn read(&self, sources: &SourceMap) -> (Option<Draft>, Vec<Diagnostic>) {
         let Self { path: _, file, found } = *self;
         let mut problems = Vec::new();
-        let root = match yaml::parse(file, sources) {
+        let mut root = match yaml::parse(file, sources) {
             Ok(root) => root,
             Err(mut problem) => {
                 // In a folder other files may lie as well, templates among them; only what means to be a spec is an error.
@@ -162,7 +165,13 @@ impl Text {
                 return (None, vec![*problem]);
             }
         };
+        let mut of_texts = Vec::new();
+        hidden::take_out(&mut root, &mut of_texts);
         let draft = document::read(file, &root, found, &mut problems);
+        // Whatever other files of a folder hold is nobody's concern.
+        if draft.is_some() {
+            problems.extend(of_texts);
+        }
         (draft, problems)
     }
 }

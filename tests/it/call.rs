@@ -74,7 +74,13 @@ async fn failures_tell_a_model_what_to_do() {
     const READS: &[Repetition] = &[Harmless];
     const ALWAYS: &[Repetition] = &[Harmless, Harmful];
     for (name, kind, status, again, words) in [
-        ("400", "status", Some(400), NEVER, &["400 Bad Request: the reason", "correct the arguments"][..]),
+        (
+            "400",
+            "status",
+            Some(400),
+            NEVER,
+            &["400 Bad Request; in its own words: \"the reason\"", "correct the arguments"][..],
+        ),
         ("401", "status", Some(401), NEVER, &["401", "credential", "operator"]),
         ("403", "status", Some(403), NEVER, &["403", "credential may not"]),
         ("404", "status", Some(404), NEVER, &["404", "list what exists"]),
@@ -156,7 +162,7 @@ async fn no_answer_shows_a_secret() {
         assert!(text.contains("[masked]") && !text.contains(secret) && !text.contains("quotes"), "{text}");
     }
     let text = get(&gateway, "hidden-text").await.expect_err("refused").to_string();
-    assert!(text.contains("a [2J b long") && text.len() < 1_000, "{text}");
+    assert!(text.contains("\"a[2Jb long") && text.len() < 1_000, "{text}");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ mod direct;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod generated;
@@ -35,6 +37,8 @@ mod generated;
 mod glass;
 #[cfg(test)]
 mod guides;
+#[cfg(test)]
+mod hygiene;
 #[cfg(test)]
 mod language;
 #[cfg(test)]

@@ -136,9 +136,12 @@ async fn stdio_speaks_the_older_era() {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(text).unwrap(), answer["result"]["structuredContent"]);
     assert_eq!((name_in(&answer), &answer["result"]["isError"]), ("a", &json!(false)));
-    for newer in ["resultType", "ttlMs", "cacheScope", "_meta"] {
+    for newer in ["resultType", "ttlMs", "cacheScope"] {
         assert!(answer["result"].get(newer).is_none() && list["result"].get(newer).is_none(), "{newer}");
     }
+    assert!(list["result"].get("_meta").is_none());
+    let provenance = json!({"source": "backend", "services": ["runloop-secrets"], "trust": "untrusted-data"});
+    assert_eq!(answer["result"]["_meta"], json!({ "keyglass/provenance": provenance }));
     client.close();
     assert!(client.receive().await.is_none());
     assert!(keyglass.ended().await.success());

@@ -238,7 +238,7 @@ async fn what_cannot_be_read_says_why() {
         (
             "data://pets/missing",
             -32002,
-            "the backend answered 404 Not Found: no such pet (either nothing has this name",
+            "the backend answered 404 Not Found; in its own words: \"no such pet\" (either nothing has this name",
         ),
         ("data://pets/down", -32603, "the backend answered 502 Bad Gateway (the fault is on the backend's side"),
         ("data://pets/large", -32603, "the answer is larger than 1024 bytes"),

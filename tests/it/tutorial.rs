@@ -99,7 +99,7 @@ impl Step {
         let line = "GET /registry/v1/ships/IMO-1000033";
         self.check("get-ship", json!({"imo": "IMO-1000033"}), &[line], expected).await;
         let error = output(self.gateway(), "get-ship", json!({"imo": "a/b?c"})).await.expect_err("none such");
-        assert!(error.to_string().contains("404 Not Found: nothing of this name"), "{error}");
+        assert!(error.to_string().contains("404 Not Found; in its own words: \"nothing of this name\""), "{error}");
         assert_eq!(self.service.lines(), ["GET /registry/v1/ships/a%2Fb%3Fc"], "one segment");
         let error = output(self.gateway(), "get-ship", json!({})).await.expect_err("it is required");
         assert!(error.to_string().contains("`imo` is required"), "{error}");

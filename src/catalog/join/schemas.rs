@@ -12,6 +12,7 @@ use crate::{
     diagnostic::{FileId, SourceMap},
     openapi::{Answer, Body},
     schema::{dialect::Direction, inline::Published},
+    spec::hidden::take_out_of_json,
 };
 
 /// The schemas of a folder by name.
@@ -46,7 +47,8 @@ impl Shelf {
         if !of_schemas.iter().any(|name| members.contains_key(*name)) {
             return;
         }
-        let Ok(root) = serde_json::from_str::<Value>(text) else { return };
+        let Ok(mut root) = serde_json::from_str::<Value>(text) else { return };
+        take_out_of_json(&mut root);
         let mut names = vec![words(stem)];
         let title = root.get("title").and_then(Value::as_str);
         names.extend(title.map(words));

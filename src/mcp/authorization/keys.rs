@@ -228,7 +228,14 @@ impl Keys {
             }
             let url = Url::parse(&metadata.jwks_uri).ok();
             let url = url.filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)));
-            return url.ok_or("its metadata names no keys over `https://`");
+            let url = url.ok_or("its metadata names no keys over `https://`")?;
+            // An answer names no other host than its own, unless that may be called anyway.
+            if url.origin() != issuer.origin() && self.remote.may_reach(&url).is_err() {
+                return Err(
+                    "its metadata names keys on another host; name them by `jwks_uri`, or the host under `egress.allow`",
+                );
+            }
+            return Ok(url);
         }
         Err(problem)
     }
