@@ -14,7 +14,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
+use super::{
+    EXIT_DIAGNOSTICS, Usage,
+    console::{self, Beside},
+    shutdown_signal,
+};
 use crate::{
     access::Gated,
     backend::{
@@ -23,6 +27,7 @@ use crate::{
     },
     clock::Clock,
     config::{self, Callers, CredentialReference, Options, Settings},
+    console::live::Live,
     diagnostic::{self, has_errors},
     http_server::{self, Tls},
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
@@ -68,6 +73,10 @@ pub(super) struct Arguments {
     /// Keep the tools as they are when specs or schemas change
     #[arg(long)]
     no_reload: bool,
+    /// The page on which a person confirms calls and reveals secrets: on this loopback address from the start, `auto` for a
+    /// port that the system picks once a call waits for them, or `off` [default: auto] [env: KEYGLASS_CONSOLE]
+    #[arg(long, value_name = "ADDR | auto | off")]
+    console: Option<Beside>,
     #[command(flatten)]
     options: Options,
 }
@@ -97,8 +106,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         stateless,
         state_key,
         no_reload,
+        console: beside,
         options,
     } = arguments;
+    let beside = beside.map_or_else(Beside::of_environment, Ok)?;
     let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
     let backend_listen =
         backend_listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
@@ -169,10 +180,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let open = Open { embedded: set_up.embedded.clone(), remote: set_up.gateway.backends.remote.clone() };
     let limits = settings.mcp_limits;
+    let beside = match beside {
+        Beside::At(address) => Some((address, settings.clone())),
+        Beside::WhenNeeded | Beside::Never => None,
+    };
     let reload = Reload::new(settings, Clock::System, &set_up, before, open).filter(|_| !no_reload);
     let gated = set_up.gateway.gated();
     let server = McpServer::with_state_key(Arc::new(set_up.gateway), state_key.as_ref());
     let server = server.context("no randomness available on this machine")?.with_limits(limits);
+    if let Some((address, settings)) = beside {
+        let (served, live) = (server.clone(), Arc::new(Live::new(Clock::System)));
+        let console = console::console(&settings, move || served.served(), live, shutdown.clone())?;
+        console::start(&console, address).await?;
+        console.needed().await?;
+    }
     // As large as all specs together, and needed no more.
     drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {
