@@ -594,3 +594,41 @@ fn a_console_beside_a_server_is_for_this_machine_alone() {
     let link = err.lines().find_map(|line| line.split_once("http://127.0.0.1:")).expect("a link whatever is logged").1;
     assert_eq!(link.split_once("/#").expect("a token").1.len(), 64, "{err}");
 }
+
+/// Not a test: the hand of the referee that looks at the console in a browser. Asks questions, keeps values and takes answers
+/// in the data folder `ASKER_DATA`, as its lines of standard input say, and answers each with a line after `asker: `.
+#[test]
+#[ignore = "is run by `tests/referees/console.py`"]
+#[allow(clippy::disallowed_methods, reason = "the folder that the referee uses")]
+fn asker() {
+    let store = store(Path::new(&std::env::var("ASKER_DATA").expect("a folder")));
+    for line in std::io::stdin().lines() {
+        let asked: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+        let binding = || [u8::try_from(asked["call"].as_u64().expect("a number")).expect("a small one"); 32];
+        let text = |member: &str| asked[member].as_str().unwrap_or_default().to_owned();
+        let answer = match asked["do"].as_str().expect("what to do") {
+            "ask" => {
+                let shown: Shown = serde_json::from_value(asked["shown"].clone()).expect("a question");
+                let question = store.ask(&OWNER, &binding(), shown, HOUR).expect("asked");
+                json!({ "code": question.shown.code })
+            }
+            "keep" => {
+                let origin = Origin { tool: text("tool"), place: text("place"), about: text("about") };
+                let kept = store.keep(&OWNER, &[Kept { value: &text("value").into(), origin }], HOUR);
+                json!({ "handle": kept.expect("kept")[0].to_string() })
+            }
+            "take" => match store.take(&OWNER, &binding()).expect("an answer") {
+                None => json!({ "state": "none" }),
+                Some(Answer::Waiting(_)) => json!({ "state": "waiting" }),
+                Some(Answer::Refused { by }) => json!({ "state": "refused", "by": by }),
+                Some(Answer::Confirmed { by, entered }) => {
+                    let entered =
+                        entered.iter().map(|(pointer, value)| (pointer.clone(), json!(value.expose_secret())));
+                    json!({ "state": "confirmed", "by": by, "entered": entered.collect::<serde_json::Map<_, _>>() })
+                }
+            },
+            other => panic!("`{other}`"),
+        };
+        println!("\nasker: {answer}");
+    }
+}
