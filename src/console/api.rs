@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Shared, session::Refused, tools};
+use super::{Shared, session::Refused, tools, trail::Act};
 use crate::{
     catalog::JsonObject,
     policy::store::{Decision, DecisionError, Handle, HandleError, HandleId, Question, QuestionId, Store, StoreError},
@@ -160,14 +160,19 @@ async fn act(shared: &Arc<Shared>, path: &str, body: &Bytes, key: &SecretString)
         }
         "/api/reveal" => {
             let id = handle(&parse::<Named>(body)?.name)?;
-            let value = stored(shared, move |store| store.reveal(&id)).await?.map_err(no_value)?;
-            tracing::info!("a person looked at the value of a handle in the console");
+            let revealed = id.clone();
+            let value = stored(shared, move |store| store.reveal(&revealed)).await?.map_err(no_value)?;
+            note(shared, Act::Revealed(&id));
             Ok(json_answer(&json!({ "value": value.expose_secret() })))
         }
         "/api/forget" => {
             let id = handle(&parse::<Named>(body)?.name)?;
-            let known = stored(shared, move |store| store.forget(&id)).await??;
-            if known { Ok(done()) } else { Err(no_value(HandleError::Unknown)) }
+            let forgotten = id.clone();
+            if !stored(shared, move |store| store.forget(&forgotten)).await?? {
+                return Err(no_value(HandleError::Unknown));
+            }
+            note(shared, Act::Forgot(&id));
+            Ok(done())
         }
         "/api/tools" => parse::<Nothing>(body).map(|_| tools::list(&gateway())),
         "/api/tool" => tools::show(&gateway(), &parse::<Named>(body)?.name),
@@ -247,7 +252,7 @@ async fn decide(shared: &Arc<Shared>, decided: Decided) -> Result<Response, Prob
         Decision::Refuse { by: BY.to_owned() }
     };
     let question = stored(shared, move |store| store.decide(&id, decision)).await?.map_err(undecided)?;
-    tracing::info!(tool = question.shown.tool, state = question.state.name(), "a person decided in the console");
+    note(shared, Act::Decided(&question));
     Ok(json_answer(&json!({ "state": question.state })))
 }
 
@@ -280,6 +285,12 @@ async fn trail(shared: &Arc<Shared>) -> Result<Response, Problem> {
         Ok(lines) => json!({ "there_is_one": true, "trail": lines }),
         Err(problem) => json!({ "there_is_one": true, "problem": problem }),
     }))
+}
+
+fn note(shared: &Shared, act: Act<'_>) {
+    if let Some(trail) = &shared.parts.trail {
+        trail.note(act);
+    }
 }
 
 /// Asks the store, which blocks on the disk.

@@ -45,8 +45,19 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Response, Problem> {
         "description": tool.description,
         "operation": tool.plan.summary(),
         "input": tool.input.listed(),
+        "secrets": secrets_of(tool),
         "output": tool.output.listed(),
     })))
+}
+
+/// The arguments that are secret. The listed schema, which every client has to take, does not say it.
+fn secrets_of(tool: &CompiledTool) -> Vec<String> {
+    let schema = tool.input.listed();
+    let names = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name);
+    let some_value = |name: &String| JsonObject::from_iter([(name.clone(), Value::from("a value"))]);
+    let is_secret =
+        |name: &&String| tool.input.replace_secrets(&some_value(name), "hidden").get(*name) == Some(&"hidden".into());
+    names.filter(is_secret).cloned().collect()
 }
 
 /// The request that a call would send.

@@ -12,7 +12,7 @@ use keyglass::{
     console::{
         Console, ConsoleError, MOST_SESSIONS, Parts, Started,
         live::{Begun, Live},
-        trail::{Lines, Trail},
+        trail::{Act, Lines, Trail},
     },
     policy::store::{Answer, Entry, Kept, Origin, QuestionId, Shown, Store, Subject},
     setup::{Purpose, setup},
@@ -406,6 +406,7 @@ async fn tools_are_shown_and_called_by_the_person() {
     assert_eq!((&tool["group"], &tool["risk"]), (&json!("runloop"), &json!("destructive")), "{tool}");
     let tool = person.told("tool", json!({ "name": "create_secret" })).await;
     assert_eq!(tool["input"]["required"], json!(["name", "value"]), "{tool}");
+    assert_eq!(tool["secrets"], json!(["value"]), "so that its field hides what is entered");
     assert_eq!(person.ask("tool", json!({ "name": "none" })).await.0, 404);
 
     let call = json!({ "name": "create_secret", "arguments": { "name": "FROM_CONSOLE", "value": ENTERED } });
@@ -448,13 +449,38 @@ async fn calls_of_others_are_seen_while_they_last() {
     assert_eq!((&live["under_way"], &live["ended"][0]["outcome"]), (&json!([]), &json!("cancelled")));
 }
 
-struct Fixed(Result<Lines, String>);
+/// An audit log with these lines, and what was told to it.
+struct Fixed(Result<Lines, String>, Mutex<Vec<String>>);
 
 impl Trail for Fixed {
     fn last(&self, most: usize) -> Result<Lines, String> {
         assert!(most > 0);
         self.0.clone()
     }
+
+    fn note(&self, act: Act<'_>) {
+        self.1.lock().unwrap().push(match act {
+            Act::Decided(question) => format!("{} {}", question.shown.tool, question.state.name()),
+            Act::Revealed(handle) => format!("revealed {handle}"),
+            Act::Forgot(handle) => format!("forgot {handle}"),
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_does_is_told_to_the_audit_log() {
+    let log = Arc::new(Fixed(Ok(Lines::default()), Mutex::default()));
+    let desk = Desk::with(Some(log.clone())).await;
+    let person = desk.person().await;
+    let (id, handle) = (desk.question(shown()), desk.handle(REVEALED));
+    person.told("decide", json!({ "id": id.to_string(), "confirm": true })).await;
+    person.ask("decide", json!({ "id": id.to_string(), "confirm": false })).await;
+    for name in ["reveal", "forget"] {
+        person.told(name, json!({ "name": handle })).await;
+        person.ask(name, json!({ "name": handle })).await;
+    }
+    let expected = ["delete_secret confirmed".to_owned(), format!("revealed {handle}"), format!("forgot {handle}")];
+    assert_eq!(*log.1.lock().unwrap(), expected, "each once, and nothing that did not happen");
 }
 
 #[tokio::test]
@@ -463,10 +489,10 @@ async fn the_audit_log_is_shown_where_there_is_one() {
     assert_eq!(none.person().await.told("trail", json!({})).await, json!({ "there_is_one": false }));
     let lines =
         Lines { lines: vec![json!({ "tool": "a" })], intact: Some(false), problem: Some("line 1 changed".into()) };
-    let desk = Desk::with(Some(Arc::new(Fixed(Ok(lines))))).await;
+    let desk = Desk::with(Some(Arc::new(Fixed(Ok(lines), Mutex::default())))).await;
     let shown = desk.person().await.told("trail", json!({})).await;
     assert_eq!(shown["trail"], json!({ "lines": [{ "tool": "a" }], "intact": false, "problem": "line 1 changed" }));
-    let desk = Desk::with(Some(Arc::new(Fixed(Err("it cannot be read".into()))))).await;
+    let desk = Desk::with(Some(Arc::new(Fixed(Err("it cannot be read".into()), Mutex::default())))).await;
     let shown = desk.person().await.told("trail", json!({})).await;
     assert_eq!(shown, json!({ "there_is_one": true, "problem": "it cannot be read" }));
 }

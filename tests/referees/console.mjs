@@ -112,13 +112,14 @@ try {
 
   await section("a value for a call", async () => {
     const { call, code, title } = await ask({
-      title: `Store a secret ${SCRIPT}`, risk: "write", confirms: false, notes: [`note ${SCRIPT}`], subject: { tool: "get_secret", value: { name: SCRIPT } },
+      title: `Store a secret ${SCRIPT}`, risk: "write", confirms: false, notes: [`note ${SCRIPT}`, "turned \u202eright\u202c, hidden\u200b"], subject: { tool: "get_secret", value: { name: SCRIPT } },
       entries: [{ pointer: "/value", label: "the value of DB_PASS" }],
     });
     const one = card(code);
     await one.waitFor();
     const text = await one.innerText();
     check("the page shows what the call is", [title, "get_secret", "note", "POST http://127.0.0.1:8080", "referee", "write"].every((part) => text.includes(part)), text);
+    check("what cannot be seen is written out", text.includes("turned \\u{202e}right\\u{202c}, hidden\\u{200b}"), text);
     equal("the heading of what is new has the focus", await page.evaluate(() => document.activeElement.textContent), title);
     check("it is told to readers of the screen", (await page.locator("#said").textContent()).includes("A call waits for you"));
     equal("the title counts", await page.title(), "(1) keyglass console");

@@ -19,9 +19,18 @@
       if (value === true) node.setAttribute(attribute, "");
       else if (value !== false && value !== undefined && value !== null) node.setAttribute(attribute, String(value));
     }
-    node.append(...children.filter((child) => child !== null && child !== undefined));
+    node.append(...children.filter((child) => child !== null && child !== undefined).map((child) => (typeof child === "string" ? plain(child) : child)));
     return node;
   }
+  // What cannot be seen, or turns the direction of writing, could make a text look like another one: it is written out.
+  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/g;
+  const plain = (text) => text.replace(/\r\n/g, "\n").replace(UNSEEN, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
+  // A text whose end has to be looked for says so.
+  const LONG = 1500;
+  const whole = (text) => [
+    ...(text.length > LONG || text.split("\n").length > 20 ? [make("p", { class: "hint" }, `${text.length} characters: look through all of it.`)] : []),
+    make("pre", { tabindex: "0" }, text),
+  ];
   const button = (text, kind, act) => {
     const node = make("button", { type: "button", class: kind }, text);
     node.addEventListener("click", act);
@@ -222,9 +231,9 @@
     }
     if (shown.subject) {
       node.append(make("h3", {}, "What it is about, as ", make("code", {}, shown.subject.tool), " reads it now"),
-        make("pre", { tabindex: "0" }, pretty(shown.subject.value)));
+        ...whole(pretty(shown.subject.value)));
     }
-    if (shown.request) node.append(make("h3", {}, "The exact request"), make("pre", { tabindex: "0" }, shown.request));
+    if (shown.request) node.append(make("h3", {}, "The exact request"), ...whole(shown.request));
     const entries = shown.entries.map((entry) => ({ pointer: entry.pointer, ...secretField(entry.label, "A secret value. No model sees it.") }));
     node.append(...entries.map((entry) => entry.node));
     let words = null;
@@ -320,7 +329,8 @@
       try {
         const { value } = await ask("reveal", { name: handle });
         const heading = make("h3", { tabindex: "-1" }, "The value, shown this once");
-        const text = make("pre", {}, value);
+        const text = make("pre");
+        text.textContent = value; // to the letter: it is copied from here
         const left = make("p", { class: "hint" });
         const copied = make("span", { role: "status" });
         let seconds = REVEALED_S;
@@ -443,7 +453,7 @@
   const kindsOf = (schema) => [schema.type].flat().filter((kind) => kind && kind !== "null");
 
   // A field for one argument: its node, and what `read` gives. Nothing is given where nothing is entered.
-  function field(name, schema, required) {
+  function field(name, schema, required, isSecret) {
     const id = newId("field");
     const label = `${name}${required ? " (required)" : ""}`;
     const kind = kindsOf(schema).length === 1 ? kindsOf(schema)[0] : null;
@@ -461,6 +471,10 @@
         ...values.map((value, place) => make("option", { value: String(place) }, pretty(value))));
       return around(select, "", (text) => (text === "" ? undefined : values[Number(text)]));
     };
+    if (isSecret) {
+      const secret = secretField(label, hints.filter(Boolean).join(" "));
+      return { name, node: secret.node, read: () => (secret.input.value === "" && !required ? undefined : secret.input.value) };
+    }
     if (Array.isArray(schema.enum)) return choice(schema.enum);
     if (kind === "boolean") return choice([true, false]);
     if (kind === "integer" || kind === "number") {
@@ -470,10 +484,6 @@
         if (Number.isNaN(number)) throw new Error(`${name} must be a number`);
         return number;
       });
-    }
-    if (kind === "string" && (schema.format === "password" || schema.writeOnly)) {
-      const secret = secretField(label, hints.filter(Boolean).join(" "));
-      return { name, node: secret.node, read: () => (secret.input.value === "" && !required ? undefined : secret.input.value) };
     }
     if (kind === "string") {
       const long = schema.maxLength === undefined || schema.maxLength > 400 ? /content|body|script|text|command/i.test(name) : false;
@@ -528,7 +538,7 @@
     }
     const heading = make("h2", { tabindex: "-1" }, tool.title);
     const required = tool.input.required || [];
-    const fields = Object.entries(tool.input.properties || {}).map(([argument, schema]) => field(argument, schema, required.includes(argument)));
+    const fields = Object.entries(tool.input.properties || {}).map(([argument, schema]) => field(argument, schema, required.includes(argument), tool.secrets.includes(argument)));
     const problem = make("p", { class: "problem", role: "alert" });
     const result = make("div");
     const form = make("div", { role: "group", "aria-label": `Arguments of ${tool.name}` }, ...fields.map((one) => one.node));
@@ -656,7 +666,11 @@
       const { intact, problem } = answer.trail;
       state.className = intact === false ? "problem" : intact ? "good" : "";
       state.textContent = intact === false ? `The log is not as it was written: ${problem || "somebody changed it"}` : intact ? "The log is as it was written." : "Whether the log is as it was written was not looked at; `keyglass audit verify` does.";
-      lines = answer.trail.lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line)));
+      lines = answer.trail.lines.map((line) => {
+        const of = (member) => (line && typeof line === "object" ? line[member] : undefined);
+        const head = ["time", "event", "tool", "decision", "outcome", "principal", "client"].map(of).filter((part) => part !== undefined && part !== null);
+        return { head: head.length ? head.join(" · ") : pretty(line), whole: pretty(line), text: JSON.stringify(line).toLowerCase() };
+      });
       listLines();
     } catch (error) {
       state.textContent = told(error);
@@ -664,7 +678,8 @@
   }
   function listLines() {
     const wanted = byId("trail-filter").value.toLowerCase();
-    byId("lines").replaceChildren(...lines.filter((line) => line.toLowerCase().includes(wanted)).map((line) => make("li", {}, line)));
+    byId("lines").replaceChildren(...lines.filter((line) => line.text.includes(wanted))
+      .map((line) => make("li", {}, make("details", {}, make("summary", {}, line.head), make("pre", { tabindex: "0" }, line.whole)))));
   }
 
   // ---- charts
@@ -680,14 +695,15 @@
     const width = Math.max(280, Math.floor(place.clientWidth));
     const [left, right, top, bottom] = [48, 8, 8, 22];
     const chart = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-    const x = (minute) => left + ((width - left - right) * minute) / (most - 1);
+    const step = (width - left - right) / most;
+    const x = (minute) => left + step * (minute + 0.5);
     for (const [text, y] of ticks((part) => top + (height - top - bottom) * (1 - part))) {
       chart.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: y, y2: y }), draw("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, text));
     }
     for (const [minute, text, anchor] of [[0, "−60 min", "start"], [30, "−30 min", "middle"], [most - 1, "now", "end"]]) {
       chart.append(draw("text", { x: x(minute), y: height - 5, "text-anchor": anchor }, text));
     }
-    return { chart, x, step: (width - left - right) / most, y: (part) => top + (height - top - bottom) * (1 - part) };
+    return { chart, x, step, y: (part) => top + (height - top - bottom) * (1 - part) };
   }
   const legend = (entries) => make("ul", { class: "legend", "aria-hidden": "true" }, ...entries.map(([kind, text, shape]) =>
     make("li", {}, draw("svg", { viewBox: "0 0 32 10" }, shape === "line" ? draw("line", { class: kind, x1: 0, x2: 32, y1: 5, y2: 5 }) : draw("rect", { class: kind, width: 32, height: 10 })), ` ${text}`)));
