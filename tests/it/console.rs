@@ -1,16 +1,18 @@
 //! The console over HTTP: who gets in and who does not, decisions, values that are revealed once; and the same by command.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
+    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use keyglass::{
-    clock::Clock,
+    clock::{Clock, ManualClock},
     config::Options,
     console::{
-        Console, ConsoleError, MOST_SESSIONS, Parts, Started,
+        Console, ConsoleError, LINK_LIFE, MOST_SESSIONS, Parts, SESSION_IDLE, Started,
         live::{Begun, Live},
         trail::{Act, Lines, Trail},
     },
@@ -39,7 +41,7 @@ struct Desk {
     announced: Arc<Mutex<Vec<String>>>,
     http: reqwest::Client,
     shutdown: CancellationToken,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Drop for Desk {
@@ -60,6 +62,11 @@ impl Desk {
     }
 
     async fn with(trail: Option<Arc<dyn Trail>>) -> Self {
+        Self::at(Clock::System, trail).await
+    }
+
+    /// Whose links and sessions go by this clock.
+    async fn at(clock: Clock, trail: Option<Arc<dyn Trail>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
         let gateway = Arc::new(setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway);
@@ -74,12 +81,12 @@ impl Desk {
             trail,
             listen: "127.0.0.1:0".parse().unwrap(),
             announce: Box::new(move |link| told.lock().unwrap().push(link.url().expose_secret().to_owned())),
-            clock: Clock::System,
+            clock,
         };
         let console = Console::new(parts, shutdown.clone());
         let started = console.start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { store, live, console, started, announced, http, shutdown, folder }
+        Self { store, live, console, started, announced, http, shutdown, _folder: folder }
     }
 
     fn origin(&self) -> String {
@@ -177,6 +184,24 @@ async fn a_link_opens_the_page_once() {
     }
     assert_eq!(last, 429, "attempts are limited");
     assert_eq!(open(&desk.token()).await.0, 200, "which keeps nobody out who has a link");
+}
+
+#[tokio::test]
+async fn links_and_sessions_end_by_themselves() {
+    static TIME: ManualClock = ManualClock::at(1_000);
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap();
+    let desk = Desk::at(Clock::Manual(&TIME), None).await;
+    let token = desk.token();
+    TIME.pass(ms(LINK_LIFE));
+    assert_eq!(sent(desk.asked("session", &json!({ "token": token }))).await.0, 401, "a link that is too old");
+    let person = desk.person().await;
+    TIME.pass(ms(SESSION_IDLE) - 1);
+    person.told("waiting", json!({ "active": true })).await;
+    TIME.pass(ms(SESSION_IDLE) - 1);
+    person.told("waiting", json!({ "active": false })).await;
+    TIME.pass(1);
+    let (status, answer) = person.ask("waiting", json!({ "active": true })).await;
+    assert_eq!(status, 401, "a page that only looks for news: {answer}");
 }
 
 #[tokio::test]
@@ -497,6 +522,21 @@ async fn the_audit_log_is_shown_where_there_is_one() {
     assert_eq!(shown, json!({ "there_is_one": true, "problem": "it cannot be read" }));
 }
 
+/// What another console over the same store is made of.
+fn parts(desk: &Desk) -> Parts {
+    let options = Options { backend: vec!["http://127.0.0.1:9".to_owned()], ..Options::default() };
+    let gateway = Arc::new(setup(&options.settings().unwrap(), Purpose::Inspect, Clock::System).unwrap().gateway);
+    Parts {
+        store: desk.store.clone(),
+        served: Box::new(move || gateway.clone()),
+        live: desk.live.clone(),
+        trail: None,
+        listen: "127.0.0.1:0".parse().unwrap(),
+        announce: Box::new(|_| {}),
+        clock: Clock::System,
+    }
+}
+
 #[tokio::test]
 async fn the_person_is_brought_to_the_page_once() {
     let desk = Desk::open().await;
@@ -513,6 +553,11 @@ async fn the_person_is_brought_to_the_page_once() {
     let (status, answer) = sent(desk.asked("link", &json!({}))).await;
     assert_eq!((status, answer), (200, json!({})), "a new link goes to the person, not to whoever asks for it");
     assert_eq!(desk.announced.lock().unwrap().len(), 2);
+    let other = Desk::open().await;
+    let unstarted = Console::new(parts(&other), other.shutdown.clone());
+    let page = unstarted.needed().await.unwrap().page();
+    assert_ne!(page, format!("{}/", other.origin()), "it listens once it is needed");
+    assert_eq!(other.http.get(page).send().await.unwrap().status(), 200);
     for exposed in ["0.0.0.0:0", "192.0.2.1:0", "[::]:0"] {
         let error = desk.console.start(exposed.parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, ConsoleError::Exposed(_)), "{exposed}");
@@ -609,16 +654,49 @@ fn a_console_beside_a_server_is_for_this_machine_alone() {
         (&["console", "--listen", "0.0.0.0:0"], "for this machine alone"),
         (&["serve", "--console", "on"], "`auto`, `off`"),
     ] {
-        let output = keyglass(folder.path(), arguments).stdin(std::process::Stdio::null()).output().expect("runs");
+        let output = keyglass(folder.path(), arguments).stdin(Stdio::null()).output().expect("runs");
         let (code, _, err) = finished(output);
         assert!(code == 64 && err.contains(words), "{arguments:?}: {err}");
     }
     let mut command = keyglass(folder.path(), &["serve", "--console", "127.0.0.1:0"]);
-    let output = command.env("KEYGLASS_LOG", "off").stdin(std::process::Stdio::null()).output().expect("runs");
+    let output = command.env("KEYGLASS_LOG", "off").stdin(Stdio::null()).output().expect("runs");
     let (code, out, err) = finished(output);
     assert_eq!((code, out.as_str()), (0, ""), "{err}");
     let link = err.lines().find_map(|line| line.split_once("http://127.0.0.1:")).expect("a link whatever is logged").1;
     assert_eq!(link.split_once("/#").expect("a token").1.len(), 64, "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_browser_is_shown_the_link_by_a_file_of_this_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (opener, opened) = (programs.path().join("xdg-open"), programs.path().join("opened"));
+    std::fs::write(
+        &opener,
+        format!("#!/bin/sh\nprintf '%s' \"$*\" > '{0}.part' && mv '{0}.part' '{0}'\n", opened.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = keyglass(folder.path(), &["console", "--open"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", programs.path().display()));
+    let mut console = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut link = String::new();
+    BufReader::new(console.stdout.take().unwrap()).read_line(&mut link).unwrap();
+    let link = link.trim();
+    assert!(link.starts_with("http://127.0.0.1:"), "{link}");
+    let shown = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        std::fs::read_to_string(&opened).ok()
+    });
+    let way = shown.expect("a browser");
+    assert!(!way.contains(link.split_once('#').unwrap().1), "other users see the arguments of a program: {way}");
+    assert!(std::fs::read_to_string(&way).unwrap().contains(link), "{way}");
+    assert_eq!(std::fs::metadata(&way).unwrap().permissions().mode() & 0o777, 0o600);
+    let asked = std::process::Command::new("kill").args(["-TERM", &console.id().to_string()]).status().unwrap();
+    assert!(asked.success() && console.wait().unwrap().success());
+    assert!(!Path::new(&way).exists(), "it leads nowhere any more");
 }
 
 /// Not a test: the hand of the referee that looks at the console in a browser. Asks questions, keeps values and takes answers
@@ -655,6 +733,6 @@ fn asker() {
             },
             other => panic!("`{other}`"),
         };
-        println!("\nasker: {answer}");
+        writeln!(std::io::stdout(), "\nasker: {answer}").expect("written");
     }
 }

@@ -135,7 +135,7 @@
     byId("leave").hidden = false;
     byId("s-locked").hidden = true;
     const wanted = location.hash.slice(1);
-    show(wanted in SECTIONS ? wanted : "waiting", true);
+    show(Object.hasOwn(SECTIONS, wanted) ? wanted : "waiting", true);
     tick();
   }
 
@@ -170,12 +170,14 @@
     if (TOKEN.test(text)) {
       history.replaceState(null, "", location.pathname);
       unlock(text);
-    } else if (text in SECTIONS) show(text, true);
+    } else if (Object.hasOwn(SECTIONS, text)) show(text, true);
   });
 
   // ---- waiting
 
   const cards = new Map();
+  // An answer that was on its way when the person decided still names the call.
+  const decided = new Set();
   let resting = null;
   // While anything moves no button confirms: what is under the pointer may have been another one a moment ago.
   function settle() {
@@ -252,6 +254,7 @@
         await ask("decide", confirm
           ? { id: question.id, confirm, words: words ? words.value : null, entered }
           : { id: question.id, confirm });
+        decided.add(question.id);
         gone(question.id, confirm ? `Confirmed: ${shown.title || shown.tool}` : `Refused: ${shown.title || shown.tool}`);
       } catch (error) {
         problem.textContent = told(error);
@@ -296,6 +299,7 @@
     let first = null;
     for (const question of waiting) {
       let card = cards.get(question.id);
+      if (!card && decided.has(question.id)) continue;
       if (!card) {
         card = questionCard(question);
         cards.set(question.id, card);
