@@ -38,7 +38,7 @@ impl Clock {
     }
 
     /// Milliseconds since some moment in the past, whatever the clock is set to meanwhile.
-    fn passed_ms(self) -> i64 {
+    pub fn passed_ms(self) -> i64 {
         static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
         match self {
             Self::Fixed(_) => 0,

@@ -14,10 +14,11 @@ use crate::{
     audit::{Audit, Recording},
     backend::{Backends, Limits, embedded::Embedded},
     call::{self, CallContext, CallOutput, Content, Environment, Read},
-    catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target},
+    catalog::{Catalog, CompiledResource, CompiledTool, JsonObject, resource::Target, risk::Risk},
     clock::Clock,
     error::CallError,
     guides::Guides,
+    live::{Begun, Live, LiveCall},
     mask::Mask,
     originals::{Original, Originals},
     policy::Policy,
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub guides: Guides,
     /// What calls are held to.
     pub policy: Arc<Policy>,
+    /// What persons watch calls by, where they may.
+    pub live: Option<Arc<Live>>,
     /// Tells how far a key reaches that a caller brings.
     pub key_teller: Option<Embedded>,
     /// Where calls are written down.
@@ -122,10 +125,26 @@ impl Gateway {
         arguments: JsonObject,
         context: &CallContext,
     ) -> Result<CallOutput, CallError> {
+        let mut live = self.live(&tool.name, Some(tool), context);
         let recording = self.recording(Audited::Tool(tool, &arguments), context).await?;
         let outcome = call::call(tool, arguments, self.environment(&recording), context).await;
         audited::ended(recording, &outcome, |output| matches!(output, CallOutput::Paused(_)));
+        if let Some(live) = &mut live {
+            live.ended(kind_of(&outcome, |output| matches!(output, CallOutput::Paused(_))));
+        }
         outcome
+    }
+
+    /// Shows a call to whoever watches.
+    fn live(&self, name: &str, tool: Option<&CompiledTool>, context: &CallContext) -> Option<LiveCall> {
+        let live = self.live.as_ref()?;
+        let client = context.origin.as_ref().and_then(|origin| origin.client.as_ref());
+        Some(live.begin(Begun {
+            tool: name,
+            principal: context.principal.name(),
+            client: client.map_or("", |(name, _)| name),
+            risk: tool.map_or(Risk::Read, |tool| tool.risk.class).name(),
+        }))
     }
 
     /// All that a call does, where it can stop on the way and go on later, for an answer of its client or of a person; empty
@@ -170,10 +189,23 @@ impl Gateway {
         target: Target<'_>,
         context: &CallContext,
     ) -> Result<Read, CallError> {
+        let mut live = self.live(&resource.name, target.tool(), context);
         let recording = self.recording(Audited::Resource(resource, &target), context).await?;
         let outcome = call::read(resource, target, self.environment(&recording), context).await;
         audited::ended(recording, &outcome, |read| matches!(read, Read::Paused(_)));
+        if let Some(live) = &mut live {
+            live.ended(kind_of(&outcome, |read| matches!(read, Read::Paused(_))));
+        }
         outcome
+    }
+}
+
+/// What became of a call, in a word.
+fn kind_of<T>(outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) -> &'static str {
+    match outcome {
+        Ok(output) if is_paused(output) => "paused",
+        Ok(_) => "ok",
+        Err(error) => error.kind(),
     }
 }
 

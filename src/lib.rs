@@ -43,6 +43,7 @@
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol, both eras of it, and its transports; sealed states and tasks of calls that wait, limits, callers; alone names the MCP library | specs |
+//! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
 //! | [`metrics`], [`telemetry`] | what the process counts; logs and traces | arguments, answers, secrets |
 //! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, no core files | |
@@ -74,6 +75,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod core_dump;
 pub mod credential;
 pub mod decode;
@@ -86,6 +88,7 @@ pub mod guides;
 pub mod http_server;
 pub mod import;
 pub mod jsonpath;
+pub mod live;
 pub mod mask;
 pub mod mcp;
 pub mod media_type;

@@ -167,6 +167,7 @@ impl Reload {
             remote: gateway.backends.remote.clone().or_else(|| self.open.remote.take()),
             vault: gateway.policy.vault().cloned(),
             desk: self.open.desk.take(),
+            live: self.open.live.take(),
             audit: gateway.audit.clone(),
         };
         let catalog = &gateway.catalog;

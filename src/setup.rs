@@ -25,6 +25,7 @@ use crate::{
     egress::Egress,
     gateway::{self, Description, Gateway},
     guides::Guides,
+    live::Live,
     originals::{self, Originals},
     policy::{Desk, Policy, glass::Mode, vault::Vault},
     prose::tidy,
@@ -88,6 +89,8 @@ pub struct Open {
     pub vault: Option<Arc<Vault>>,
     /// Where persons answer.
     pub desk: Option<Arc<dyn Desk>>,
+    /// What persons watch calls by.
+    pub live: Option<Arc<Live>>,
     /// The audit log.
     pub audit: Audit,
 }
@@ -259,6 +262,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         originals,
         guides,
         policy,
+        live: is_open.live.clone(),
         key_teller: embedded.clone(),
         audit: is_open.audit.clone(),
         known_secrets: OnceLock::new(),

@@ -34,6 +34,7 @@ struct Recorded {
     places: Mutex<Vec<OwnedSemaphorePermit>>,
     begun: Instant,
     requests: Mutex<Vec<Request>>,
+    decided: Mutex<Option<(Decision, Option<String>)>>,
     /// Whether what is about to be done has to be on the disk first.
     announces: bool,
     announced: AtomicBool,
@@ -55,6 +56,7 @@ impl Audit {
             places: Mutex::new(places),
             begun: Instant::now(),
             requests: Mutex::default(),
+            decided: Mutex::default(),
             announces,
             announced: AtomicBool::new(false),
         })))
@@ -85,7 +87,8 @@ impl Recording {
             return Ok(());
         }
         let Some(entry) = &recorded.entry else { return Ok(()) };
-        let entry = Entry { event: Event::Intent, time_ms: recorded.inner.clock.now_ms(), ..Entry::clone(entry) };
+        let mut entry = Entry { event: Event::Intent, time_ms: recorded.inner.clock.now_ms(), ..Entry::clone(entry) };
+        recorded.note_decision(&mut entry);
         let place = recorded.places.lock().unwrap_or_else(PoisonError::into_inner).pop();
         recorded.inner.write_lasting(entry, place).await
     }
@@ -100,10 +103,10 @@ impl Recording {
         }
     }
 
-    /// Notes who decided what about the call.
-    pub fn decided(&mut self, decision: Decision, by: Option<String>) {
-        if let Some(entry) = self.0.as_mut().and_then(|recorded| recorded.entry.as_mut()) {
-            (entry.decision, entry.decided_by) = (Some(decision), by);
+    /// Notes who decided what about the call. What was noted last counts.
+    pub fn decided(&self, decision: Decision, by: Option<String>) {
+        if let Some(recorded) = &self.0 {
+            *recorded.decided.lock().unwrap_or_else(PoisonError::into_inner) = Some((decision, by));
         }
     }
 
@@ -122,11 +125,20 @@ impl Recording {
         let Some(recorded) = &mut self.0 else { return };
         let Some(mut entry) = recorded.entry.take() else { return };
         entry.outcome = Some(outcome);
+        recorded.note_decision(&mut entry);
         entry.time_ms = recorded.inner.clock.now_ms();
         entry.duration = Some(recorded.begun.elapsed());
         entry.requests = std::mem::take(recorded.requests.get_mut().unwrap_or_else(PoisonError::into_inner));
         let place = recorded.places.get_mut().unwrap_or_else(PoisonError::into_inner).pop();
         recorded.inner.writer.push(Queued { entry, _place: place, waits: None });
+    }
+}
+
+impl Recorded {
+    fn note_decision(&self, entry: &mut Entry) {
+        if let Some((decision, by)) = self.decided.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            (entry.decision, entry.decided_by) = (Some(decision), by);
+        }
     }
 }
 

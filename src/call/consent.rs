@@ -16,6 +16,7 @@ use super::{
     client::{Asked, Paused, Reply, Resume, Wants},
 };
 use crate::{
+    audit::{Decision, Recording},
     catalog::{CompiledTool, JsonObject, risk::Risk},
     dry_run,
     error::CallError,
@@ -42,6 +43,8 @@ const ASKED_WAIT: Duration = Duration::from_secs(9 * 60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The name of the question, among those of a call.
 const KEY: &str = "keyglass_confirm";
+/// Who decided, in the audit log: whoever the client asked.
+const BY_CLIENT: &str = "client";
 const CONFIRM: &str = "confirm";
 /// The first choice, so that a client that fills forms in by itself confirms nothing.
 const REFUSE: &str = "refuse";
@@ -105,14 +108,19 @@ pub(super) async fn consent<'a>(
     if rule == Rule::Deny {
         let class = tool.risk.class;
         let reason = format!("the operator's policy denies calls of `{}` (class `{class}`)", tool.name);
+        environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(reason));
     }
     if tool.risk.class == Risk::Grant
         && let Some(excess) = grant(tool, arguments).excess(policy.ceiling(), environment.clock.now_ms())
     {
+        environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(excess));
     }
     let needs_word = rule == Rule::Ask && !context.is_confirmed;
+    if rule == Rule::Ask && context.is_confirmed {
+        environment.recording.decided(Decision::Confirmed, Some("command".to_owned()));
+    }
     if !needs_word && given.wanted.is_empty() {
         return Ok(Consent::Given(given, Stage::None));
     }
@@ -127,7 +135,7 @@ impl<'a> Case<'a> {
         let stage = resume.map(|resume| resume.consent.clone()).unwrap_or_default();
         if let Stage::Confirmed(handles) = stage {
             let entered = self.opened(&handles).await?;
-            return Ok(self.go(entered, handles));
+            return Ok(self.go(entered, handles, "before"));
         }
         // Somebody may have answered already, in another place or another process.
         let mut is_repeated = false;
@@ -144,7 +152,7 @@ impl<'a> Case<'a> {
             match judged(answer, self.words().as_deref()) {
                 Word::Confirmed => {
                     self.settle().await;
-                    return Ok(self.go(BTreeMap::new(), BTreeMap::new()));
+                    return Ok(self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT));
                 }
                 Word::Refused => return Err(self.refused().await),
                 Word::None => is_repeated = true,
@@ -163,8 +171,9 @@ impl<'a> Case<'a> {
         self.environment.policy
     }
 
-    /// The call goes on.
-    fn go(self, entered: BTreeMap<String, SecretString>, handles: BTreeMap<String, String>) -> Consent<'a> {
+    /// The call goes on, as somebody confirmed it.
+    fn go(self, entered: BTreeMap<String, SecretString>, handles: BTreeMap<String, String>, by: &str) -> Consent<'a> {
+        self.environment.recording.decided(Decision::Confirmed, Some(by.to_owned()));
         let mut given = self.given;
         given.enter(entered);
         Consent::Given(given, Stage::Confirmed(handles))
@@ -173,13 +182,16 @@ impl<'a> Case<'a> {
     /// The same after an answer from elsewhere.
     async fn answered(self, answer: Answer) -> Result<Consent<'a>, CallError> {
         match answer {
-            Answer::Confirmed { by: _, entered } => {
+            Answer::Confirmed { by, entered } => {
                 // What a person entered stays here by a handle of its own, should the call stop on the way.
                 let handles = self.kept(&entered).await;
                 self.given_check(&entered)?;
-                Ok(self.go(entered, handles))
+                Ok(self.go(entered, handles, &by))
             }
-            Answer::Refused { by } => Err(CallError::NotConfirmed(format!("a person refused it ({by})"))),
+            Answer::Refused { by } => {
+                self.environment.recording.decided(Decision::Declined, Some(by.clone()));
+                Err(CallError::NotConfirmed(format!("a person refused it ({by})")))
+            }
             Answer::Waiting(_) => Err(self.waits().await),
         }
     }
@@ -229,6 +241,7 @@ impl<'a> Case<'a> {
                 let at = Resume { consent: Stage::Asked, ..Resume::default() };
                 let asked =
                     if is_form { form(&shown, self.words().as_deref()) } else { self.page_again(&shown).await? };
+                self.environment.recording.decided(Decision::Asked, Some(BY_CLIENT.to_owned()));
                 let wants = Wants::Answers { questions: vec![asked], needs_state: true };
                 Ok(Consent::Paused(Box::new(Paused { at, wants })))
             }
@@ -237,7 +250,7 @@ impl<'a> Case<'a> {
                 match answer {
                     Word::Confirmed => {
                         self.settle().await;
-                        Ok(self.go(BTreeMap::new(), BTreeMap::new()))
+                        Ok(self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT))
                     }
                     Word::Refused => Err(self.refused().await),
                     Word::None => Err(self.waits().await),
@@ -305,6 +318,7 @@ impl<'a> Case<'a> {
     }
 
     async fn refused(&self) -> CallError {
+        self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
         let page = self.hint().await;
         CallError::NotConfirmed(format!(
             "the client answered that it is declined. If a person did that, leave it. If nobody was asked, {page}, and call \
@@ -313,6 +327,7 @@ impl<'a> Case<'a> {
     }
 
     async fn waits(&self) -> CallError {
+        self.environment.recording.decided(Decision::Asked, None);
         let what = match (self.given.wanted.as_slice(), self.rule) {
             ([], _) => format!(
                 "whether `{}` may be carried out (risk: {}, {})",
@@ -395,7 +410,10 @@ impl<'a> Case<'a> {
             principal: context.principal.clone(),
             ..CallContext::new(format!("{}-about", context.request_id))
         };
-        let output = Box::pin(super::attempt(reader, arguments, *environment, &context)).await.ok()?;
+        // What is read for the person is no part of the call.
+        let recording = Recording::off();
+        let environment = Environment { recording: &recording, ..*environment };
+        let output = Box::pin(super::attempt(reader, arguments, environment, &context)).await.ok()?;
         let mut value = output.structured()?;
         environment.policy.glass().value(&mut value, &context.principal, &Seen::default());
         Some(Subject { tool: reader.name.clone(), value })

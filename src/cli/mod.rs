@@ -3,15 +3,19 @@
 //! Exit codes: 0 done; 1 a spec has errors, or a database or an audit log problems; 2 the program could not start or was stopped by a
 //! fault; 5 the tool, or the embedded backend, answered with an error; 64 the command line or the configuration is wrong.
 
+mod approve;
 mod audit;
 mod backend;
 mod call;
 mod check;
+mod console;
 mod data;
+mod desk;
 mod import;
 mod keys;
 mod operator;
 mod person;
+mod reveal;
 mod secrets;
 mod serve;
 mod table;
@@ -70,6 +74,8 @@ Examples:
   keyglass secrets create DB_PASS           a secret in it; asks for the value
   keyglass backend backup keys.db           a copy of its database, in use or not
   keyglass audit verify                     whether the audit log is whole
+  keyglass approve                          the calls that wait for you
+  keyglass console --open                   the same and more, in a browser
 
 Options that can be set by a variable show it as [env: NAME]. KEYGLASS_LOG sets
 log levels (`debug`, `warn,keyglass=trace`). Logs go to standard error.";
@@ -94,6 +100,12 @@ enum Command {
     Secrets(secrets::Arguments),
     /// Look whether the audit log is whole, and what happened lately
     Audit(audit::Arguments),
+    /// Look at the calls that wait for you, and confirm or refuse them
+    Approve(approve::Arguments),
+    /// List the secret values that tools answered with, and see one, once
+    Reveal(reveal::Arguments),
+    /// Open the page on which you confirm calls, enter and reveal secrets, try tools and watch
+    Console(console::Arguments),
 }
 
 /// Runs the program on the process's own arguments.
@@ -122,6 +134,9 @@ pub fn main() -> ExitCode {
         Command::Keys(arguments) => run(keys::run(arguments)),
         Command::Secrets(arguments) => run(secrets::run(arguments)),
         Command::Audit(arguments) => run(audit::run(arguments)),
+        Command::Approve(arguments) => approve::run(arguments),
+        Command::Reveal(arguments) => reveal::run(arguments),
+        Command::Console(arguments) => run(console::run(arguments)),
     };
     match outcome {
         Ok(code) => code,

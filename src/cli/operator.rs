@@ -92,10 +92,15 @@ pub(super) fn cell(value: &Value, member: &str) -> String {
     }
 }
 
-/// Prints a value for programs. What a terminal would obey is escaped, as any character may be in JSON (RFC 8259, section
-/// 7); outside of texts there is none of it but line ends.
+/// Prints a value for programs.
 pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(value)?;
+    print(&format!("{}\n", plain_json(value)))
+}
+
+/// A value as JSON in lines. What a terminal would obey is escaped, as any character may be in JSON (RFC 8259, section 7);
+/// outside of texts there is none of it but line ends.
+pub(super) fn plain_json(value: &Value) -> String {
+    let json = format!("{value:#}");
     let mut text = String::with_capacity(json.len() + 1);
     for letter in json.chars() {
         // All of them are in the basic plane, so there are no pairs to be made.
@@ -105,6 +110,5 @@ pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
             text.push(letter);
         }
     }
-    text.push('\n');
-    print(&text)
+    text
 }

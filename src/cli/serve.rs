@@ -14,7 +14,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_DIAGNOSTICS, Usage, shutdown_signal};
+use super::{
+    EXIT_DIAGNOSTICS, Usage,
+    console::{self, Beside},
+    desk::Desk,
+    shutdown_signal,
+};
 use crate::{
     access::Gated,
     audit::{Entry, Event},
@@ -27,7 +32,9 @@ use crate::{
     diagnostic::{self, has_errors},
     egress::Egress,
     http_server::{self, Tls},
+    live::Live,
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
+    policy,
     random::random_hex,
     reload::{Reload, Snapshot},
     setup::{self, Open, Purpose, SetupError, setup},
@@ -70,6 +77,10 @@ pub(super) struct Arguments {
     /// Keep the tools as they are when specs or schemas change
     #[arg(long)]
     no_reload: bool,
+    /// The page on which a person confirms calls and reveals secrets: on this loopback address from the start, `auto` for a
+    /// port that the system picks once a call waits for them, or `off` [default: auto] [env: KEYGLASS_CONSOLE]
+    #[arg(long, value_name = "ADDR | auto | off")]
+    console: Option<Beside>,
     #[command(flatten)]
     audit: AuditFlag,
     #[command(flatten)]
@@ -102,8 +113,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         state_key,
         no_reload,
         audit,
+        console: beside,
         options,
     } = arguments;
+    let beside = beside.map_or_else(Beside::of_environment, Ok)?;
     let http = http.map_or_else(|| address_variable("KEYGLASS_HTTP"), |address| Ok(Some(address)))?;
     let backend_listen =
         backend_listen.map_or_else(|| address_variable("KEYGLASS_BACKEND_LISTEN"), |address| Ok(Some(address)))?;
@@ -144,7 +157,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let before = Snapshot::of(&settings);
+    let live = Arc::new(Live::new(Clock::System));
     let mut set_up = setup(&settings, Purpose::Call, Clock::System)?;
+    set_up.gateway.live = Some(Arc::clone(&live));
     diagnostic::log(&set_up.diagnostics, &set_up.sources);
     let missing: Vec<&str> = setup::missing_variables(&set_up.diagnostics).into_iter().collect();
     if !missing.is_empty() {
@@ -183,11 +198,24 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
+    let desk = match (beside, &settings.data_dir) {
+        (Beside::Never, _) | (_, None) => None,
+        (Beside::At(_) | Beside::WhenNeeded, Some(_)) => {
+            let (settings, live, audit) = (settings.clone(), Arc::clone(&live), audit.clone());
+            let ending = shutdown.clone();
+            let make =
+                move |served| console::console(&settings, served, (Arc::clone(&live), audit.clone()), ending.clone());
+            let desk = Arc::new(Desk::new(Box::new(make)));
+            set_up.gateway.policy.set_desk(Arc::clone(&desk) as Arc<dyn policy::Desk>);
+            Some(desk)
+        }
+    };
     let open = Open {
         embedded: set_up.embedded.clone(),
         remote: set_up.gateway.backends.remote.clone(),
         vault: set_up.gateway.policy.vault().cloned(),
-        desk: None,
+        desk: desk.clone().map(|desk| desk as Arc<dyn policy::Desk>),
+        live: Some(Arc::clone(&live)),
         audit: audit.clone(),
     };
     let limits = settings.mcp_limits;
@@ -195,6 +223,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let gated = set_up.gateway.gated();
     let server = McpServer::with_state_key(Arc::new(set_up.gateway), state_key.as_ref());
     let server = server.context("no randomness available on this machine")?.with_limits(limits);
+    if let Some(desk) = &desk {
+        desk.serve(server.clone());
+        if let Beside::At(address) = beside {
+            let console = desk.console().await.context("the console cannot be opened; the line above says why")?;
+            console::start(&console, address).await?;
+            console.needed().await?;
+        }
+    }
     // As large as all specs together, and needed no more.
     drop((set_up.sources, set_up.diagnostics));
     if let Some(reload) = reload {

@@ -127,7 +127,7 @@ impl Gateway {
 }
 
 /// Writes down what became of a call.
-pub(super) fn ended<T>(mut recording: Recording, outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) {
+pub(super) fn ended<T>(recording: Recording, outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) {
     let kind = match outcome {
         Ok(output) if is_paused(output) => "paused",
         Ok(_) => "ok",

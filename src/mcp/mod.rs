@@ -217,7 +217,8 @@ impl McpServer {
         }
     }
 
-    fn served(&self) -> Arc<Gateway> {
+    /// What is served at this moment.
+    pub fn served(&self) -> Arc<Gateway> {
         self.shared.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -22,6 +22,8 @@ mod completions;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod direct;
