@@ -25,7 +25,8 @@
 //! | [`services`] | which backend serves a namespace, base URL, credential; what callers have to show | arguments, requests |
 //! | [`catalog`] | tools, resources and prompts, compiled: arguments, request template, steps, result | the network, the MCP library |
 //! | [`credential`] | putting a credential onto a request; digest, OAuth 2 | specs, where secrets come from |
-//! | [`access`] | who may use which tools, resources and prompts: gates, groups, classes of risk, scopes | MCP, specs |
+//! | [`access`] | who may use which tools, resources and prompts: gates, groups, classes of risk, scopes; what the operator switches off | MCP, specs |
+//! | [`catalog::risk`] | what a tool may do at worst, by words and shapes, and why | single APIs, callers |
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |

@@ -96,7 +96,9 @@ impl Collected {
             // Not compared with all of that name: there may be thousands.
             let alike = self.alike.get(&(own.clone(), shape_of(&tool))).into_iter().flatten();
             let same = alike.filter_map(|name| self.tools.get(name)).find(|known| does_same(known, &tool));
-            if let Some(same) = same {
+            if let Some(same) = same.map(|same| same.name.clone()).and_then(|name| self.tools.get_mut(&name)) {
+                same.hints = same.hints.careful(tool.hints);
+                same.risk = same.risk.clone().worse(tool.risk);
                 let message = format!("`{own}` does the same as the tool `{}`; they are one", same.name);
                 problems.push(Diagnostic::note(Code::DuplicateTool, *span, message));
                 return;

@@ -16,6 +16,7 @@ use super::{
     folder::{self, Reach},
     lengths, names,
     plan::Plan,
+    risk::Risk,
 };
 use crate::{
     access::GateId,
@@ -257,12 +258,9 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::error(Code::MissingField, prompt.name.span, message));
             return None;
         }
-        if compiled.hints.destructive {
-            let message = format!(
-                "filling in the prompt `{}` would take something away: {}",
-                prompt.name.value,
-                compiled.plan.summary()
-            );
+        if compiled.risk.class > Risk::Write {
+            let (does, summary) = (compiled.risk.class.effect(), compiled.plan.summary());
+            let message = format!("filling in the prompt `{}` would {does}: {summary}", prompt.name.value);
             let problem = Diagnostic::error(Code::UnsafeResource, prompt.name.span, message);
             self.problems.push(problem.with_help("offer it as a tool, which no client calls unasked"));
             return None;

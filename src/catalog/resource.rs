@@ -21,6 +21,7 @@ use super::{
     folder::{Folder, Reach},
     lengths, names,
     plan::Plan,
+    risk::Risk,
     uri::UriTemplate,
 };
 use crate::{
@@ -411,9 +412,9 @@ impl Compiler<'_> {
             }
             return None;
         }
-        if compiled.hints.destructive {
-            let message =
-                format!("reading `{}` would take something away: {}", resource.name.value, compiled.plan.summary());
+        if compiled.risk.class > Risk::Write {
+            let (does, summary) = (compiled.risk.class.effect(), compiled.plan.summary());
+            let message = format!("reading `{}` would {does}: {summary}", resource.name.value);
             let problem = Diagnostic::error(Code::UnsafeResource, resource.name.span, message);
             self.problems.push(problem.with_help("offer it as a tool, which no client calls unasked"));
             return None;

@@ -46,6 +46,19 @@ impl Risk {
     }
 }
 
+impl Risk {
+    /// What a call of this class would do, as in `it would …`.
+    pub(super) fn effect(self) -> &'static str {
+        match self {
+            Self::Read => "change nothing",
+            Self::Write => "change something",
+            Self::Destructive => "take something away",
+            Self::Exec => "run something",
+            Self::Grant => "grant something",
+        }
+    }
+}
+
 impl fmt::Display for Risk {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
@@ -297,6 +310,8 @@ mod tests {
             ("POST /films addFilm", json!({"transcript": text, "command_id": text}), &nothing, Write, "`POST`"),
             ("POST /db/query queryDb", json!({"sql": text}), &nothing, Exec, "takes `sql`"),
             ("POST /graphql query", json!({"query": text}), &nothing, Exec, "GraphQL `query`"),
+            ("POST /graphql query", json!({"body": {"type": "object"}}), &nothing, Exec, "GraphQL `body`"),
+            ("POST /graphql query", json!({"first": {"type": "integer"}}), &nothing, Write, "`POST`"),
             ("POST /things/query queryThings", json!({"query": text}), &nothing, Write, "`POST`"),
             (
                 "POST /jobs createJob",

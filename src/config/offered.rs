@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{ConfigError, list_variable, parsed_variable};
+use super::{ConfigError, list_variable, variable};
 use crate::{access::Restrictions, catalog::risk::Risk};
 
 /// What is offered, as flags.
@@ -35,13 +35,22 @@ pub(super) struct OfferedEntries {
     pub(super) risks: BTreeMap<String, String>,
 }
 
+/// Whether a variable switches something on. Whoever sets it means something by it, so a slip is an error.
+fn switch(name: &'static str) -> Result<bool, ConfigError> {
+    match variable(name).map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("false" | "0" | "no" | "off") => Ok(false),
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some(_) => Err(ConfigError::Invalid { setting: name, problem: "expected `true` or `false`".to_owned() }),
+    }
+}
+
 impl OfferedOptions {
     /// Completed from `KEYGLASS_*` variables. What switches something off adds to what the others switch off.
     pub(super) fn or_environment(self) -> Result<Self, ConfigError> {
         let Self { read_only, allow, mut deny, risk } = self;
         deny.extend(list_variable("KEYGLASS_DENY"));
         Ok(Self {
-            read_only: read_only || parsed_variable::<bool>("KEYGLASS_READ_ONLY")?.unwrap_or(false),
+            read_only: read_only || switch("KEYGLASS_READ_ONLY")?,
             allow: super::either(&allow, list_variable("KEYGLASS_ALLOW")),
             deny,
             risk: super::either(&risk, list_variable("KEYGLASS_RISK")),

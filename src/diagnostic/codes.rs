@@ -558,10 +558,10 @@ codes! {
     ///       - { name: first, uri: 'data://pets/first', description: The first., call: pets.getPet, with: { id: '1' } }
     /// ```
     DuplicateResource = "duplicate-resource",
-    /// Reading a resource would take something away.
+    /// Reading a resource would take something away, run or grant something.
     ///
-    /// Clients read resources unasked, for their context or to show them. What deletes or cancels something is left out;
-    /// offered as a tool it is called on purpose.
+    /// Clients read resources unasked, for their context or to show them. What deletes or cancels something, runs a command
+    /// or makes a key is left out; offered as a tool it is called on purpose.
     ///
     /// # Wrong
     ///
@@ -1178,7 +1178,8 @@ codes! {
     ///
     /// A client may run a tool unasked that says it only reads, or destroys nothing. Where hint and operation differ,
     /// the more careful of the two holds. PUT, PATCH and DELETE never only read; POST may, as a search does, unless the name
-    /// of the tool or the operation, or the end of the path, says what it changes: `create`, `update`, `send`, `approve`.
+    /// of the tool or the operation, or the end of the path, says what it changes: `create`, `update`, `send`, `approve`, or it
+    /// runs or grants something. `keyglass tools --reasons` shows what tells the class of each tool.
     ///
     /// # Wrong
     ///

@@ -210,9 +210,9 @@ async fn a_guide_says_how_to_use_a_group() {
     assert_eq!(message["role"], "user");
     let text = message["content"]["text"].as_str().expect("text");
     for part in [
-        "- `list_pets` (reads): List the pets.\n- `drop_pet` (destructive): Remove a pet.",
+        "- `list_pets` (read): List the pets.\n- `drop_pet` (destructive): Remove a pet.",
         "Begin with `list_pets`",
-        "Before you call `drop_pet`, tell me what will be gone",
+        "Before you call `drop_pet`, tell me what it takes away",
         "If a call fails, read the whole message",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use keyglass::{
     catalog::risk::Risk,
     clock::Clock,
-    config::Options,
+    config::{OfferedOptions, Options},
     setup::{Purpose, setup},
 };
 
@@ -103,4 +103,74 @@ fn every_operation_of_runloop_is_of_the_class_that_a_person_gave_it() {
         assert_eq!(ours.recall(class), 100, "{class}:\n{wrong}");
     }
     assert!(ours.overall() >= 98, "{wrong}");
+}
+
+const SPEC: &str = "\
+naftiko: 1.0.0-alpha2
+capability:
+  consumes:
+    - type: http
+      namespace: pets
+      baseUri: https://pets.test
+      resources:
+        - path: /pets
+          operations:
+            - { name: listPets, method: GET, description: List. }
+            - { name: addPet, method: POST, description: Add., inputParameters: [{ name: name, in: body, type: string }] }
+        - path: /pets/find
+          operations: [{ name: findPets, method: POST, description: Find., inputParameters: [{ name: sql, in: body, type: string }] }]
+        - path: /pets/{id}
+          operations: [{ name: dropPet, method: DELETE, description: Drop., inputParameters: [{ name: id, in: path, type: string }] }]
+  exposes:
+    - type: mcp
+      namespace: p
+      tools:
+        - { name: read, description: R., call: pets.listPets }
+        - { name: watched, description: W., call: pets.listPets, hints: { readOnly: false } }
+        - { name: feared, description: F., call: pets.addPet, hints: { destructive: true } }
+        - { name: trusted, description: T., call: pets.addPet, hints: { destructive: false } }
+        - { name: believed, description: B., call: pets.findPets, hints: { readOnly: true } }
+        - { name: fixed, description: F., outputParameters: [{ name: a, type: string, value: b }] }
+        - name: two_reads
+          description: Two.
+          steps: [{ type: call, name: a, call: pets.listPets }, { type: call, name: b, call: pets.listPets }]
+        - name: read_and_drop
+          description: Two.
+          inputParameters: [{ name: id, type: string, description: Which. }]
+          steps: [{ type: call, name: a, call: pets.listPets }, { type: call, name: b, call: pets.dropPet, with: { id: p.id } }]
+        - name: run_it
+          description: Two.
+          inputParameters: [{ name: command, type: string, description: What. }]
+          steps: [{ type: call, name: a, call: pets.listPets }, { type: call, name: b, call: pets.addPet, with: { name: p.command } }]
+";
+
+#[test]
+fn steps_are_as_bad_as_the_worst_and_hints_follow() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pets.yaml");
+    std::fs::write(&file, SPEC).expect("written");
+    let offered = OfferedOptions { risk: vec!["feared=grant".to_owned()], ..OfferedOptions::default() };
+    for (options, feared) in [(OfferedOptions::default(), Risk::Destructive), (offered, Risk::Grant)] {
+        let options = Options { capabilities: vec![file.clone()], offered: options, ..Options::default() };
+        let set_up = setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up");
+        let errors: Vec<String> = set_up.diagnostics.iter().map(|found| found.one_line(&set_up.sources)).collect();
+        let [contradiction] = errors.as_slice() else { panic!("{errors:?}") };
+        assert!(contradiction.contains("`readOnly: true` contradicts the operation `findPets`"), "{contradiction}");
+        for (name, class, reason, read_only, destructive) in [
+            ("read", Risk::Read, "`GET`", true, false),
+            ("watched", Risk::Write, "its spec", false, false),
+            ("feared", feared, if feared == Risk::Grant { "the operator" } else { "its spec" }, false, true),
+            ("trusted", Risk::Write, "`POST`", false, false),
+            ("believed", Risk::Exec, "`sql`", false, true),
+            ("fixed", Risk::Read, "calls nothing", true, false),
+            ("two_reads", Risk::Read, "`GET`", true, false),
+            ("read_and_drop", Risk::Destructive, "`DELETE`", false, true),
+            ("run_it", Risk::Exec, "`command`", false, true),
+        ] {
+            let tool = set_up.gateway.tool(name).unwrap_or_else(|| panic!("{name}: {errors:?}"));
+            assert_eq!(tool.risk.class, class, "{name}: {}", tool.risk.reason);
+            assert!(tool.risk.reason.contains(reason), "{name}: {}", tool.risk.reason);
+            assert_eq!((tool.hints.read_only, tool.hints.destructive), (read_only, destructive), "{name}");
+        }
+    }
 }

@@ -101,6 +101,9 @@ pub(super) fn whatever_is_read(words: &Words, shapes: &Shapes) -> Option<String>
     if let Some(query) = shapes.query.as_ref().filter(|_| words.names_graphql()) {
         return Some(format!("takes a GraphQL `{query}` of any kind"));
     }
+    if words.is_graphql() && shapes.has("body") {
+        return Some("takes a GraphQL `body` of any kind".to_owned());
+    }
     if let Some(sql) = &shapes.sql {
         return Some(format!("takes `{sql}` and runs it"));
     }
