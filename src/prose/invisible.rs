@@ -12,6 +12,14 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+/// Whether nothing can become of a character, by a look at its block alone: most letters are in none of these.
+fn is_ordinary(character: char) -> bool {
+    !matches!(
+        u32::from(character) >> 8,
+        0x00 | 0x03 | 0x06 | 0x11 | 0x17 | 0x18 | 0x20 | 0x31 | 0xfe | 0xff | 0x1bc | 0x1d1 | 0xe00..=0xe0f
+    )
+}
+
 /// Whether a character is shown as nothing wherever it stands.
 fn is_ignorable(character: char) -> bool {
     matches!(character,
@@ -34,6 +42,8 @@ enum Fate {
 /// What becomes of a character behind another one that stays.
 fn fate(character: char, before: Option<char>) -> Fate {
     match character {
+        ' '..='~' => Fate::Stays,
+        ordinary if is_ordinary(ordinary) => Fate::Stays,
         '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Fate::EndsLine,
         '\u{fe0e}' | '\u{fe0f}' => match before {
             Some(before) if !before.is_whitespace() && !matches!(before, '\u{fe0e}' | '\u{fe0f}') => Fate::Stays,
@@ -78,15 +88,18 @@ pub fn without_hidden(text: &str) -> Cow<'_, str> {
 fn rewritten(text: &str, ends_lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
+    let mut before = None;
     while let Some(character) = characters.next() {
-        match fate(character, out.chars().next_back()) {
-            Fate::Stays => out.push(character),
-            Fate::EndsLine if !ends_lines => out.push(character),
+        let kept = match fate(character, before) {
+            Fate::Stays => character,
+            Fate::EndsLine if !ends_lines => character,
             // Of CRLF the second one stays.
-            Fate::EndsLine if character == '\r' && characters.peek() == Some(&'\n') => {}
-            Fate::EndsLine => out.push('\n'),
-            Fate::Goes => {}
-        }
+            Fate::EndsLine if character == '\r' && characters.peek() == Some(&'\n') => continue,
+            Fate::EndsLine => '\n',
+            Fate::Goes => continue,
+        };
+        out.push(kept);
+        before = Some(kept);
     }
     out
 }
@@ -204,6 +217,12 @@ mod tests {
         assert_eq!(without_hidden("a\r\nb\u{200b}\u{2028}c"), "a\r\nb\u{2028}c");
         assert_eq!(one_line("a\u{1b}[31m\n\u{200b}b\u{202e}  c"), "a[31m b c");
         assert_eq!(hidden("\u{200b}a\u{200b}\r\n\u{e0041}"), ['\u{200b}', '\u{e0041}']);
+    }
+
+    #[test]
+    fn no_block_that_is_passed_over_holds_what_goes() {
+        let all = (0..=0x0010_ffff).filter_map(char::from_u32);
+        assert_eq!(all.filter(|one| is_ordinary(*one) && is_ignorable(*one)).count(), 0);
     }
 
     #[test]
