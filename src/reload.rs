@@ -393,7 +393,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::Audit,
         call::CallContext,
         config::Options,
         setup::{Purpose, setup},

@@ -13,9 +13,9 @@ use keyglass::{
     config::Options,
     console::{
         Console, ConsoleError, LINK_LIFE, MOST_SESSIONS, Parts, SESSION_IDLE, Started,
-        live::{Begun, Live},
         trail::{Act, Lines, Trail},
     },
+    live::{Begun, Live},
     policy::store::{Answer, Entry, Kept, Origin, QuestionId, Shown, Store, Subject},
     setup::{Purpose, setup},
 };
