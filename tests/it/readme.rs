@@ -8,6 +8,7 @@ use keyglass::{
     clock::Clock,
     config::{Options, Settings, config_file_schema},
     mcp,
+    policy::rules::Rule,
     setup::{Purpose, setup},
 };
 
@@ -115,6 +116,22 @@ fn the_callers_of_the_readme_are_good_settings() {
     let services =
         |tool: &CompiledTool| tool.plan.operations().iter().any(|operation| operation.service.for_callers.is_some());
     assert!(gateway.tools().any(services), "{:?}", brought.namespaces);
+}
+
+#[test]
+fn the_policy_of_the_readme_is_a_good_one() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let policy = blocks(&readme, "yaml").into_iter().find(|block| block.starts_with("# glass.yaml\n"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("glass.yaml");
+    fs::write(&config, policy.expect("the policy")).expect("written");
+    let settings = Options { config: Some(config), ..Options::default() }.settings().expect("good settings");
+    let catalog = setup(&settings, Purpose::Inspect, Clock::System).expect("set up").gateway.catalog;
+    assert_eq!(settings.policy.unknown_tools(&catalog), [""; 0]);
+    let denied = catalog.tool("delete_secret").expect("the tool");
+    assert_eq!(settings.policy.rules.of(&denied.name, denied.risk.class), Rule::Deny);
+    let scopes = settings.policy.ceiling.scopes.expect("scopes");
+    assert_eq!((scopes.len(), settings.policy.ceiling.unlimited), (2, false));
 }
 
 /// The settings that a section of limits in the README makes. Every member that there is has to be in it.

@@ -302,8 +302,10 @@ mod full {
     fn fill(log: &Path) -> (PathBuf, Vec<u8>) {
         let segment = segments(log).pop().unwrap();
         let text = fs::read(&segment).unwrap();
-        fs::remove_file(&segment).unwrap();
-        std::os::unix::fs::symlink("/dev/full", &segment).unwrap();
+        // In one step: somebody may be writing.
+        let instead = log.join("full");
+        std::os::unix::fs::symlink("/dev/full", &instead).unwrap();
+        fs::rename(&instead, &segment).unwrap();
         (segment, text)
     }
 
