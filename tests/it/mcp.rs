@@ -568,7 +568,7 @@ async fn an_id_is_taken_once_in_a_session() {
             if response.status() == StatusCode::OK {
                 return Events::of(response).message().await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
     assert_eq!(name_in(&within(again).await), "a", "free again");
