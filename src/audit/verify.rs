@@ -116,7 +116,7 @@ impl fmt::Display for Damage {
             None => String::new(),
         };
         let lines = if *count == 1 { "this line".to_owned() } else { format!("these {count} lines") };
-        let (is, was, has) = if *count == 1 { ("is", "was", "has") } else { ("are", "were", "have") };
+        let (is, was) = if *count == 1 { ("is", "was") } else { ("are", "were") };
         match what {
             Damaged::Edited => write!(formatter, "edited: {lines}{seqs} {is} not as written"),
             Damaged::Inserted => write!(formatter, "inserted: {lines}{seqs} {was} not written here"),
@@ -137,7 +137,7 @@ impl fmt::Display for Damage {
             ),
             Damaged::Recovered(reason) => write!(
                 formatter,
-                "recovered: when this line{seqs} was written, there was a fault ({}), so lines before it may be gone; {lines} {has} been written by keyglass itself",
+                "recovered: when this line{seqs} was written, there was a fault ({}), so lines before it may be gone",
                 super::cleaned(reason, 60)
             ),
         }

@@ -1,6 +1,11 @@
 //! `keyglass audit`: whether the audit log is whole, and what happened lately.
 
-use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -164,7 +169,7 @@ fn in_json(report: &Report) -> String {
 
 async fn tail(folder: &std::path::Path, (most, follow): (usize, bool), json: bool) -> anyhow::Result<()> {
     let (found, mut tail) = Tail::of(folder, most).context("cannot read the audit log")?;
-    show(&found, json, true)?;
+    print(&shown(&found, json, true))?;
     if !follow {
         return Ok(());
     }
@@ -175,24 +180,26 @@ async fn tail(folder: &std::path::Path, (most, follow): (usize, bool), json: boo
             () = tokio::time::sleep(LOOKS) => {}
         }
         let more = tail.more()?;
-        if !more.is_empty() && show(&more, json, false).is_err_and(|error| is_gone(&error)) {
-            return Ok(());
+        if more.is_empty() {
+            continue;
+        }
+        let mut out = io::stdout().lock();
+        match out.write_all(shown(&more, json, false).as_bytes()).and_then(|()| out.flush()) {
+            // Whoever read has left.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
         }
     }
 }
 
-fn is_gone(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn show(found: &[String], json: bool, with_head: bool) -> anyhow::Result<()> {
-    if json {
-        let text: String = found.iter().map(|line| plain(line) + "\n").collect();
-        return print(&text);
-    }
+/// Lines of the log, for a terminal.
+fn shown(found: &[String], json: bool, with_head: bool) -> String {
     const HEAD: [&str; 9] = ["TIME", "WHO", "CLIENT", "WHAT", "RISK", "DECISION", "OUTCOME", "MS", "ARGUMENTS"];
+    if json {
+        return found.iter().map(|line| plain(line) + "\n").collect();
+    }
     let head = with_head.then(|| HEAD.map(str::to_owned));
-    print(&lines(head.into_iter().chain(found.iter().map(|line| row(line)))))
+    lines(head.into_iter().chain(found.iter().map(|line| row(line))))
 }
 
 /// A line of the log as a row.

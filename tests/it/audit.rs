@@ -86,7 +86,9 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 /// All lines of a log, as JSON.
 fn lines(folder: &Path) -> Vec<Value> {
     let text: String = segments(folder).iter().map(|path| fs::read_to_string(path).expect("text")).collect();
-    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    // The last one may be in the writing.
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 fn entry(number: usize) -> Entry {

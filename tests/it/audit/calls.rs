@@ -323,6 +323,12 @@ mod full {
         client.ask(&request(2, "tools/call", &secret("A"))).await;
         let delete = json!({"name": "delete_secret", "arguments": {"name": "A"}});
         client.ask(&request(3, "tools/call", &delete)).await;
+        within(async {
+            while calls(&server.audit()).len() < 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
         let full = fill(&server.audit());
         for id in 4..9 {
             let answer = client.ask(&request(id, "tools/call", &secret("A"))).await;
@@ -338,9 +344,10 @@ mod full {
         assert!(server.ended().await.success());
         assert_eq!(server.log().matches("the audit log cannot be written").count(), 1, "told once");
         let report = verified(&server.audit());
-        // Seven calls, one of them with an intent.
-        let told = calls(&server.audit()).len();
-        assert_eq!((told, report.lost), (3, 7));
+        // Five calls and the intent of the sixth, whose end may have come when there was room again.
+        assert!(report.lost == 6 || report.lost == 7, "{report:?}");
+        let told = u64::try_from(calls(&server.audit()).len()).unwrap();
+        assert_eq!(told + report.lost, 9 + 1, "nine calls and an intent are told or counted");
     }
 
     #[tokio::test]
