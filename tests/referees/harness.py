@@ -54,9 +54,13 @@ def binary() -> str:
     return os.environ["KEYGLASS_BIN"]
 
 
+# Nobody is there who could be asked, and what comes back is compared with what was stored.
+UNASKED = ("--secrets", "clear", "--confirm", "destructive=allow", "--confirm", "exec=allow", "--confirm", "grant=allow")
+
+
 def serve_command(data_dir: Path, transport: str = "stdio") -> list[str]:
     """The command line of an MCP server on the embedded backend: `stdio`, or `http` on a port the system picks."""
-    command = [binary(), "serve", "--data-dir", str(data_dir)]
+    command = [binary(), "serve", "--data-dir", str(data_dir), *UNASKED]
     if transport == "http":
         command += ["--http", "127.0.0.1:0"]
     return command

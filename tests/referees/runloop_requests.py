@@ -27,7 +27,7 @@ import yaml
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest
 
-from harness import Report, binary, environment, scratch, shown, text_of
+from harness import UNASKED, Report, binary, environment, scratch, shown, text_of
 
 CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/runloop-ai"
 HOST = "https://api.runloop.ai"
@@ -153,7 +153,7 @@ class Keyglass:
     def __init__(self, service: Service, home: Path):
         command = [binary(), "serve", "--capabilities", str(CORPUS / "capabilities")]
         command += ["--schemas", str(CORPUS / "openapi"), "--data-dir", str(home / "data")]
-        command += ["--backend", service.url, "--credential", "env:STAND_IN_KEY"]
+        command += ["--backend", service.url, "--credential", "env:STAND_IN_KEY", *UNASKED]
         self.log = open(home / "log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             command,
