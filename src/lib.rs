@@ -42,6 +42,7 @@
 //! | [`guides`] | a guide to each group of tools, as a prompt | MCP |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
+//! | [`lock`] | the tool contract as a file, and what a changed one differs in | MCP |
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol, both eras of it, and its transports; sealed states and tasks of calls that wait, limits, callers; alone names the MCP library | specs |
 //! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
@@ -90,6 +91,7 @@ pub mod http_server;
 pub mod import;
 pub mod jsonpath;
 pub mod live;
+pub mod lock;
 pub mod mask;
 pub mod mcp;
 pub mod media_type;

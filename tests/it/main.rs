@@ -48,6 +48,8 @@ mod leaving;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lock;
+#[cfg(test)]
 mod mcp;
 #[cfg(test)]
 mod monitor;
