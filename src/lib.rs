@@ -62,7 +62,7 @@
 //! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
 //! that it works, a `.bad` twin what is said when it is wrong.
 //!
-//! `docs/steps.md` tells authors about steps and `poll`, the README about the rest.
+//! `docs/steps.md` tells authors about steps and `poll`, `docs/security.md` everybody what is defended, the README about the rest.
 //!
 //! What can be wrong with it gets an entry in `diagnostic/codes.rs`: the doc comment is the manual's page, and a test runs
 //! its examples. Advice that stops nothing is given in `spec/lint.rs`.

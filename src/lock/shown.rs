@@ -28,6 +28,10 @@ pub(super) fn short(text: &str) -> String {
 
 /// Both texts, from shortly before the first character that differs.
 pub(super) fn both(old: &str, new: &str) -> (String, String) {
+    let fits = |text: &str| text.chars().nth(LENGTH).is_none();
+    if fits(old) && fits(new) {
+        return (short(old), short(new));
+    }
     let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
     let from = same.saturating_sub(BEFORE);
     (window(old, from), window(new, from))

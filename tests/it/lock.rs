@@ -32,6 +32,9 @@ capability:
               inputParameters:
                 - { name: limit, in: query, type: integer, maximum: 100, description: How many. }
                 - { name: order, in: query, type: string, enum: [name, age], description: By what. }
+        - path: /export
+          operations:
+            - { name: exportItems, method: GET, description: All that is in the vault. }
         - path: /items/{id}
           operations:
             - name: putItem
@@ -55,7 +58,7 @@ capability:
       namespace: vault-mcp
       description: How to use the vault.
       resources:
-        - { name: items, uri: 'data://items', description: All of it., call: vault.listItems }
+        - { name: items, uri: 'data://items', description: All of it., call: vault.exportItems }
       prompts:
         - name: tidy
           description: Tidy up.
@@ -70,7 +73,7 @@ const TYPES: &str = r#"{ "$defs": {
         "label": {"type": "string", "description": "A word on it."}}},
     "Item": {"type": "object", "properties": {
         "id": {"type": "string"},
-        "password": {"type": "string", "format": "password"},
+        "seal": {"type": "string", "format": "password"},
         "label": {"type": "string"}}}
 } }"#;
 
@@ -102,10 +105,10 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("a secret that is none any more", "\"writeOnly\": true, ", "\"x-secret\": false, "),
     (
         "a secret in the open",
-        "\"password\": {\"type\": \"string\", \"format\": \"password\"}",
-        "\"password\": {\"type\": \"string\", \"x-secret\": false}",
+        "\"seal\": {\"type\": \"string\", \"format\": \"password\"}",
+        "\"seal\": {\"type\": \"string\"}",
     ),
-    ("no secret at all", "\"password\": {\"type\": \"string\", \"format\": \"password\"},", ""),
+    ("no secret at all", "\"seal\": {\"type\": \"string\", \"format\": \"password\"},", ""),
     ("optional", "\"required\": [\"name\"], ", ""),
     ("required", "\"required\": [\"name\"]", "\"required\": [\"name\", \"label\"]"),
     ("another type", "type: integer, maximum: 100", "type: string"),
@@ -217,7 +220,7 @@ fn the_file_is_the_same_whatever_the_order_of_files() {
         json!([{"method": "PUT", "origin": "https://vault.test", "path": "/v1/items/{id}"}])
     );
     assert_eq!(value["tools"]["put_item"]["secret_arguments"], json!(["/content"]));
-    assert_eq!(value["tools"]["put_item"]["secret_results"], json!(["/password"]));
+    assert_eq!(value["tools"]["put_item"]["secret_results"], json!(["/seal"]));
 }
 
 #[test]
@@ -368,7 +371,10 @@ async fn a_changed_contract_is_not_taken_while_the_server_runs() {
         Keyglass::over_pipes_with(&backend, &["--capabilities", &spec, &format!("--locked={file}")]);
     client.ask(&initialize(1)).await;
     client.send(&initialized()).await;
-    let described = |answer: serde_json::Value| answer["result"]["tools"][0]["description"].clone();
+    let described = |answer: serde_json::Value| {
+        let tools = answer["result"]["tools"].as_array().expect("tools").clone();
+        tools.into_iter().find(|tool| tool["name"] == "list_items").expect("the tool")["description"].clone()
+    };
     let first = described(client.ask(&request(2, "tools/list", &json!({}))).await);
 
     // Other words are refused, and a comment is taken.

@@ -28,6 +28,8 @@ mod corpus;
 #[cfg(test)]
 mod direct;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod egress;
