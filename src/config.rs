@@ -9,6 +9,7 @@ mod backend_limits;
 mod backend_policy;
 pub mod callers;
 mod egress;
+mod lock;
 mod master_key;
 mod mcp_limits;
 mod offered;
@@ -39,6 +40,7 @@ pub use self::{
     backend_policy::BackendPolicy,
     callers::Callers,
     egress::EgressEntry,
+    lock::{LockFlag, LockSettings},
     master_key::MasterKeyLocation,
     mcp_limits::McpLimits,
     offered::OfferedOptions,
@@ -185,6 +187,8 @@ pub struct ConfigFile {
     pub deny: Vec<String>,
     /// Classes of risk of tools, in place of those worked out: `read`, `write`, `destructive`, `exec` or `grant`.
     pub risks: BTreeMap<String, String>,
+    /// Lock file that `keyglass lock` writes: `check` and `serve` refuse tools that are not those in it.
+    pub lock: Option<PathBuf>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout: Option<u64>,
@@ -241,6 +245,8 @@ pub struct Settings {
     pub restrictions: Restrictions,
     /// The classes of risk that the operator states, by tool.
     pub risks: BTreeMap<String, Risk>,
+    /// Where the tool contract is kept, and whether what is offered has to be the same.
+    pub lock: LockSettings,
     /// What is odd about the settings, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -450,6 +456,7 @@ impl Options {
             policy: file.policy.checked(self.secrets.clone().or(file.secrets), &self.confirm)?,
             restrictions,
             risks,
+            lock: LockSettings::new(file.lock, self.config.as_deref()),
             remarks,
         })
     }
@@ -515,7 +522,12 @@ impl ConfigFile {
             fault(format!("{}; the README shows an example", text.join("…")))
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let paths = config.capabilities.iter_mut().chain(&mut config.schemas).chain(&mut config.data_dir);
+        let paths = config
+            .capabilities
+            .iter_mut()
+            .chain(&mut config.schemas)
+            .chain(&mut config.data_dir)
+            .chain(&mut config.lock);
         let paths = paths.chain(&mut config.policy.references.files);
         paths.for_each(|path| *path = folder.join(&*path));
         config.audit.resolve(folder);

@@ -42,6 +42,7 @@
 //! | [`guides`] | a guide to each group of tools, as a prompt | MCP |
 //! | [`gateway`] | what one running server shares: catalog, backends, limits | MCP |
 //! | [`setup`] | from settings to a gateway, in one straight line | MCP |
+//! | [`lock`] | the tool contract as a file, and what a changed one differs in | MCP |
 //! | [`reload`] | looking at the files and setting up anew when they change | who uses the gateway |
 //! | [`mcp`] | the protocol, both eras of it, and its transports; sealed states and tasks of calls that wait, limits, callers; alone names the MCP library | specs |
 //! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
@@ -61,7 +62,7 @@
 //! apart without `..` there, so a new field of theirs does not compile until it is handled. A pair in `tests/specs` shows
 //! that it works, a `.bad` twin what is said when it is wrong.
 //!
-//! `docs/steps.md` tells authors about steps and `poll`, the README about the rest.
+//! `docs/steps.md` tells authors about steps and `poll`, `docs/security.md` everybody what is defended, the README about the rest.
 //!
 //! What can be wrong with it gets an entry in `diagnostic/codes.rs`: the doc comment is the manual's page, and a test runs
 //! its examples. Advice that stops nothing is given in `spec/lint.rs`.
@@ -90,6 +91,7 @@ pub mod http_server;
 pub mod import;
 pub mod jsonpath;
 pub mod live;
+pub mod lock;
 pub mod mask;
 pub mod mcp;
 pub mod media_type;

@@ -21,6 +21,7 @@ use crate::{
     config::Settings,
     diagnostic::{self, Code, Diagnostic, SourceMap},
     gateway::Gateway,
+    lock,
     setup::{Open, Setup, setup_again},
     spec::{Source, spec_paths},
 };
@@ -64,7 +65,8 @@ impl Reload {
         }
         let Setup { gateway, diagnostics, sources, .. } = set_up;
         let snapshot = before.and(watched(&settings, sources, &gateway.catalog));
-        let (contents, known) = (digest(sources, &gateway.catalog), problems(diagnostics, sources));
+        let contents = digest(sources, &gateway.catalog, settings.lock.file());
+        let known = problems(diagnostics, sources);
         let offered = offered(&gateway.catalog, Offered::new());
         Some(Self { settings, clock, open, snapshot, contents, known, offered })
     }
@@ -145,7 +147,7 @@ impl Reload {
         };
         let Setup { gateway, embedded, diagnostics, sources, routes: _, remarks: _, inspected: _ } = set_up;
         self.snapshot = std::mem::take(&mut self.snapshot).and(watched(&self.settings, &sources, &gateway.catalog));
-        let contents = digest(&sources, &gateway.catalog);
+        let contents = digest(&sources, &gateway.catalog, self.settings.lock.file());
         if contents == std::mem::replace(&mut self.contents, contents) {
             return None;
         }
@@ -159,6 +161,10 @@ impl Reload {
         // Half a file may well be a whole one of YAML, and no client can do with nothing.
         if gateway.catalog.is_empty() {
             tracing::error!("the changed specs offer nothing; the tools stay as they were");
+            return None;
+        }
+        if let Some(Err(refused)) = self.settings.lock.file().map(|path| lock::verify(path, &gateway)) {
+            tracing::error!("{refused}\nthe tools stay as they were");
             return None;
         }
         self.known = problems(&diagnostics, &sources);
@@ -313,6 +319,7 @@ fn named(settings: &Settings) -> BTreeMap<PathBuf, Kind> {
             paths.extend(join::searched(path).into_iter().map(|path| (path, Kind::Deep)));
         }
     }
+    paths.extend(settings.lock.file().map(|path| (path.to_owned(), Kind::Flat)));
     for source in &settings.specs {
         if let Source::Path(path) = source {
             paths.extend(spec_paths(path).into_iter().map(|path| (path, Kind::Deep)));
@@ -363,8 +370,9 @@ fn is_named_for_schemas(path: &Path) -> bool {
     join::is_named_for_schemas(name) && path.is_dir()
 }
 
-/// Of all texts that were read, and of the names of files that are offered: those are read each time one is asked for.
-fn digest(sources: &SourceMap, catalog: &Catalog) -> [u8; 32] {
+/// Of all texts that were read, of the lock file, and of the names of files that are offered: those are read each time one is
+/// asked for.
+fn digest(sources: &SourceMap, catalog: &Catalog, lock: Option<&Path>) -> [u8; 32] {
     let mut digest = Sha256::new();
     for (name, text) in sources.files() {
         for part in [name, text] {
@@ -376,6 +384,8 @@ fn digest(sources: &SourceMap, catalog: &Catalog) -> [u8; 32] {
         digest.update((path.len() as u64).to_le_bytes());
         digest.update(path);
     }
+    // One that cannot be read is said by whoever reads it.
+    digest.update(lock.and_then(|path| fs::read(path).ok()).unwrap_or_default());
     digest.finalize().into()
 }
 

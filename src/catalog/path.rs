@@ -3,7 +3,7 @@
 //! Every value is encoded as one segment, and what encoding cannot make safe is refused: `url` and reqwest collapse
 //! `%2e%2e` like `..`, so dot segments are no encoding matter.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -55,6 +55,24 @@ impl<'a> WrittenPath<'a> {
         let pairs = query.split(['&', '#']).filter(|pair| !pair.is_empty());
         let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         Self { path, query, fragment: fragment.is_some() }
+    }
+}
+
+/// As a spec writes it: `/secrets/{name}`.
+impl fmt::Display for PathTemplate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            formatter.write_str("/")?;
+            for piece in segment {
+                match piece {
+                    PathPiece::Text(text) => formatter.write_str(text)?,
+                    PathPiece::Placeholder { name, fill: _, greedy } => {
+                        write!(formatter, "{{{name}{}}}", if *greedy { "+" } else { "" })?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Service {
     pub route: Route,
     /// The places of a request that its credential fills, set or not: no argument goes there.
     pub slots: Vec<Slot>,
+    /// The base URL, whether or not calls can be made yet. None where it is not known, or secrets are part of it.
+    pub site: Option<Url>,
     /// Where calls go, or what has to be set before any can be made.
     pub endpoint: Result<Endpoint, String>,
     /// Where calls go whose caller brings a key, which takes the place of the secret in the credential; absent where none

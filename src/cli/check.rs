@@ -9,12 +9,13 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{EXIT_DIAGNOSTICS, Usage, count, offers, print};
+use super::{EXIT_DIAGNOSTICS, Usage, count, lock::verified, offers, print};
 use crate::{
     catalog::join::JoinReport,
     clock::Clock,
-    config::Options,
+    config::{LockFlag, Options},
     diagnostic::{Code, Severity, Style, has_errors, render_text, to_json, to_sarif},
+    lock::LockError,
     nearest::nearest,
     setup::{Inspected, Purpose, setup},
 };
@@ -38,11 +39,13 @@ pub(super) struct Arguments {
     #[arg(long)]
     joins: bool,
     #[command(flatten)]
+    lock: LockFlag,
+    #[command(flatten)]
     options: Options,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { paths, json, sarif, explain: asked, joins, mut options } = arguments;
+    let Arguments { paths, json, sarif, explain: asked, joins, lock, mut options } = arguments;
     if let Some(code) = asked {
         print(&explain(code.as_deref())?)?;
         return Ok(ExitCode::SUCCESS);
@@ -50,7 +53,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if !paths.is_empty() {
         options.capabilities = paths;
     }
-    let settings = options.or_environment()?.settings()?;
+    let mut settings = options.or_environment()?.settings()?;
+    lock.over(&mut settings);
     let mut set_up = setup(&settings, Purpose::Inspect, Clock::System)?;
     let inspected = set_up.inspected.as_mut().filter(|_| joins);
     // What was wrong with the documents stands among the diagnostics already, unless no operation asked for them before.
@@ -59,6 +63,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         set_up.diagnostics.extend(joiner.take_problems());
         report
     });
+    let refused = verified(&settings)?.err();
     let (diagnostics, sources, catalog) = (&set_up.diagnostics, &set_up.sources, &set_up.gateway.catalog);
     if json {
         let mut value = json!({
@@ -70,9 +75,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         if let (Some(joins), Value::Object(members)) = (&joins, &mut value) {
             members.insert("joins".to_owned(), joins.to_json(sources));
         }
+        if let (Some(refused), Value::Object(members)) = (&refused, &mut value) {
+            let changes = match refused {
+                LockError::Changed { differences, .. } => differences.to_json(),
+                LockError::Missing { .. } | LockError::Unusable { .. } => json!(refused.to_string()),
+            };
+            members.insert("locked".to_owned(), changes);
+        }
         print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
     } else if sarif {
         print(&format!("{}\n", serde_json::to_string_pretty(&to_sarif(diagnostics, sources))?))?;
+        if let Some(refused) = &refused {
+            tracing::error!("{refused}");
+        }
     } else {
         let style = if stdout().is_terminal() { Style::Coloured } else { Style::Plain };
         let of = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
@@ -86,9 +101,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         if let Some(joins) = joins {
             print(&joins.to_text(sources))?;
         }
-        print(&format!("{}{summary}", render_text(diagnostics, sources, style)))?;
+        let refused = refused.as_ref().map(|refused| format!("{refused}\n\n")).unwrap_or_default();
+        print(&format!("{}{refused}{summary}", render_text(diagnostics, sources, style)))?;
     }
-    Ok(if has_errors(diagnostics) { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
+    Ok(if has_errors(diagnostics) || refused.is_some() { ExitCode::from(EXIT_DIAGNOSTICS) } else { ExitCode::SUCCESS })
 }
 
 /// The page on a code, or a list of all.

@@ -1,6 +1,7 @@
 //! The command line: a file for each command. The only user of standard output and of `anyhow`.
 //!
-//! Exit codes: 0 done; 1 a spec has errors, or a database or an audit log problems; 2 the program could not start or was stopped by a
+//! Exit codes: 0 done; 1 a spec has errors, or a database or an audit log problems, or
+//! the tools are not those that were locked; 2 the program could not start or was stopped by a
 //! fault; 5 the tool, or the embedded backend, answered with an error; 64 the command line or the configuration is wrong.
 
 mod approve;
@@ -13,6 +14,7 @@ mod data;
 mod desk;
 mod import;
 mod keys;
+mod lock;
 mod operator;
 mod person;
 mod reveal;
@@ -39,7 +41,7 @@ use crate::{
     telemetry,
 };
 
-/// Exit code: a spec has errors, or a database problems.
+/// Exit code: a spec has errors, a database problems, or the tools are not those that were locked.
 const EXIT_DIAGNOSTICS: u8 = 1;
 /// Exit code: the program could not start, or a fault stopped it.
 const EXIT_FAULT: u8 = 2;
@@ -68,6 +70,8 @@ Examples:
   keyglass call get_secret name=A --dry-run the request it would send
   keyglass check capabilities/              diagnose specs
   keyglass check --explain unknown-field    what a diagnostic means
+  keyglass lock                             what the tools are, to review changes
+  keyglass check --locked                   whether they are still the same
   keyglass import openapi api.yaml -o capabilities/api.yaml
   keyglass backend --listen 127.0.0.1:8080  the embedded backend alone
   keyglass keys create --full               a key for the embedded backend
@@ -92,6 +96,8 @@ enum Command {
     Call(call::Arguments),
     /// Diagnose specs and the schemas they refer to
     Check(check::Arguments),
+    /// Write the whole tool contract into a file, for `check --locked` and `serve --locked`
+    Lock(lock::Arguments),
     /// Make a spec from an OpenAPI document
     Import(import::Arguments),
     /// List, make, revoke and rotate the API keys of the embedded backend
@@ -130,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Tools(arguments) => tools::run(arguments),
         Command::Call(arguments) => run(call::run(arguments)),
         Command::Check(arguments) => check::run(arguments),
+        Command::Lock(arguments) => lock::run(arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::Keys(arguments) => run(keys::run(arguments)),
         Command::Secrets(arguments) => run(secrets::run(arguments)),

@@ -28,11 +28,12 @@ use crate::{
         embedded::{self, Embedded},
     },
     clock::Clock,
-    config::{self, AuditFlag, CredentialReference, Options, Settings},
+    config::{self, AuditFlag, CredentialReference, LockFlag, Options, Settings},
     diagnostic::{self, has_errors},
     egress::Egress,
     http_server::{self, Tls},
     live::Live,
+    lock,
     mcp::{self, McpServer, authorization::ResourceServer, http::HttpOptions},
     policy,
     random::random_hex,
@@ -82,6 +83,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDR | auto | off")]
     console: Option<Beside>,
     #[command(flatten)]
+    lock: LockFlag,
+    #[command(flatten)]
     audit: AuditFlag,
     #[command(flatten)]
     options: Options,
@@ -112,6 +115,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         stateless,
         state_key,
         no_reload,
+        lock: lock_flag,
         audit,
         console: beside,
         options,
@@ -142,6 +146,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let token = token.map(|reference| reference.read()).transpose()?;
     let mut settings = options.or_environment()?.settings()?;
     audit.over(&mut settings)?;
+    lock_flag.over(&mut settings);
     let stateless = stateless || settings.stateless;
     let state_key = state_key_of(state_key, &settings, stateless && http.is_some())?;
     let http = match http {
@@ -167,6 +172,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     if set_up.gateway.catalog.is_empty() && has_errors(&set_up.diagnostics) {
         tracing::error!("no tool could be loaded; the errors above say why");
+        return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
+    }
+    if let Some(Err(refused)) = settings.lock.file().map(|path| lock::verify(path, &set_up.gateway)) {
+        tracing::error!("{refused}");
         return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
     }
     log_counts(mcp::counts(&set_up.gateway));

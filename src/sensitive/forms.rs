@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
-        secrets_in(text).map(|range| &text[range]).collect()
+        secrets_in(text).filter_map(|range| text.get(range)).collect()
     }
 
     #[test]

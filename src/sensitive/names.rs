@@ -128,8 +128,8 @@ pub fn names_secret_value(name: &str) -> bool {
         before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
     };
     !TELLING.iter().any(|first| name.starts_with(first))
-        && ENDS.iter().any(|last| ends(&last))
-        && !PLAIN.iter().any(|last| ends(&last))
+        && ENDS.iter().any(&ends)
+        && !PLAIN.iter().any(ends)
 }
 
 #[cfg(test)]

@@ -90,20 +90,24 @@ impl Resolution<'_> {
                 warn_of_unserved(consumes, &mut problems);
             }
             let mut remote = |url| {
-                let endpoint = self.remote_endpoint((index, consumes), (url, None), variables, &mut problems)?;
+                let (site, endpoint) =
+                    self.remote_endpoint((index, consumes), (url, None), variables, &mut problems)?;
                 let for_callers = match self.takes_caller_keys(consumes)? {
                     // What is missing but a secret has been said.
                     true => self
                         .remote_endpoint((index, consumes), (url, Some(no_secret())), variables, &mut Vec::new())?
+                        .1
                         .ok(),
                     false => None,
                 };
-                Ok::<_, ConfigError>((Route::Remote, endpoint, for_callers))
+                Ok::<_, ConfigError>((Route::Remote, site, endpoint, for_callers))
             };
-            let (route, endpoint, for_callers) = match choice {
+            let (route, site, endpoint, for_callers) = match choice {
                 Choice::Embedded => {
                     let for_callers = self.takes_caller_keys(consumes)?.then(|| embedded_endpoint(consumes, None));
-                    (Route::Embedded, embedded_endpoint(consumes, root_key), for_callers.and_then(Result::ok))
+                    let endpoint = embedded_endpoint(consumes, root_key);
+                    let site = endpoint.as_ref().ok().map(|endpoint| endpoint.base.clone());
+                    (Route::Embedded, site, endpoint, for_callers.and_then(Result::ok))
                 }
                 Choice::Remote => remote(None)?,
                 Choice::Url(url) => remote(Some(url))?,
@@ -115,7 +119,8 @@ impl Resolution<'_> {
                 _ => consumes.authentication.as_ref().map(credentials::slots).unwrap_or_default(),
             };
             let namespace = consumes.namespace.value.clone();
-            services.insert(key, Arc::new(Service { namespace, route, slots, endpoint, for_callers, is_runloop }));
+            services
+                .insert(key, Arc::new(Service { namespace, route, slots, site, endpoint, for_callers, is_runloop }));
         }
         self.withhold(workspace, &mut services, &mut problems);
         withhold_caller_keys(workspace, &mut services, &mut problems);
@@ -162,13 +167,14 @@ impl Resolution<'_> {
         }
     }
 
+    /// The base URL, where it is known and holds no secret, and where calls go.
     fn remote_endpoint(
         &self,
         (document, consumes): (usize, &Consumes),
         (url, brought): (Option<&Url>, Option<Given>),
         variables: &Variables,
         problems: &mut Vec<Diagnostic>,
-    ) -> Result<Result<Endpoint, String>, ConfigError> {
+    ) -> Result<(Option<Url>, Result<Endpoint, String>), ConfigError> {
         let namespace = &consumes.namespace;
         let header = self.headers.get(&namespace.value);
         if let (Some(_), Some(authentication)) = (header, &consumes.authentication)
@@ -200,10 +206,11 @@ impl Resolution<'_> {
                 Ok(given.map_or(Credential::None, |given| Credential::Bearer(Secret::new(given.value, given.shell))))
             }
         };
+        let site = base.as_ref().ok().filter(|base| base.secrets.is_empty()).map(|base| base.url.clone());
         let (base, credential) = match (base, credential) {
             (Ok(base), Ok(credential)) => (base, credential),
-            (Err(missing), Ok(_)) | (Ok(_), Err(missing)) => return Ok(Err(missing)),
-            (Err(base), Err(credential)) => return Ok(Err(format!("{base}; and {credential}"))),
+            (Err(missing), Ok(_)) | (Ok(_), Err(missing)) => return Ok((site, Err(missing))),
+            (Err(base), Err(credential)) => return Ok((site, Err(format!("{base}; and {credential}")))),
         };
         let credential = match header {
             Some(header) => credential.in_header(header),
@@ -214,18 +221,19 @@ impl Resolution<'_> {
         if let Some(refusal) = refused {
             let kind = consumes.authentication.as_ref().map(|authentication| &authentication.kind);
             problems.extend(kind.and_then(credentials::stated_server).map(|place| base::refused(refusal, place, None)));
-            return Ok(Err(format!(
+            let problem = format!(
                 "the authorization server of `{}` may not be called where the spec says: {refusal}; the operator can allow it \
                  under `egress.allow` in the configuration, a retry will not help",
                 namespace.value
-            )));
+            );
+            return Ok((site, Err(problem)));
         }
         let Base { url: base, secrets } = base;
         if url.is_some() && base.scheme() == "http" && !is_loopback(&base) && !credential.is_none() {
             let message = format!("`{base}` is not encrypted: the credential travels in clear text");
             problems.push(Diagnostic::warning(Code::InsecureBaseUri, namespace.span, message));
         }
-        Ok(Ok(Endpoint { base, credential, secrets }))
+        Ok((site, Ok(Endpoint { base, credential, secrets })))
     }
 
     /// Whether callers may bring a key for this service. Error: they may, but it asks for more than a key.

@@ -30,6 +30,8 @@ mod corpus;
 #[cfg(test)]
 mod direct;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod egress;
@@ -49,6 +51,8 @@ mod language;
 mod leaving;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod lock;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
