@@ -295,14 +295,13 @@ async fn one_confirmation_is_for_one_of_two_clients_that_cannot_ask() {
     }
     let shared = yard.question().await;
     yard.store.decide(&shared.id, confirm()).unwrap();
-    let first = talker.receive().await;
-    assert_eq!(first["result"]["isError"], false, "{first}");
     let own = question(&yard.store, &|one| one.id != shared.id).await;
-    assert_eq!(yard.done(), ["DELETE /boats/7"]);
     yard.store.decide(&own.id, refuse()).unwrap();
-    let second = talker.receive().await;
+    let answers = [talker.receive().await, talker.receive().await];
+    assert_eq!(yard.done(), ["DELETE /boats/7"]);
+    let (done, left): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer["result"]["isError"] == false);
+    assert_eq!((done.len(), left.len()), (1, 1), "{answers:?}");
     // It came too late for the first question, or waited for its own.
-    let text = text_of(&second);
-    assert!(text.contains("a person refused it") || text.contains("waits for a person"), "{second}");
-    assert_eq!(yard.done(), [""; 0]);
+    let text = text_of(left[0]);
+    assert!(text.contains("a person refused it") || text.contains("waits for a person"), "{text}");
 }
