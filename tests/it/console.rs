@@ -69,9 +69,11 @@ impl Desk {
     async fn at(clock: Clock, trail: Option<Arc<dyn Trail>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
-        let gateway = Arc::new(setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway);
-        let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let (live, shutdown) = (Arc::new(Live::new(Clock::System)), CancellationToken::new());
+        let mut gateway = setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway;
+        gateway.live = Some(live.clone());
+        let gateway = Arc::new(gateway);
+        let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let announced = Arc::new(Mutex::new(Vec::new()));
         let told = announced.clone();
         let parts = Parts {
