@@ -4,16 +4,18 @@
 //! says so, by a question that waits in the store until somebody answers it in the console or a terminal. The first answer
 //! counts. What was confirmed is the call that was shown: the same arguments, doing the same.
 
+mod form;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use self::form::{KEY, Word, address, form, judged, judged_page};
 use super::{
     CallContext, Environment,
-    answer::shorten,
-    client::{Asked, Paused, Reply, Resume, Wants},
+    client::{Paused, Reply, Resume, Wants},
 };
 use crate::{
     audit::{Decision, Recording},
@@ -30,7 +32,7 @@ use crate::{
         store::{Answer, AskError, HandleId, Kept, Origin, Question, Shown, Store, StoreError, Subject},
         vault::Vault,
     },
-    prose::invisible::{hidden, one_line},
+    prose::invisible::one_line,
     spec::{Capability, QuestionKind},
 };
 
@@ -42,15 +44,8 @@ const REPEATED_WAIT: Duration = Duration::from_secs(20);
 const ASKED_WAIT: Duration = Duration::from_secs(9 * 60);
 /// How often it is looked whether somebody answered elsewhere.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The name of the question, among those of a call.
-const KEY: &str = "keyglass_confirm";
 /// Who decided, in the audit log: whoever the client asked.
 const BY_CLIENT: &str = "client";
-const CONFIRM: &str = "confirm";
-/// The first choice, so that a client that fills forms in by itself confirms nothing.
-const REFUSE: &str = "refuse";
-/// How much of an object and of a request is shown in a client's own form, in characters.
-const MAX_FORM_TEXT: usize = 4_000;
 /// How long the object of a call may take to be read.
 const SUBJECT_WAIT: Duration = Duration::from_secs(10);
 /// How long a question waits on whose call was given up.
@@ -571,98 +566,6 @@ impl Drop for Waiting<'_> {
             }
         });
     }
-}
-
-/// What a person says of a call.
-enum Word {
-    Confirmed,
-    Refused,
-    /// They say it elsewhere.
-    Elsewhere,
-    /// Nothing that counts: it was put away, or nobody was asked.
-    None,
-}
-
-/// The answer of a client to the form.
-fn judged(answer: &Value, words: Option<&str>) -> Word {
-    match answer.get("action").and_then(Value::as_str) {
-        Some("accept") => {}
-        Some("decline") => return Word::Refused,
-        _ => return Word::None,
-    }
-    let said = |name: &str| answer.get("content").and_then(|content| content.get(name)).and_then(Value::as_str);
-    match (said("decision"), words) {
-        (Some(CONFIRM), None) => Word::Confirmed,
-        (Some(CONFIRM), Some(words)) if said("words").map(str::trim) == Some(words) => Word::Confirmed,
-        (Some(REFUSE), _) => Word::Refused,
-        _ => Word::None,
-    }
-}
-
-/// The answer of a client that was asked to open the page. It decides nothing.
-fn judged_page(answer: &Value) -> Word {
-    match answer.get("action").and_then(Value::as_str) {
-        Some("accept") => Word::Elsewhere,
-        Some("decline") => Word::Refused,
-        _ => Word::None,
-    }
-}
-
-/// The question as a form of the client.
-fn form(shown: &Shown, words: Option<&str>) -> Asked {
-    let mut lines = vec![
-        format!("{}: may this be carried out?", shown.title),
-        format!("Tool `{}`, risk: {} ({}).", shown.tool, shown.risk, shown.reason),
-        format!("Request:\n{}", in_form(&shown.request)),
-    ];
-    if let Some(subject) = &shown.subject {
-        lines.push(format!("It is about:\n{}", in_form(&subject.value.to_string())));
-    }
-    lines.extend(shown.notes.iter().map(|note| format!("Note: {note}.")));
-    let mut properties = json!({
-        "decision": {
-            "type": "string",
-            "title": "Decision",
-            "description": "Whether the call may be carried out, once, as it is shown.",
-            "enum": [REFUSE, CONFIRM],
-        }
-    });
-    let mut required = vec![json!("decision")];
-    if let (Some(words), Some(properties)) = (words, properties.as_object_mut()) {
-        let field =
-            json!({"type": "string", "title": "In words", "description": format!("To confirm, write: {words}")});
-        properties.insert("words".to_owned(), field);
-        required.push(json!("words"));
-    }
-    let schema = json!({"type": "object", "properties": properties, "required": required});
-    let params =
-        Map::from_iter([("message".to_owned(), Value::from(lines.join("\n"))), ("requestedSchema".to_owned(), schema)]);
-    Asked { key: KEY.to_owned(), kind: QuestionKind::Form, params }
-}
-
-/// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen.
-fn in_form(text: &str) -> String {
-    let mut text = text.trim_end().to_owned();
-    for hidden in hidden(&text) {
-        text = text.replace(hidden, &hidden.escape_unicode().to_string());
-    }
-    let rest = text.chars().count().saturating_sub(MAX_FORM_TEXT);
-    let mut shown: String = shorten(&text, MAX_FORM_TEXT).lines().map(|line| format!("  {line}\n")).collect();
-    if rest > 0 {
-        shown.push_str(&format!("({rest} more characters are not shown here; `keyglass approve` shows all of them)\n"));
-    }
-    shown.trim_end().to_owned()
-}
-
-/// The question as a page that the client opens.
-fn address(page: &str, shown: &Shown) -> Asked {
-    let message = if shown.entries.is_empty() {
-        format!("{}: look at the request and decide.", shown.title)
-    } else {
-        format!("{}: enter the secret value; it does not pass through this program.", shown.title)
-    };
-    let params = Map::from_iter([("message".to_owned(), Value::from(message)), ("url".to_owned(), Value::from(page))]);
-    Asked { key: KEY.to_owned(), kind: QuestionKind::Url, params }
 }
 
 fn grant(tool: &CompiledTool, arguments: &Value) -> Grant {

@@ -69,11 +69,11 @@ impl Desk {
     async fn at(clock: Clock, trail: Option<Arc<dyn Trail>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
-        let mut gateway = setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway;
-        let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let (live, shutdown) = (Arc::new(Live::new(Clock::System)), CancellationToken::new());
+        let mut gateway = setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway;
         gateway.live = Some(live.clone());
         let gateway = Arc::new(gateway);
+        let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let announced = Arc::new(Mutex::new(Vec::new()));
         let told = announced.clone();
         let parts = Parts {
@@ -432,7 +432,7 @@ async fn tools_are_shown_and_called_by_the_person() {
     let tool = named("delete_secret").expect("a tool");
     assert_eq!((&tool["group"], &tool["risk"]), (&json!("runloop"), &json!("destructive")), "{tool}");
     let tool = person.told("tool", json!({ "name": "create_secret" })).await;
-    assert_eq!(tool["input"]["required"], json!(["name"]), "{tool}");
+    assert_eq!(tool["input"]["required"], json!(["name"]), "a person is asked for the value: {tool}");
     assert_eq!(tool["secrets"], json!(["value"]), "so that its field hides what is entered");
     assert_eq!(person.ask("tool", json!({ "name": "none" })).await.0, 404);
 

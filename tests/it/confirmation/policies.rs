@@ -24,7 +24,7 @@ async fn rules_are_by_class_and_by_tool_and_flags_count_before_the_file() {
         (file("destructive: allow, delete_boat: ask"), vec![], "waits-for-person", "waits-for-person"),
         (file("destructive: allow, exec: allow"), vec!["exec=deny", "destructive=ask"], "waits-for-person", "denied"),
         (file("run_command: deny"), vec!["run_command=allow"], "waits-for-person", "done"),
-        (String::new(), vec!["exec=deny,delete_boat=deny"], "denied", "denied"),
+        (String::new(), vec!["exec=deny", "delete_boat=deny"], "denied", "denied"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let gateway = gateway(folder.path(), &service.url, &config, &flags);

@@ -1,0 +1,106 @@
+//! The question as a client puts it to a person: its own form, or a page that it opens; and what its answer says.
+
+use serde_json::{Map, Value, json};
+
+use super::super::{answer::shorten, client::Asked};
+use crate::{policy::store::Shown, prose::invisible::hidden, spec::QuestionKind};
+
+/// The name of the question, among those of a call.
+pub(super) const KEY: &str = "keyglass_confirm";
+const CONFIRM: &str = "confirm";
+/// The first choice, so that a client that fills forms in by itself confirms nothing.
+const REFUSE: &str = "refuse";
+/// How much of an object and of a request is shown in a client's own form, in characters.
+const MAX_FORM_TEXT: usize = 4_000;
+
+/// What a person says of a call.
+pub(super) enum Word {
+    Confirmed,
+    Refused,
+    /// They say it elsewhere.
+    Elsewhere,
+    /// Nothing that counts: it was put away, or nobody was asked.
+    None,
+}
+
+/// The answer of a client to the form.
+pub(super) fn judged(answer: &Value, words: Option<&str>) -> Word {
+    match answer.get("action").and_then(Value::as_str) {
+        Some("accept") => {}
+        Some("decline") => return Word::Refused,
+        _ => return Word::None,
+    }
+    let said = |name: &str| answer.get("content").and_then(|content| content.get(name)).and_then(Value::as_str);
+    match (said("decision"), words) {
+        (Some(CONFIRM), None) => Word::Confirmed,
+        (Some(CONFIRM), Some(words)) if said("words").map(str::trim) == Some(words) => Word::Confirmed,
+        (Some(REFUSE), _) => Word::Refused,
+        _ => Word::None,
+    }
+}
+
+/// The answer of a client that was asked to open the page. It decides nothing.
+pub(super) fn judged_page(answer: &Value) -> Word {
+    match answer.get("action").and_then(Value::as_str) {
+        Some("accept") => Word::Elsewhere,
+        Some("decline") => Word::Refused,
+        _ => Word::None,
+    }
+}
+
+/// The question as a form of the client.
+pub(super) fn form(shown: &Shown, words: Option<&str>) -> Asked {
+    let mut lines = vec![
+        format!("{}: may this be carried out?", shown.title),
+        format!("Tool `{}`, risk: {} ({}).", shown.tool, shown.risk, shown.reason),
+        format!("Request:\n{}", in_form(&shown.request)),
+    ];
+    if let Some(subject) = &shown.subject {
+        lines.push(format!("It is about:\n{}", in_form(&subject.value.to_string())));
+    }
+    lines.extend(shown.notes.iter().map(|note| format!("Note: {note}.")));
+    let mut properties = json!({
+        "decision": {
+            "type": "string",
+            "title": "Decision",
+            "description": "Whether the call may be carried out, once, as it is shown.",
+            "enum": [REFUSE, CONFIRM],
+        }
+    });
+    let mut required = vec![json!("decision")];
+    if let (Some(words), Some(properties)) = (words, properties.as_object_mut()) {
+        let field =
+            json!({"type": "string", "title": "In words", "description": format!("To confirm, write: {words}")});
+        properties.insert("words".to_owned(), field);
+        required.push(json!("words"));
+    }
+    let schema = json!({"type": "object", "properties": properties, "required": required});
+    let params =
+        Map::from_iter([("message".to_owned(), Value::from(lines.join("\n"))), ("requestedSchema".to_owned(), schema)]);
+    Asked { key: KEY.to_owned(), kind: QuestionKind::Form, params }
+}
+
+/// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen.
+fn in_form(text: &str) -> String {
+    let mut text = text.trim_end().to_owned();
+    for hidden in hidden(&text) {
+        text = text.replace(hidden, &hidden.escape_unicode().to_string());
+    }
+    let rest = text.chars().count().saturating_sub(MAX_FORM_TEXT);
+    let mut shown: String = shorten(&text, MAX_FORM_TEXT).lines().map(|line| format!("  {line}\n")).collect();
+    if rest > 0 {
+        shown.push_str(&format!("({rest} more characters are not shown here; `keyglass approve` shows all of them)\n"));
+    }
+    shown.trim_end().to_owned()
+}
+
+/// The question as a page that the client opens.
+pub(super) fn address(page: &str, shown: &Shown) -> Asked {
+    let message = if shown.entries.is_empty() {
+        format!("{}: look at the request and decide.", shown.title)
+    } else {
+        format!("{}: enter the secret value; it does not pass through this program.", shown.title)
+    };
+    let params = Map::from_iter([("message".to_owned(), Value::from(message)), ("url".to_owned(), Value::from(page))]);
+    Asked { key: KEY.to_owned(), kind: QuestionKind::Url, params }
+}
