@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audit::{Decision, Recording},
-    catalog::{CompiledTool, JsonObject, risk::Risk},
+    catalog::{CompiledTool, JsonObject, plan::Plan, risk::Risk},
     dry_run,
     error::CallError,
     mask::MASKED,
@@ -27,9 +27,10 @@ use crate::{
         grants::Grant,
         inputs::Given,
         rules::Rule,
-        store::{Answer, HandleId, Kept, Origin, Shown, StoreError, Subject},
+        store::{Answer, AskError, HandleId, Kept, Origin, Question, Shown, Store, StoreError, Subject},
         vault::Vault,
     },
+    prose::invisible::{hidden, one_line},
     spec::{Capability, QuestionKind},
 };
 
@@ -49,7 +50,11 @@ const CONFIRM: &str = "confirm";
 /// The first choice, so that a client that fills forms in by itself confirms nothing.
 const REFUSE: &str = "refuse";
 /// How much of an object and of a request is shown in a client's own form, in characters.
-const MAX_FORM_TEXT: usize = 700;
+const MAX_FORM_TEXT: usize = 4_000;
+/// How long the object of a call may take to be read.
+const SUBJECT_WAIT: Duration = Duration::from_secs(10);
+/// How long a question waits on whose call was given up.
+const GIVEN_UP_LIFE: Duration = Duration::from_secs(2 * 60);
 
 /// How far a person was asked about a call that goes on later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,9 +63,12 @@ pub enum Stage {
     #[default]
     #[serde(rename = "n")]
     None,
-    /// The client has the question.
+    /// The client has the question, as a form.
     #[serde(rename = "a")]
     Asked,
+    /// The client was given the address of the page with the question.
+    #[serde(rename = "o")]
+    Opened,
     /// It was confirmed. With the handles of the secret values that a person gave, by their pointers.
     #[serde(rename = "c")]
     Confirmed(BTreeMap<String, String>),
@@ -69,6 +77,11 @@ pub enum Stage {
 impl Stage {
     pub(super) fn is_none(&self) -> bool {
         *self == Self::None
+    }
+
+    /// Whether the call stopped for that, and not on its way.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked | Self::Opened)
     }
 }
 
@@ -135,34 +148,41 @@ impl<'a> Case<'a> {
         let stage = resume.map(|resume| resume.consent.clone()).unwrap_or_default();
         if let Stage::Confirmed(handles) = stage {
             let entered = self.opened(&handles).await?;
-            return Ok(self.go(entered, handles, "before"));
+            return self.go(entered, handles, "before");
+        }
+        let answer = self.context.continuation.answers.get(KEY);
+        let word = answer.and_then(|answer| match stage {
+            Stage::Asked => Some(judged(answer, self.words().as_deref())),
+            Stage::Opened => Some(judged_page(answer)),
+            Stage::None | Stage::Confirmed(_) => None,
+        });
+        // Whatever was said elsewhere.
+        if matches!(word, Some(Word::Refused)) {
+            return Err(self.refused().await);
         }
         // Somebody may have answered already, in another place or another process.
-        let mut is_repeated = false;
+        let mut waiting = None;
         if let Some(vault) = self.policy().vault() {
             match taken(vault, self.owner, self.binding).await? {
-                Some(Answer::Waiting(_)) => is_repeated = true,
+                Some(Answer::Waiting(question)) => waiting = Some(question),
                 Some(answer) => return self.answered(answer).await,
                 None => {}
             }
         }
-        if stage == Stage::Asked
-            && let Some(answer) = self.context.continuation.answers.get(KEY)
-        {
-            match judged(answer, self.words().as_deref()) {
-                Word::Confirmed => {
-                    self.settle().await;
-                    return Ok(self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT));
-                }
-                Word::Refused => return Err(self.refused().await),
-                Word::None => is_repeated = true,
+        match word {
+            Some(Word::Confirmed) => {
+                self.settle().await;
+                return self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT);
             }
+            Some(Word::Elsewhere) => return self.waited(ASKED_WAIT).await,
+            Some(Word::None | Word::Refused) => {
+                self.pass_on().await;
+                return Err(self.waits().await);
+            }
+            None => {}
         }
-        if is_repeated {
-            return match self.elsewhere(REPEATED_WAIT).await? {
-                Some(answer) => self.answered(answer).await,
-                None => Err(self.waits().await),
-            };
+        if waiting.is_some_and(|question| question.is_passed_on || !self.can_ask()) {
+            return self.waited(REPEATED_WAIT).await;
         }
         self.ask().await
     }
@@ -172,11 +192,22 @@ impl<'a> Case<'a> {
     }
 
     /// The call goes on, as somebody confirmed it.
-    fn go(self, entered: BTreeMap<String, SecretString>, handles: BTreeMap<String, String>, by: &str) -> Consent<'a> {
+    fn go(
+        self,
+        entered: BTreeMap<String, SecretString>,
+        handles: BTreeMap<String, String>,
+        by: &str,
+    ) -> Result<Consent<'a>, CallError> {
+        // What stands in for a value must never be sent.
+        if self.given.wanted.iter().any(|entry| !entered.contains_key(&entry.pointer)) {
+            return Err(CallError::NotConfirmed(
+                "a secret value that a person has to give is missing; call again from the start".to_owned(),
+            ));
+        }
         self.environment.recording.decided(Decision::Confirmed, Some(by.to_owned()));
         let mut given = self.given;
         given.enter(entered);
-        Consent::Given(given, Stage::Confirmed(handles))
+        Ok(Consent::Given(given, Stage::Confirmed(handles)))
     }
 
     /// The same after an answer from elsewhere.
@@ -186,7 +217,7 @@ impl<'a> Case<'a> {
                 // What a person entered stays here by a handle of its own, should the call stop on the way.
                 let handles = self.kept(&entered).await;
                 self.given_check(&entered)?;
-                Ok(self.go(entered, handles, &by))
+                self.go(entered, handles, &by)
             }
             Answer::Refused { by } => {
                 self.environment.recording.decided(Decision::Declined, Some(by.clone()));
@@ -203,88 +234,113 @@ impl<'a> Case<'a> {
         whole.check(self.tool)
     }
 
+    /// Whether the client has a form for the question. A form is no place for a secret (MCP 2025-11-25, elicitation).
+    fn has_form(&self) -> bool {
+        self.given.wanted.is_empty() && self.context.client.has(Capability::Elicitation)
+    }
+
+    /// Whether the client may bring a person to the question.
+    fn can_ask(&self) -> bool {
+        let has_page = self.context.client.has(Capability::ElicitationUrl) && self.policy().desk().is_some();
+        self.has_form() || has_page
+    }
+
     async fn ask(self) -> Result<Consent<'a>, CallError> {
         let client = &self.context.client;
-        let wants_values = !self.given.wanted.is_empty();
         let shown = self.shown().await;
-        let question = match self.policy().vault() {
-            Some(vault) => {
-                let (owner, binding, shown) = (self.owner, self.binding, shown.clone());
-                let asked = vault.work(move |store| store.ask(&owner, &binding, shown, QUESTION_LIFE)).await;
-                asked.inspect_err(|error| tracing::warn!(%error, "a question cannot be kept for a person")).ok()
-            }
-            None => None,
-        };
-        let asked = if !wants_values && client.has(Capability::Elicitation) {
+        let question = self.put(shown.clone()).await;
+        let asked = if self.has_form() {
             Some(form(&shown, self.words().as_deref()))
         } else if client.has(Capability::ElicitationUrl)
-            && let (Some(question), Some(desk)) = (&question, self.policy().desk())
+            && let (Ok(Some(question)), Some(desk)) = (&question, self.policy().desk())
         {
-            // A form is no place for a secret (MCP 2025-11-25, elicitation): a page is.
             let page = desk.needed().await;
             page.map(|page| address(&format!("{page}#/waiting/{}", question.id), &shown))
         } else {
             None
         };
-        let Some(asked) = asked else { return Err(self.waits().await) };
+        let Some(asked) = asked else {
+            return Err(match question {
+                Ok(_) => self.waits().await,
+                Err(error) => self.nowhere(&error),
+            });
+        };
+        let mut waiting =
+            Waiting { vault: self.policy().vault(), owner: self.owner, binding: self.binding, over: false };
         let is_form = asked.kind == QuestionKind::Form;
-        let asking = client.ask(vec![asked]);
+        let asking = client.ask(vec![asked.clone()]);
         let reply = tokio::select! {
+            // One that answers later leaves nothing to look for: an answer that is taken and dropped would be lost.
+            biased;
             reply = asking => Some(reply),
-            answer = self.elsewhere(ASKED_WAIT) => match answer? {
-                Some(answer) => return self.answered(answer).await,
+            answer = self.elsewhere(ASKED_WAIT, Some(shown)) => match answer? {
+                Some(answer) => {
+                    waiting.over = true;
+                    return self.answered(answer).await;
+                }
                 None => None,
             },
         };
-        match reply {
+        let word = match reply {
             Some(Ok(Reply::Later)) => {
-                let at = Resume { consent: Stage::Asked, ..Resume::default() };
-                let asked =
-                    if is_form { form(&shown, self.words().as_deref()) } else { self.page_again(&shown).await? };
+                waiting.over = true;
+                let consent = if is_form { Stage::Asked } else { Stage::Opened };
+                let at = Resume { consent, ..Resume::default() };
                 self.environment.recording.decided(Decision::Asked, Some(BY_CLIENT.to_owned()));
                 let wants = Wants::Answers { questions: vec![asked], needs_state: true };
-                Ok(Consent::Paused(Box::new(Paused { at, wants })))
+                return Ok(Consent::Paused(Box::new(Paused { at, wants })));
             }
-            Some(Ok(Reply::Answers(answers))) if is_form => {
-                let answer = answers.get(KEY).map_or(Word::None, |answer| judged(answer, self.words().as_deref()));
-                match answer {
-                    Word::Confirmed => {
-                        self.settle().await;
-                        Ok(self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT))
-                    }
-                    Word::Refused => Err(self.refused().await),
-                    Word::None => Err(self.waits().await),
-                }
-            }
-            // The page is open: the person answers there.
-            Some(Ok(Reply::Answers(answers))) => match answers.get(KEY).and_then(|answer| answer.get("action")) {
-                Some(action) if action == "accept" => match self.elsewhere(ASKED_WAIT).await? {
-                    Some(answer) => self.answered(answer).await,
-                    None => Err(self.waits().await),
-                },
-                Some(action) if action == "decline" => Err(self.refused().await),
-                _ => Err(self.waits().await),
-            },
+            Some(Ok(Reply::Answers(answers))) => answers.get(KEY).map_or(Word::None, |answer| {
+                if is_form { judged(answer, self.words().as_deref()) } else { judged_page(answer) }
+            }),
             // Whoever gives up gives the whole call up.
-            Some(Err(CallError::Cancelled)) => Err(CallError::Cancelled),
-            // It said that it could ask, and cannot.
-            Some(Err(_)) | None => Err(self.waits().await),
+            Some(Err(CallError::Cancelled)) => return Err(CallError::Cancelled),
+            // It said that it could ask, and cannot, or nobody answered.
+            Some(Err(_)) | None => Word::None,
+        };
+        if matches!(word, Word::Elsewhere) {
+            let answer = self.elsewhere(ASKED_WAIT, None).await?;
+            waiting.over = true;
+            return match answer {
+                Some(answer) => self.answered(answer).await,
+                None => Err(self.waits().await),
+            };
+        }
+        waiting.over = true;
+        match word {
+            Word::Confirmed => {
+                self.settle().await;
+                self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT)
+            }
+            Word::Refused => Err(self.refused().await),
+            Word::None | Word::Elsewhere => {
+                self.pass_on().await;
+                Err(self.waits().await)
+            }
         }
     }
 
-    async fn page_again(&self, shown: &Shown) -> Result<Asked, CallError> {
-        let page = match self.policy().desk() {
-            Some(desk) => desk.needed().await,
-            None => None,
-        };
-        match page {
-            Some(page) => Ok(address(&page, shown)),
+    /// Puts the question where somebody may answer it in the console or a terminal. None where there is no such place.
+    async fn put(&self, shown: Shown) -> Result<Option<Question>, AskError> {
+        let Some(vault) = self.policy().vault() else { return Ok(None) };
+        let (owner, binding) = (self.owner, self.binding);
+        let asked = vault.work(move |store| store.ask(&owner, &binding, shown, QUESTION_LIFE)).await;
+        asked.inspect_err(|error| tracing::warn!(%error, "a question cannot be kept for a person")).map(Some)
+    }
+
+    /// Waits so long, and no longer, for somebody to answer elsewhere.
+    async fn waited(self, patience: Duration) -> Result<Consent<'a>, CallError> {
+        if self.policy().vault().is_none() {
+            return Err(self.waits().await);
+        }
+        match self.elsewhere(patience, None).await? {
+            Some(answer) => self.answered(answer).await,
             None => Err(self.waits().await),
         }
     }
 
-    /// Waits for an answer in the console or a terminal.
-    async fn elsewhere(&self, patience: Duration) -> Result<Option<Answer>, CallError> {
+    /// Waits for an answer in the console or a terminal. What is `shown` there is made where it is not given.
+    async fn elsewhere(&self, patience: Duration, mut shown: Option<Shown>) -> Result<Option<Answer>, CallError> {
         let Some(vault) = self.policy().vault() else {
             // Nobody can answer there.
             tokio::time::sleep(patience).await;
@@ -292,33 +348,51 @@ impl<'a> Case<'a> {
         };
         let deadline = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(LOOK_EVERY).await;
             match taken(vault, self.owner, self.binding).await? {
-                Some(Answer::Waiting(_)) => {}
+                Some(Answer::Waiting(question)) => shown = Some(question.shown),
                 Some(answer) => return Ok(Some(answer)),
-                // It is over, or was never kept.
+                // Its answer was for another call like this one, or its time is over: this one has a question of its own.
                 None => {
-                    tokio::time::sleep(deadline.saturating_duration_since(tokio::time::Instant::now())).await;
-                    return Ok(None);
+                    let again = match shown.take() {
+                        Some(shown) => shown,
+                        None => self.shown().await,
+                    };
+                    // Where it cannot be kept the client's own question is left.
+                    if self.put(again.clone()).await.is_err() {
+                        tokio::time::sleep_until(deadline).await;
+                        return Ok(None);
+                    }
+                    shown = Some(again);
                 }
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(None)
     }
 
     /// The question that waits beside the client's own is answered by that.
     async fn settle(&self) {
-        let Some(vault) = self.policy().vault() else { return };
         let (owner, binding) = (self.owner, self.binding);
-        let settled = vault.work(move |store| store.settle(&owner, &binding)).await;
-        if let Err(error) = settled {
-            let error: StoreError = error;
-            tracing::warn!(%error, "a question goes on waiting that was answered");
+        self.tell(move |store| store.settle(&owner, &binding)).await;
+    }
+
+    /// The client was asked and nobody decided there: it is not asked again, the question waits for somebody elsewhere.
+    async fn pass_on(&self) {
+        let (owner, binding) = (self.owner, self.binding);
+        self.tell(move |store| store.pass_on(&owner, &binding)).await;
+    }
+
+    /// Tells the store what became of a question.
+    async fn tell(&self, what: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static) {
+        let Some(vault) = self.policy().vault() else { return };
+        if let Err(error) = vault.work(what).await {
+            tracing::warn!(%error, "what became of a question cannot be kept");
         }
     }
 
     async fn refused(&self) -> CallError {
         self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
+        self.pass_on().await;
         let page = self.hint().await;
         CallError::NotConfirmed(format!(
             "the client answered that it is declined. If a person did that, leave it. If nobody was asked, {page}, and call \
@@ -340,6 +414,21 @@ impl<'a> Case<'a> {
             }
         };
         CallError::Waits { what, how: self.hint().await }
+    }
+
+    /// Why nobody can be asked anywhere.
+    fn nowhere(&self, error: &AskError) -> CallError {
+        self.environment.recording.decided(Decision::Denied, None);
+        CallError::NotConfirmed(match error {
+            AskError::TooMany => format!(
+                "and nobody was asked: {error}; ask the person to decide on some of them by `keyglass approve` or in \
+                 keyglass's console, then call again"
+            ),
+            AskError::Store(_) => {
+                "and nobody was asked: keyglass cannot keep the question; tell the operator to look at its log"
+                    .to_owned()
+            }
+        })
     }
 
     /// How a person answers, for the model to tell them. Nothing in it lets anybody in.
@@ -367,12 +456,14 @@ impl<'a> Case<'a> {
         let Self { tool, arguments, context, .. } = self;
         let no_arguments = JsonObject::new();
         let given = self.given.arguments.as_object().unwrap_or(&no_arguments);
+        let masked = || Value::Object(tool.input.replace_secrets(given, MASKED));
         let request = match dry_run::dry_run(tool, given.clone()) {
-            Ok(request) => request.to_text(dry_run::Format::Http),
-            Err(_) => {
-                let masked = Value::Object(tool.input.replace_secrets(given, MASKED));
-                format!("{}\n\n{masked:#}\n", tool.plan.summary())
+            // What later steps send depends on answers, but all of it is made of the arguments.
+            Ok(request) if matches!(tool.plan, Plan::Steps(_)) => {
+                format!("{}\n# the arguments of all steps:\n{:#}\n", request.to_text(dry_run::Format::Http), masked())
             }
+            Ok(request) => request.to_text(dry_run::Format::Http),
+            Err(_) => format!("{}\n\n{:#}\n", tool.plan.summary(), masked()),
         };
         let grant = (tool.risk.class == Risk::Grant).then(|| grant(tool, arguments));
         let subject = if self.rule == Rule::Ask { self.subject().await } else { None };
@@ -383,10 +474,10 @@ impl<'a> Case<'a> {
             risk: tool.risk.class.to_string(),
             reason: tool.risk.reason.clone().into_owned(),
             principal: context.principal.name().to_owned(),
-            client: context.client.name().unwrap_or_default(),
+            client: one_line(&context.client.name().unwrap_or_default()),
             request,
             subject,
-            notes: grant.iter().flat_map(Grant::notes).collect(),
+            notes: grant.iter().flat_map(Grant::notes).map(|note| one_line(&note)).collect(),
             words: self.words(),
             entries: self.given.wanted.clone(),
             confirms: self.rule == Rule::Ask,
@@ -405,6 +496,10 @@ impl<'a> Case<'a> {
     async fn subject(&self) -> Option<Subject> {
         let Self { tool, environment, context, .. } = self;
         let (reader, arguments) = environment.catalog?.reader_of(tool, self.given.arguments.as_object()?)?;
+        // The operator has a person asked about that as well, or lets nobody read it.
+        if matches!(environment.policy.rule(reader), Rule::Ask | Rule::Deny) {
+            return None;
+        }
         let context = CallContext {
             caller_key: context.caller_key.clone(),
             principal: context.principal.clone(),
@@ -413,7 +508,8 @@ impl<'a> Case<'a> {
         // What is read for the person is no part of the call.
         let recording = Recording::off();
         let environment = Environment { recording: &recording, ..*environment };
-        let output = Box::pin(super::attempt(reader, arguments, environment, &context)).await.ok()?;
+        let reading = Box::pin(super::attempt(reader, arguments, environment, &context));
+        let output = tokio::time::timeout(SUBJECT_WAIT, reading).await.ok()?.ok()?;
         let mut value = output.structured()?;
         environment.policy.glass().value(&mut value, &context.principal, &Seen::default());
         Some(Subject { tool: reader.name.clone(), value })
@@ -452,10 +548,37 @@ impl<'a> Case<'a> {
     }
 }
 
+/// A question that waits while a call is under way. Dropped before that is over, somebody gave the call up: the question
+/// goes soon, but not at once, since whoever was about to answer does so, and some clients call again.
+struct Waiting<'a> {
+    vault: Option<&'a Arc<Vault>>,
+    owner: [u8; 32],
+    binding: [u8; 32],
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (Some(vault), false, Ok(runtime)) = (self.vault, self.over, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let (vault, owner, binding) = (Arc::clone(vault), self.owner, self.binding);
+        runtime.spawn(async move {
+            let told: Result<(), StoreError> =
+                vault.work(move |store| store.shorten(&owner, &binding, GIVEN_UP_LIFE)).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "a question goes on waiting whose call was given up");
+            }
+        });
+    }
+}
+
 /// What a person says of a call.
 enum Word {
     Confirmed,
     Refused,
+    /// They say it elsewhere.
+    Elsewhere,
     /// Nothing that counts: it was put away, or nobody was asked.
     None,
 }
@@ -476,15 +599,24 @@ fn judged(answer: &Value, words: Option<&str>) -> Word {
     }
 }
 
+/// The answer of a client that was asked to open the page. It decides nothing.
+fn judged_page(answer: &Value) -> Word {
+    match answer.get("action").and_then(Value::as_str) {
+        Some("accept") => Word::Elsewhere,
+        Some("decline") => Word::Refused,
+        _ => Word::None,
+    }
+}
+
 /// The question as a form of the client.
 fn form(shown: &Shown, words: Option<&str>) -> Asked {
     let mut lines = vec![
         format!("{}: may this be carried out?", shown.title),
         format!("Tool `{}`, risk: {} ({}).", shown.tool, shown.risk, shown.reason),
-        format!("Request:\n{}", shorten(shown.request.trim_end(), MAX_FORM_TEXT)),
+        format!("Request:\n{}", in_form(&shown.request)),
     ];
     if let Some(subject) = &shown.subject {
-        lines.push(format!("It is about: {}", shorten(&subject.value.to_string(), MAX_FORM_TEXT)));
+        lines.push(format!("It is about:\n{}", in_form(&subject.value.to_string())));
     }
     lines.extend(shown.notes.iter().map(|note| format!("Note: {note}.")));
     let mut properties = json!({
@@ -506,6 +638,20 @@ fn form(shown: &Shown, words: Option<&str>) -> Asked {
     let params =
         Map::from_iter([("message".to_owned(), Value::from(lines.join("\n"))), ("requestedSchema".to_owned(), schema)]);
     Asked { key: KEY.to_owned(), kind: QuestionKind::Form, params }
+}
+
+/// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen.
+fn in_form(text: &str) -> String {
+    let mut text = text.trim_end().to_owned();
+    for hidden in hidden(&text) {
+        text = text.replace(hidden, &hidden.escape_unicode().to_string());
+    }
+    let rest = text.chars().count().saturating_sub(MAX_FORM_TEXT);
+    let mut shown: String = shorten(&text, MAX_FORM_TEXT).lines().map(|line| format!("  {line}\n")).collect();
+    if rest > 0 {
+        shown.push_str(&format!("({rest} more characters are not shown here; `keyglass approve` shows all of them)\n"));
+    }
+    shown.trim_end().to_owned()
 }
 
 /// The question as a page that the client opens.

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::{
     answer::{refused, shorten},
-    client::{Client, Continuation, Paused, Resume},
+    client::{Client, Continuation, Paused, Resume, Wants},
     consent::Consent,
     steps::Outcome,
 };
@@ -340,9 +340,12 @@ async fn answer_of(
                     Returned::Contents(items(whole))
                 }
             }),
-            // A person who confirmed the call did so for all of its rounds.
+            // A person who confirmed the call did so for all of its rounds: none of them may begin anew.
             Answered::Paused(paused) => {
-                let Paused { at, wants } = *paused;
+                let Paused { at, mut wants } = *paused;
+                if let (Wants::Answers { needs_state, .. }, false) = (&mut wants, stage.is_none()) {
+                    *needs_state = true;
+                }
                 Answered::Paused(Box::new(Paused { at: Resume { consent: stage, ..at }, wants }))
             }
         },
@@ -406,9 +409,7 @@ async fn carried_out(
             steps.required().try_for_each(|capability| run.require(capability))?;
             let mut continuation = context.continuation.clone();
             // One that only waited for a person begins at the beginning.
-            continuation.resume = continuation
-                .resume
-                .filter(|resume| *resume != Resume { consent: resume.consent.clone(), ..Resume::default() });
+            continuation.resume = continuation.resume.filter(|resume| !resume.consent.is_asked());
             match Box::pin(run.steps(steps, arguments, continuation)).await? {
                 Outcome::Answer(answer) => Decoded::Json(cleaned(answer)),
                 Outcome::Returned(returned) => return Ok(Answered::Returned(returned.cleaned())),

@@ -20,12 +20,15 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config::{AuditFlag, Settings},
+    console::trail::{Act, entry_of},
     policy::store::{Decision, DecisionError, Question, Shown, Store},
+    setup::open_audit,
 };
 
 /// How a decision was made, for whoever reads of it.
-const BY_TERMINAL: &str = "terminal";
-const BY_COMMAND: &str = "command";
+pub(super) const BY_TERMINAL: &str = "terminal";
+pub(super) const BY_COMMAND: &str = "command";
 
 const HELP: &str = "\
 Without a code the calls that wait are listed; with one that call is shown whole,
@@ -47,22 +50,25 @@ pub(super) struct Arguments {
     #[arg(long, requires = "code")]
     yes: bool,
     #[command(flatten)]
+    audit: AuditFlag,
+    #[command(flatten)]
     data: DataOptions,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { code, refuse, yes, data } = arguments;
-    let store = data.store()?;
+    let Arguments { code, refuse, yes, audit, data } = arguments;
+    let settings = data.audited(audit)?;
+    let store = store(&settings)?;
     let Some(code) = code else {
         let Some(code) = choose(store.as_ref())? else { return Ok(ExitCode::SUCCESS) };
-        return decide(store, &code, None);
+        return decide((store, &settings), &code, None);
     };
     let given = match (refuse, yes) {
         (true, _) => Some(Given::Refuse),
         (_, true) => Some(Given::Confirm),
         _ => None,
     };
-    decide(store, &code, given)
+    decide((store, &settings), &code, given)
 }
 
 /// What is decided by the command line already.
@@ -107,7 +113,7 @@ fn left(question: &Question, now_ms: i64) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
 }
 
-fn decide(store: Option<Store>, code: &str, given: Option<Given>) -> anyhow::Result<ExitCode> {
+fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Option<Given>) -> anyhow::Result<ExitCode> {
     let waiting = store.as_ref().map(|store| store.waiting_as(code)).transpose()?.flatten();
     let (Some(store), Some(question)) = (store, waiting) else {
         let problem = format!(
@@ -139,10 +145,17 @@ fn decide(store: Option<Store>, code: &str, given: Option<Given>) -> anyhow::Res
         },
     };
     let confirmed = matches!(decision, Decision::Confirm { .. });
-    store.decide(&question.id, decision).map_err(|error| match error {
+    let by = match &decision {
+        Decision::Confirm { by, .. } | Decision::Refuse { by } => by.clone(),
+    };
+    // Before anything is decided that would have to be written down.
+    let audit = open_audit(settings, Clock::System)?;
+    let _closing = audit.closing();
+    let question = store.decide(&question.id, decision).map_err(|error| match error {
         DecisionError::Store(error) => anyhow::Error::from(error),
         error => Usage(error.to_string()).into(),
     })?;
+    audit.note(entry_of(Act::Decided(&question), &by, audit.now_ms()));
     print(if confirmed { "Confirmed; the call goes on.\n" } else { "Refused.\n" })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -219,11 +232,8 @@ fn whole(question: &Question, now_ms: i64) -> String {
     text
 }
 
-impl DataOptions {
-    /// The store of handles and questions, where there is one.
-    pub(super) fn store(self) -> anyhow::Result<Option<Store>> {
-        let settings = self.settings()?;
-        let Some(data_dir) = settings.data_dir.filter(|data_dir| Store::exists(data_dir)) else { return Ok(None) };
-        Ok(Some(Store::open(&data_dir, settings.master_key.as_ref(), Clock::System)?))
-    }
+/// The store of handles and questions, where there is one.
+pub(super) fn store(settings: &Settings) -> anyhow::Result<Option<Store>> {
+    let Some(data_dir) = settings.data_dir.as_ref().filter(|data_dir| Store::exists(data_dir)) else { return Ok(None) };
+    Ok(Some(Store::open(data_dir, settings.master_key.as_ref(), Clock::System)?))
 }

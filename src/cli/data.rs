@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{ConfigError, Options, Settings};
+use crate::config::{AuditFlag, ConfigError, Options, Settings};
 
 /// Where the embedded backend's data lies.
 #[derive(Args, Debug)]
@@ -26,5 +26,12 @@ impl DataOptions {
     pub(super) fn settings(self) -> Result<Settings, ConfigError> {
         let Self { data_dir, master_key, config } = self;
         Options { data_dir, master_key, config, ..Options::default() }.or_environment()?.settings()
+    }
+
+    /// The same, for commands that write down what a person did.
+    pub(super) fn audited(self, audit: AuditFlag) -> Result<Settings, ConfigError> {
+        let mut settings = self.settings()?;
+        audit.over(&mut settings)?;
+        Ok(settings)
     }
 }

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Usage,
+    approve::{BY_COMMAND, BY_TERMINAL, store},
     data::DataOptions,
     print,
     table::{plain, table},
@@ -20,7 +21,11 @@ use super::{
 };
 use crate::{
     backend::embedded::private_options,
+    clock::Clock,
+    config::AuditFlag,
+    console::trail::{Act, entry_of},
     policy::store::{HandleError, HandleId, Store},
+    setup::open_audit,
 };
 
 #[derive(Debug, Args)]
@@ -35,12 +40,15 @@ pub(super) struct Arguments {
     #[arg(long, requires = "handle", conflicts_with = "output")]
     to_pipe: bool,
     #[command(flatten)]
+    audit: AuditFlag,
+    #[command(flatten)]
     data: DataOptions,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { handle, output, to_pipe, data } = arguments;
-    let store = data.store()?;
+    let Arguments { handle, output, to_pipe, audit, data } = arguments;
+    let settings = data.audited(audit)?;
+    let store = store(&settings)?;
     let Some(handle) = handle else {
         list(store.as_ref())?;
         return Ok(ExitCode::SUCCESS);
@@ -58,10 +66,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let unknown = || Usage(format!("{} ({id})", HandleError::Unknown));
     let store = store.ok_or_else(unknown)?;
     let reveal = || -> anyhow::Result<SecretString> {
-        store.reveal(&id).map_err(|error| match error {
+        let audit = open_audit(&settings, Clock::System)?;
+        // It is written down before anybody sees the value.
+        let _closing = audit.closing();
+        let value = store.reveal(&id).map_err(|error| match error {
             HandleError::Store(error) => anyhow::Error::from(error),
             error => Usage(format!("{error} ({id})")).into(),
-        })
+        })?;
+        let by = if is_terminal { BY_TERMINAL } else { BY_COMMAND };
+        audit.note(entry_of(Act::Revealed(&id), by, audit.now_ms()));
+        Ok(value)
     };
     match output {
         Some(path) => write(path, reveal)?,

@@ -90,7 +90,8 @@ impl PolicyEntry {
             rules.set(whose, rule.parse::<Rule>().map_err(invalid("policy.confirm"))?);
         }
         for text in confirm {
-            let (whose, rule) = text.split_once('=').ok_or_else(|| ConfigError::Invalid {
+            let pair = text.split_once('=').filter(|(whose, _)| !whose.trim().is_empty());
+            let (whose, rule) = pair.ok_or_else(|| ConfigError::Invalid {
                 setting: "--confirm",
                 problem: format!("`{text}` is not written as CLASS=RULE or TOOL=RULE, such as `destructive=ask`"),
             })?;

@@ -234,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn a_state_expires() {
+        static TIME: crate::clock::ManualClock = crate::clock::ManualClock::at(1_000);
+        let sealer = Sealer::new(None, Clock::Manual(&TIME)).unwrap();
+        let arguments = json!({"a": 1});
+        let states = [(); 2].map(|()| sealer.seal(resume(), binding("p", "t", &arguments)).unwrap());
+        TIME.pass(i64::try_from(LIFE.as_millis()).unwrap() - 1);
+        assert_eq!(sealer.open(&states[0], binding("p", "t", &arguments)), Ok(resume()));
+        TIME.pass(1);
+        assert_eq!(sealer.open(&states[1], binding("p", "t", &arguments)), Err(StateError::Expired));
+        assert_eq!(
+            sealer.open(&states[0], binding("p", "t", &arguments)),
+            Err(StateError::Expired),
+            "nor is one twice"
+        );
+    }
+
+    #[test]
     fn a_state_of_anything_else_is_refused() {
         let (sealer, arguments) = (sealer(), json!({"a": 1}));
         let state = sealer.seal(resume(), binding("p", "t", &arguments)).unwrap();

@@ -50,6 +50,8 @@ const SCOPES: [&str; 8] = ["scopes", "scope", "permissions", "permission", "role
 const EXPIRY: [&str; 5] = ["expires", "expiry", "expiration", "ttl", "lifetime"];
 /// Scopes that stand for all rights.
 const ALL: [&str; 6] = ["*", "*:*", "all", "admin", "full", "full_access"];
+/// Texts that say that a key has no end.
+const NEVER: [&str; 7] = ["", "never", "none", "0", "-1", "infinite", "unlimited"];
 /// The levels of access in the order of what they allow. A scope at one holds those below it.
 const LEVELS: [&[&str]; 3] = [
     &["read", "view", "readonly", "read_only"],
@@ -167,11 +169,13 @@ fn collect(value: &Value, scopes: &mut Vec<String>) {
 fn expiry(name: &str, value: &Value) -> Expiry {
     match value {
         Value::Number(number) => match number.as_i64() {
+            // Services take nothing for "never".
+            Some(number) if number <= 0 => Expiry::Never,
             Some(number) if name.ends_with("_ms") => Expiry::At(number),
             Some(number) if number > 1_000_000_000 => Expiry::At(number.saturating_mul(1_000)),
             _ => Expiry::Said(number.to_string()),
         },
-        Value::String(text) if text.eq_ignore_ascii_case("never") || text.is_empty() => Expiry::Never,
+        Value::String(text) if NEVER.contains(&text.trim().to_ascii_lowercase().as_str()) => Expiry::Never,
         Value::String(text) => match chrono::DateTime::parse_from_rfc3339(text) {
             Ok(time) => Expiry::At(time.timestamp_millis()),
             Err(_) => Expiry::Said(text.clone()),
@@ -269,6 +273,10 @@ mod tests {
         assert_eq!(asked(json!({})).words().unwrap(), "all rights, never expires");
         assert_eq!(asked(json!({"scopes": ["*"], "expires_at_ms": NOW})).words().unwrap(), "all rights");
         assert_eq!(asked(json!({"scopes": ["a:read"]})).words().unwrap(), "never expires");
+        for never in [json!(0), json!(-1), json!("never"), json!("0"), json!("None"), Value::Null, json!(false)] {
+            let grant = asked(json!({"scopes": ["a:read"], "expires_at_ms": never}));
+            assert_eq!(grant.words().unwrap(), "never expires", "{grant:?}");
+        }
         let without = Grant::asked(["name", "expires_at_ms"], &JsonObject::new());
         assert!(without.is_unlimited() && without.never_ends());
     }

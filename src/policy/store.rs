@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::{
     handles::{Handle, HandleError, HandleId, Kept, Origin},
-    questions::{Answer, Decision, DecisionError, Entry, Question, QuestionId, Shown, State, Subject},
+    questions::{Answer, AskError, Decision, DecisionError, Entry, Question, QuestionId, Shown, State, Subject},
 };
 use crate::{
     backend::embedded::{MasterKeyReference, OpenError, Sealing, SealingError},
@@ -28,7 +28,7 @@ use crate::{
 const FILE: &str = "glass.db";
 /// Tells this file from those of others (SQLite, `application_id`).
 const APPLICATION_ID: i64 = 0x6b67_6c73;
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long to wait for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,7 +53,8 @@ const SCHEMA: &str = "
         shown          BLOB NOT NULL,
         answer         BLOB,
         create_time_ms INTEGER NOT NULL,
-        expires_at_ms  INTEGER NOT NULL
+        expires_at_ms  INTEGER NOT NULL,
+        passed_on      INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE INDEX questions_by_binding ON questions (owner, binding);
     CREATE INDEX questions_by_expiry ON questions (expires_at_ms);
@@ -270,6 +271,37 @@ mod tests {
         assert_ne!(again.id, question.id);
         store.decide(&again.id, Decision::Refuse { by: "console".into() }).unwrap();
         assert!(matches!(store.take(&OWNER, &[7; 32]).unwrap(), Some(Answer::Refused { by }) if by == "console"));
+    }
+
+    #[test]
+    fn a_question_is_passed_on_or_ends_sooner() {
+        static TIME: ManualClock = ManualClock::at(1_000);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), None, Clock::Manual(&TIME)).unwrap();
+        assert!(!store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap().is_passed_on);
+        store.pass_on(&OTHER, &[7; 32]).unwrap();
+        assert!(!store.waiting().unwrap()[0].is_passed_on, "somebody else's");
+        store.pass_on(&OWNER, &[7; 32]).unwrap();
+        assert!(store.waiting().unwrap()[0].is_passed_on);
+        store.shorten(&OWNER, &[7; 32], HOUR * 2).unwrap();
+        store.shorten(&OTHER, &[7; 32], Duration::ZERO).unwrap();
+        assert_eq!(store.waiting().unwrap()[0].expires_at_ms, 3_601_000, "no longer than before");
+        store.shorten(&OWNER, &[7; 32], Duration::from_secs(1)).unwrap();
+        TIME.pass(1_000);
+        assert!(store.waiting().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_so_many_questions_of_one_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), None, Clock::System).unwrap();
+        for number in 0..50 {
+            store.ask(&OWNER, &[number; 32], shown(), HOUR).unwrap();
+        }
+        let error = store.ask(&OWNER, &[50; 32], shown(), HOUR).unwrap_err();
+        assert_eq!(error.to_string(), "50 calls of this caller wait for a person already");
+        store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap();
+        store.ask(&OTHER, &[50; 32], shown(), HOUR).unwrap();
     }
 
     #[test]

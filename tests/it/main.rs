@@ -20,6 +20,8 @@ mod clients;
 #[cfg(test)]
 mod completions;
 #[cfg(test)]
+mod confirmation;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod console;

@@ -171,6 +171,10 @@
       history.replaceState(null, "", location.pathname);
       unlock(text);
     } else if (Object.hasOwn(SECTIONS, text)) show(text, true);
+    else if (named()) {
+      show("waiting", false);
+      named().heading.focus();
+    }
   });
 
   // ---- waiting
@@ -282,6 +286,12 @@
     if (had || text) (cards.size ? cards.values().next().value.heading : byId("h-waiting")).focus();
   }
 
+  // The question that the address names: a client opens the page for one of them.
+  function named() {
+    const found = /^#\/waiting\/([0-9A-Za-z]{22})$/.exec(location.hash);
+    return found ? cards.get(found[1]) : undefined;
+  }
+
   function counted() {
     const count = cards.size;
     byId("nothing-waits").hidden = count > 0;
@@ -296,6 +306,7 @@
     if (!key) return;
     const known = new Set(waiting.map((question) => question.id));
     for (const id of [...cards.keys()]) if (!known.has(id)) gone(id);
+    const before = named();
     let first = null;
     for (const question of waiting) {
       let card = cards.get(question.id);
@@ -313,7 +324,7 @@
     counted();
     // Whoever is at something else goes on with it.
     const idle = [document.body, byId("h-waiting"), byId("main")].includes(document.activeElement);
-    if (first && section === "waiting" && idle) first.heading.focus();
+    if (first && section === "waiting" && idle) (before ? first : named() || first).heading.focus();
   }
 
   // ---- secrets

@@ -100,10 +100,23 @@ pub struct Question {
     pub shown: Shown,
     /// How far it is.
     pub state: State,
+    /// Whether the client of the call was asked and nobody decided there, so that somebody has to do so elsewhere.
+    pub is_passed_on: bool,
     /// When it was asked, in Unix milliseconds.
     pub create_time_ms: i64,
     /// When it ends, in Unix milliseconds.
     pub expires_at_ms: i64,
+}
+
+/// Why a question does not wait.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Too many do.
+    #[error("{MOST_WAITING} calls of this caller wait for a person already")]
+    TooMany,
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What a person decides.
@@ -202,16 +215,16 @@ impl Store {
     /// Asks whether a call of a principal may be carried out; `binding` stands for all of the call that must not change. A
     /// question that is asked already is given as it is.
     ///
-    /// Error: [`DecisionError::Unknown`] where too many of this principal wait.
+    /// Error: [`AskError::TooMany`] where too many of this principal wait.
     pub fn ask(
         &self,
         owner: &[u8; 32],
         binding: &[u8; 32],
         shown: Shown,
         life: Duration,
-    ) -> Result<Question, DecisionError> {
+    ) -> Result<Question, AskError> {
         let now = self.now_ms();
-        let expires = now.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+        let expires = after(now, life);
         self.write(|connection| {
             if let Some(row) = find(connection, owner, binding).map_err(StoreError::from)? {
                 return Ok(self.question(row)?);
@@ -221,7 +234,7 @@ impl Store {
                 .and_then(|mut statement| statement.query_row([owner], |row| row.get(0)))
                 .map_err(StoreError::from)?;
             if waiting >= MOST_WAITING {
-                return Err(DecisionError::Unknown);
+                return Err(AskError::TooMany);
             }
             let id = random_text(ID_CHARACTERS)?;
             let shown = Shown { code: random_text(CODE_CHARACTERS)?, ..shown };
@@ -235,7 +248,8 @@ impl Store {
                 .and_then(|mut statement| statement.execute(params![id, owner, binding, sealed, now, expires]))
                 .map_err(StoreError::from)?;
             let id = QuestionId(id);
-            Ok(Question { id, shown, state: State::Waiting, create_time_ms: now, expires_at_ms: expires })
+            let is_passed_on = false;
+            Ok(Question { id, shown, state: State::Waiting, is_passed_on, create_time_ms: now, expires_at_ms: expires })
         })
     }
 
@@ -270,6 +284,26 @@ impl Store {
         self.write(|connection| {
             let sql = "UPDATE questions SET state = 'used', answer = NULL WHERE owner = ?1 AND binding = ?2";
             connection.prepare_cached(sql)?.execute(params![owner, binding])?;
+            Ok(())
+        })
+    }
+
+    /// Notes that the client of a call was asked and nobody decided there.
+    pub fn pass_on(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE questions SET passed_on = 1 WHERE owner = ?1 AND binding = ?2 AND state = 'waiting'";
+            connection.prepare_cached(sql)?.execute(params![owner, binding])?;
+            Ok(())
+        })
+    }
+
+    /// Lets the question about a call wait for no longer than this from now on.
+    pub fn shorten(&self, owner: &[u8; 32], binding: &[u8; 32], life: Duration) -> Result<(), StoreError> {
+        let expires = after(self.now_ms(), life);
+        self.write(|connection| {
+            let sql = "UPDATE questions SET expires_at_ms = min(expires_at_ms, ?3)
+                       WHERE owner = ?1 AND binding = ?2 AND state = 'waiting'";
+            connection.prepare_cached(sql)?.execute(params![owner, binding, expires])?;
             Ok(())
         })
     }
@@ -339,12 +373,12 @@ impl Store {
     fn question(&self, row: Row) -> Result<Question, StoreError> {
         let shown = self.sealing.unseal(&row.shown, &[&place("question", &row.owner, &row.id)])?;
         let shown = serde_json::from_slice(&shown).map_err(|_| StoreError::Damaged)?;
-        let Row { id, state, create_time_ms, expires_at_ms, .. } = row;
-        Ok(Question { id: QuestionId(id), shown, state, create_time_ms, expires_at_ms })
+        let Row { id, state, is_passed_on, create_time_ms, expires_at_ms, .. } = row;
+        Ok(Question { id: QuestionId(id), shown, state, is_passed_on, create_time_ms, expires_at_ms })
     }
 }
 
-const COLUMNS: &str = "id, owner, binding, state, shown, answer, create_time_ms, expires_at_ms";
+const COLUMNS: &str = "id, owner, binding, state, shown, answer, create_time_ms, expires_at_ms, passed_on";
 
 #[derive(Clone)]
 struct Row {
@@ -356,6 +390,11 @@ struct Row {
     answer: Option<Vec<u8>>,
     create_time_ms: i64,
     expires_at_ms: i64,
+    is_passed_on: bool,
+}
+
+fn after(now_ms: i64, life: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -369,6 +408,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         answer: row.get(5)?,
         create_time_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
+        is_passed_on: row.get(8)?,
     })
 }
 
