@@ -127,9 +127,7 @@ pub fn names_secret_value(name: &str) -> bool {
         let before = name.strip_suffix(*last);
         before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
     };
-    !TELLING.iter().any(|first| name.starts_with(first))
-        && ENDS.iter().any(&ends)
-        && !PLAIN.iter().any(ends)
+    !TELLING.iter().any(|first| name.starts_with(first)) && ENDS.iter().any(&ends) && !PLAIN.iter().any(ends)
 }
 
 #[cfg(test)]
