@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -32,22 +36,7 @@ impl Mask {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut needles: Vec<Zeroizing<String>> = Vec::new();
         for secret in secrets {
-            let plain = secret.expose_secret();
-            if plain.is_empty() {
-                continue;
-            }
-            let json = Zeroizing::new(Value::from(plain).to_string());
-            let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
-            let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
-            let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
-            let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
-            let written = [plain.to_owned(), json.to_owned(), in_php(json), in_dotnet(json), in_html(plain), form];
-            // Answers are looked at without what nobody sees.
-            let seen = match visible(plain) {
-                Cow::Owned(seen) if !seen.is_empty() => Some(seen),
-                _ => None,
-            };
-            needles.extend(written.into_iter().chain(encoded).chain(lower).chain(seen).map(Zeroizing::new));
+            needles.extend(forms(secret.expose_secret()));
         }
         needles.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         needles.dedup();
@@ -124,6 +113,32 @@ impl Mask {
     }
 }
 
+/// A secret in all the forms that it commonly comes back in, each once; none of an empty one.
+pub(crate) fn forms(plain: &str) -> Vec<Zeroizing<String>> {
+    if plain.is_empty() {
+        return Vec::new();
+    }
+    let json = Zeroizing::new(Value::from(plain).to_string());
+    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
+    let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
+    let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
+    let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
+    let written = [plain.to_owned(), json.to_owned(), in_php(json), in_dotnet(json), in_html(plain), form];
+    // Without padding: that stays behind what is hidden.
+    let base64 = [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|engine| engine.encode(plain));
+    let base64 = base64.into_iter().filter(|_| plain.len() >= MIN_INSIDE_BYTES);
+    // Answers are looked at without what nobody sees.
+    let seen = match visible(plain) {
+        Cow::Owned(seen) if !seen.is_empty() => Some(seen),
+        _ => None,
+    };
+    let all = written.into_iter().chain(encoded).chain(lower).chain(base64).chain(seen);
+    let mut forms: Vec<Zeroizing<String>> = all.map(Zeroizing::new).collect();
+    forms.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    forms.dedup();
+    forms
+}
+
 /// JSON as PHP writes it.
 fn in_php(json: &str) -> String {
     json.replace('/', "\\/")
@@ -192,6 +207,7 @@ mod tests {
         {
             assert_eq!(of_key.text(form), "[masked]", "{form}");
         }
+        assert_eq!(of_key.text("Basic c2stYS9iK0MuZA=="), "Basic [masked]==", "in base64");
         let phrase: SecretString = "a \"<b>\" & 'c'".into();
         let of_phrase = Mask::new([&phrase]);
         for form in ["a &quot;&lt;b&gt;&quot; &amp; &#39;c&#39;", "a+%22%3Cb%3E%22+%26+%27c%27"] {

@@ -6,5 +6,5 @@ mod forms;
 mod marks;
 mod names;
 
-pub(crate) use self::marks::{Side, X_SECRET, mark, mark_named, says_secret, set_free};
+pub(crate) use self::marks::{Side, X_SECRET, accepts_secret, mark, mark_named, says_secret, set_free};
 pub use self::{forms::secrets_in, marks::Marks, names::names_secret_value};

@@ -312,7 +312,8 @@ async fn answer_of(
             .map_err(|error| error.masked(&|text| glass.text(text, &context.principal, &seen).into_owned()))?
         {
             Answered::Decoded(Decoded::Json(mut answer)) => {
-                glass.hide(&mut answer, result_of, &seen).await;
+                let marks = tool.output.marks_in(&answer);
+                glass.hide(&mut answer, ResultOf { marks, ..result_of }, &seen).await;
                 Answered::Decoded(Decoded::Json(answer))
             }
             Answered::Decoded(Decoded::Binary { media_type, bytes }) => {
@@ -400,7 +401,7 @@ async fn carried_out(
         Plan::Call(operation) => {
             let answer = run.operation(operation, &scope, &context.request_id).await?;
             if let (Decoded::Json(answer), false) = (&answer, shapes.is_empty()) {
-                seen.note(answer);
+                seen.note(answer, operation.marks.as_deref());
             }
             answer
         }
@@ -519,7 +520,7 @@ impl Run<'_> {
         let mask = Mask::new(all);
         let status = response.status().as_u16();
         tracing::Span::current().record("status", status);
-        let theirs = id_in(response.headers()).map(|theirs| mask.text(theirs));
+        let theirs = id_in(response.headers()).map(|theirs| self.hidden(&mask.text(theirs)));
         self.environment.recording.answered(status, theirs.as_deref());
         Ok(Sent { response, mask, uri })
     }
@@ -541,12 +542,15 @@ impl Run<'_> {
             return Err(CallError::Redirect { status });
         }
         if !status.is_success() {
-            let hide = |text: &str| self.environment.policy.glass().text(text, self.principal, self.seen).into_owned();
-            return Err(refused(response, mask, self.environment.clock, &hide));
+            // What it says in one place may repeat what stands in another.
+            if let Ok(body) = serde_json::from_slice::<Value>(response.body()) {
+                self.seen.note(&cleaned(body), None);
+            }
+            return Err(refused(response, mask, self.environment.clock, &|text| self.hidden(text)));
         }
         self.received.fetch_add(response.body().len(), Ordering::Relaxed);
         self.work(|| {
-            let mut answer = decoded(response, operation, mask)?;
+            let mut answer = decoded(response, operation, &|text| self.hidden(&mask.text(text)))?;
             match &mut answer {
                 Decoded::Json(answer) => {
                     // First as it is seen: a secret may come back with something hidden in it.
@@ -557,6 +561,11 @@ impl Run<'_> {
             }
             Ok(answer)
         })
+    }
+
+    /// A text from outside without secrets that are not the call's own.
+    fn hidden(&self, text: &str) -> String {
+        self.environment.policy.glass().text(text, self.principal, self.seen).into_owned()
     }
 
     /// Does something with what was received.
@@ -606,10 +615,14 @@ fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mask) -> Result<Decoded, CallError> {
+fn decoded(
+    response: &Response<Bytes>,
+    operation: &CompiledOperation,
+    hide: &dyn Fn(&str) -> String,
+) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     // It is handed on with bytes, in lower case, where no secret would be known again.
-    let kind = kind.map(|kind| mask.text(kind));
+    let kind = kind.map(hide);
     let kind = kind.as_deref();
     match decode::decode(&operation.format, kind, response.body()) {
         Ok(Decoded::Binary { media_type, bytes }) => {
@@ -621,7 +634,7 @@ fn decoded(response: &Response<Bytes>, operation: &CompiledOperation, mask: &Mas
         Err(problem) => {
             let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
             let kind = shorten(&one_line(kind), 60);
-            let reason = format!("{kind}; {}", one_line(&problem.reason));
+            let reason = format!("{kind}; {}", one_line(&hide(&problem.reason)));
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
     }

@@ -59,7 +59,7 @@ impl Run<'_> {
                     let request_id = format!("{}-{}", self.request_id, number + 1);
                     match self.operation(operation, &scope, &request_id).await.map_err(failed)? {
                         Decoded::Json(answer) => {
-                            self.seen.note(&answer);
+                            self.seen.note(&answer, operation.marks.as_deref());
                             self.work(|| shape::project(&operation.projection, answer))
                                 .map_err(|error| failed(error.into()))?
                         }

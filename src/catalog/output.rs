@@ -14,6 +14,7 @@ use super::{
     risk::shapes::credentials,
 };
 use crate::{
+    schema::dialect::UNSHOWN,
     schema::{Checker, parts},
     sensitive::{self, Marks, Side, X_SECRET, says_secret, set_free},
 };
@@ -31,6 +32,8 @@ pub struct OutputSchema {
     credentials: Box<[Box<str>]>,
     /// Made for the first result.
     validator: OnceLock<Option<Box<Validator>>>,
+    /// Whether the answer may be no object, so that its schema is that of a member.
+    is_wrapped: bool,
 }
 
 impl OutputSchema {
@@ -38,7 +41,8 @@ impl OutputSchema {
     pub fn new(mut answer: Value, checker: &mut Checker) -> Result<Self, String> {
         sensitive::mark(&mut answer, Side::Output);
         parts::visit(&mut answer, &mut open);
-        let mut listed = match answer {
+        let is_wrapped = !answer.as_object().is_some_and(is_object_schema);
+        let listed = match answer {
             Value::Object(mut schema) if is_object_schema(&schema) => {
                 schema.insert("type".to_owned(), json!("object")); // null comes back as an empty object
                 schema
@@ -51,15 +55,23 @@ impl OutputSchema {
                 wrapped
             }
         };
+        // What is said of a branch that goes holds all the same.
+        let mut listed = Value::Object(listed);
+        let marks = Marks::of(&listed).map(Box::new);
+        parts::visit(&mut listed, &mut |schema| {
+            if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                properties.retain(|_, property| property.get(UNSHOWN).is_none());
+            }
+        });
         // An answer without a body is an empty object: clients would refuse it if a member had to be there.
         // Combinations at the root go too: they can ask for members in turn, and clients drop tools that have them.
         for keyword in
             ["required", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "minProperties", "dependentRequired"]
         {
-            listed.shift_remove(keyword);
+            if let Value::Object(listed) = &mut listed {
+                listed.shift_remove(keyword);
+            }
         }
-        let mut listed = Value::Object(listed);
-        let marks = Marks::of(&listed).map(Box::new);
         if marks.is_some() {
             parts::visit(&mut listed, &mut |schema| drop(schema.shift_remove(X_SECRET)));
         }
@@ -67,7 +79,7 @@ impl OutputSchema {
         parts::visit(&mut listed, &mut shorten_choices);
         checker.check(&listed).map_err(|error| error.masked().to_string())?;
         let (text, credentials) = (Some(listed.to_string().into()), credentials(&listed));
-        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new() })
+        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new(), is_wrapped })
     }
 
     /// A schema that is offered as it is written. Error: why it is none.
@@ -77,22 +89,45 @@ impl OutputSchema {
         sensitive::mark(&mut marked, Side::Output);
         let marks = Marks::of(&marked).map(Box::new);
         let (text, credentials) = (Some(schema.to_string().into()), credentials(schema));
-        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new() })
+        Ok(Self { text, promised: true, marks, credentials, validator: OnceLock::new(), is_wrapped: false })
     }
 
     /// The schema of a result of which nothing is known: any object.
     pub fn any() -> Self {
-        Self { text: None, promised: true, marks: None, credentials: Box::default(), validator: OnceLock::new() }
+        Self {
+            text: None,
+            promised: true,
+            marks: None,
+            credentials: Box::default(),
+            validator: OnceLock::new(),
+            is_wrapped: false,
+        }
     }
 
     /// Of a result that has content alone.
     pub fn none() -> Self {
-        Self { text: None, promised: false, marks: None, credentials: Box::default(), validator: OnceLock::new() }
+        Self {
+            text: None,
+            promised: false,
+            marks: None,
+            credentials: Box::default(),
+            validator: OnceLock::new(),
+            is_wrapped: false,
+        }
     }
 
     /// Where secrets are in results.
     pub fn marks(&self) -> Option<&Marks> {
         self.marks.as_deref()
+    }
+
+    /// Where secrets are in an answer, which may be none that is an object yet: see [`as_object`].
+    pub(crate) fn marks_in(&self, answer: &Value) -> Option<&Marks> {
+        let marks = self.marks()?;
+        if self.is_wrapped {
+            return marks.member(ITEMS).or_else(|| marks.member(RESULT));
+        }
+        answer.is_object().then_some(marks)
     }
 
     /// The members that by their names authenticate whoever has them, each as its names joined by dots.

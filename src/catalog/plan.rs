@@ -13,7 +13,7 @@ use super::{
     request::RequestTemplate,
     shape::Shape,
 };
-use crate::{decode::Format, jsonpath::JsonPath, spec::Capability};
+use crate::{decode::Format, jsonpath::JsonPath, sensitive::Marks, spec::Capability};
 
 /// What a tool does.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct CompiledOperation {
     pub media_type: Option<String>,
     /// The largest binary answer, in bytes.
     pub max_binary_size: Option<usize>,
+    /// Where its answers have secrets, by their schema.
+    pub marks: Option<Box<Marks>>,
     /// What later steps see of its answer: members and where they are found. All of it where nothing is named.
     pub projection: Vec<(String, JsonPath)>,
     /// How its end is waited for, where it answers before it is done.

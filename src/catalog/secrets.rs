@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::fill::whole_numbers;
-use crate::sensitive::says_secret;
+use crate::sensitive::{accepts_secret, names_secret_value, says_secret};
 
 /// Whether a schema, or a branch of it, marks its values as secret.
 pub(super) fn marks_secret(schema: &Value) -> bool {
@@ -38,6 +38,11 @@ pub(super) fn members<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     found
 }
 
+/// Whether a member of a map of variables is secret by its name.
+fn is_secret_variable(schemas: &[&Value], name: &str) -> bool {
+    schemas.iter().any(|schema| schema.as_object().is_some_and(accepts_secret)) && names_secret_value(name)
+}
+
 pub(super) fn collect_secrets(schemas: &[&Value], value: &Value, inside: bool, found: &mut Vec<SecretString>) {
     let inside = inside || schemas.iter().any(|schema| marks_secret(schema));
     let below = |name: &str| schemas.iter().flat_map(|schema| members(schema, name)).collect::<Vec<_>>();
@@ -54,7 +59,8 @@ pub(super) fn collect_secrets(schemas: &[&Value], value: &Value, inside: bool, f
         }
         Value::Object(members) => {
             for (name, member) in members {
-                collect_secrets(&below(name), member, inside, found);
+                let schemas = below(name);
+                collect_secrets(&schemas, member, inside || is_secret_variable(&schemas, name), found);
             }
         }
         _ => {}
@@ -72,9 +78,12 @@ pub(super) fn replace_secrets(schemas: &[&Value], value: &Value, inside: bool, s
         }
         Value::Object(members) => {
             let members = members.iter();
-            let replaced =
-                members.map(|(name, member)| (name.clone(), replace_secrets(&below(name), member, inside, stand_in)));
-            Value::Object(replaced.collect())
+            let replaced = |(name, member): (&String, &Value)| {
+                let schemas = below(name);
+                let inside = inside || is_secret_variable(&schemas, name);
+                (name.clone(), replace_secrets(&schemas, member, inside, stand_in))
+            };
+            Value::Object(members.map(replaced).collect())
         }
         Value::Null => Value::Null,
         _ if inside => Value::from(stand_in),

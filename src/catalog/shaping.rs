@@ -17,6 +17,7 @@ use super::{
 use crate::{
     decode::Format,
     diagnostic::{Code, Diagnostic},
+    sensitive::Marks,
     spec::{OutputParameter, Spanned},
 };
 
@@ -54,6 +55,19 @@ impl Compiler<'_> {
         let answer = joined.and_then(|joined| joined.answer.as_ref()?.schema.clone());
         let output = answer.and_then(|schema| OutputSchema::new(schema, &mut self.checker).ok());
         Some((Shaping::default(), output.unwrap_or_else(OutputSchema::any)))
+    }
+
+    /// Where the answers of an operation have secrets, by their schema. What is wrong with that is said elsewhere.
+    pub(super) fn answer_marks(&mut self, target: Target<'_>) -> Option<Box<Marks>> {
+        let stated = target.operation.output_parameters.iter().find_map(|output| output.schema.as_ref());
+        if let Some(reference) = stated {
+            let known = self.problems.len();
+            let schema = self.resolve(reference);
+            self.problems.truncate(known);
+            return Marks::of(&schema?).map(Box::new);
+        }
+        let joined = self.join(target)?;
+        Marks::of(joined.answer.as_ref()?.schema.as_ref()?).map(Box::new)
     }
 
     /// What steps or fixed values give back: an object of the named outputs, each of its declared type, and of what is

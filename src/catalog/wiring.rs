@@ -173,6 +173,7 @@ impl Compiler<'_> {
             return None;
         }
         let projection = self.projection(output_parameters);
+        let marks = self.answer_marks(target);
         Some(CompiledOperation {
             name: format!("{} {}", method.value, path.value),
             request,
@@ -180,6 +181,7 @@ impl Compiler<'_> {
             format,
             media_type: media_type.as_ref().map(|kind| kind.value.clone()),
             max_binary_size: max_binary_size.or(target.consumes.max_binary_size),
+            marks,
             projection,
             poll: None,
         })

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub(crate) use self::seen::Seen;
 use super::{
     store::{HandleId, Kept, Origin, StoreError},
-    vault::{Known, Vault},
+    vault::{Known, MIN_INSIDE, Vault},
 };
 use crate::{
     caller::Principal,
@@ -117,20 +117,27 @@ impl Glass {
 
     /// The same for all texts of a value.
     pub(crate) fn value(&self, value: &mut Value, principal: &Principal, seen: &Seen) {
-        each_text(value, &mut |text| {
-            if let Cow::Owned(masked) = self.text(text, principal, seen) {
-                *text = masked;
-            }
+        each_text(value, &mut |text| match self.text(text, principal, seen) {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
         });
     }
 
-    /// The same for bytes that are text.
+    /// The same for bytes: those that are text, and the texts among those that are none.
     pub(crate) fn bytes(&self, bytes: Bytes, principal: &Principal, seen: &Seen) -> Bytes {
-        let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
-        match self.text(text, principal, seen) {
-            Cow::Borrowed(_) => bytes,
-            Cow::Owned(masked) => Bytes::from(masked),
+        let mut masked = Vec::new();
+        let mut is_changed = false;
+        for chunk in bytes.utf8_chunks() {
+            let text = match chunk.valid() {
+                // There is no room for a secret.
+                short if short.len() < MIN_INSIDE => Cow::Borrowed(short),
+                text => self.text(text, principal, seen),
+            };
+            is_changed |= matches!(text, Cow::Owned(_));
+            masked.extend_from_slice(text.as_bytes());
+            masked.extend_from_slice(chunk.invalid());
         }
+        if is_changed { Bytes::from(masked) } else { bytes }
     }
 
     /// Hides the secrets of a result: each has a handle in its place, or is masked.
@@ -146,13 +153,8 @@ impl Glass {
             found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
         }
         if let Some(known) = self.known(principal) {
-            each_text(result, &mut |text| {
-                if known.search.is_match(text.as_str()) {
-                    *text = replaced(&known.search, text, |index| {
-                        known.ids.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string)
-                    });
-                }
-            });
+            let handle = |index: usize| known.ids.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string);
+            each_text(result, &mut |text| known.search.is_match(text).then(|| replaced(&known.search, text, handle)));
         }
     }
 
@@ -235,12 +237,22 @@ fn replaced(search: &AhoCorasick, text: &str, stand_in: impl Fn(usize) -> String
     replaced
 }
 
-/// Hands over every text of a value, names of members not among them.
-fn each_text(value: &mut Value, change: &mut impl FnMut(&mut String)) {
+/// Changes texts of a value, names of members among them, to what is given for each.
+fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>) {
     match value {
-        Value::String(text) => change(text),
+        Value::String(text) => {
+            if let Some(changed) = change(text) {
+                *text = changed;
+            }
+        }
         Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
-        Value::Object(members) => members.values_mut().for_each(|member| each_text(member, change)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| each_text(member, change));
+            if members.keys().any(|name| change(name).is_some()) {
+                let renamed = |(name, member): (String, Value)| (change(&name).unwrap_or(name), member);
+                *members = std::mem::take(members).into_iter().map(renamed).collect();
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

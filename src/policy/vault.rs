@@ -12,7 +12,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::store::{HandleId, Store, StoreError};
-use crate::{backend::embedded::MasterKeyReference, caller::Principal, clock::Clock};
+use crate::{backend::embedded::MasterKeyReference, caller::Principal, clock::Clock, mask::forms};
 
 /// Shorter values occur in texts by chance, so they are hidden in their own place alone.
 pub(super) const MIN_INSIDE: usize = 8;
@@ -32,7 +32,7 @@ pub struct Vault {
 pub(super) struct Known {
     /// Finds the values that are long enough.
     pub(super) search: AhoCorasick,
-    /// Their handles, by the number of the pattern.
+    /// Their handles, by the number of the pattern: a value has one for each form that it comes back in.
     pub(super) ids: Vec<HandleId>,
 }
 
@@ -88,8 +88,11 @@ impl Vault {
     /// Looks for these values, all that the principal has, from now on.
     pub(super) fn remember(&self, principal: &Principal, values: Vec<(HandleId, SecretString)>) {
         let long = |(_, value): &(HandleId, SecretString)| value.expose_secret().len() >= MIN_INSIDE;
-        let (ids, values): (Vec<HandleId>, Vec<SecretString>) = values.into_iter().filter(long).unzip();
-        let patterns = values.iter().map(|value| value.expose_secret().as_bytes());
+        let in_forms = |(id, value): (HandleId, SecretString)| {
+            forms(value.expose_secret()).into_iter().map(move |form| (id.clone(), form))
+        };
+        let (ids, patterns): (Vec<HandleId>, Vec<_>) = values.into_iter().filter(long).flat_map(in_forms).unzip();
+        let patterns = patterns.iter().map(|form| form.as_bytes());
         let Ok(search) = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns) else {
             return;
         };

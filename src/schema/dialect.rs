@@ -1,7 +1,7 @@
 //! The words of a schema: which keywords are taken over, and how those of OpenAPI 3.0 and Swagger 2.0 are said in JSON
 //! Schema 2020-12. Works on one schema at a time; must not know references nor files.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::pattern::is_pattern;
 
@@ -367,12 +367,15 @@ pub(crate) fn admit_null(schema: &mut Map<String, Value>) {
     }
 }
 
+/// Stands in the schema of an answer at members that the service never shows.
+pub(crate) const UNSHOWN: &str = "x-unshown";
+
 /// Which way a value travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// To the service: members it alone sets (`readOnly`) are left out.
     Request,
-    /// From the service: members it never shows (`writeOnly`) are left out.
+    /// From the service: of members it never shows (`writeOnly`) nothing is left but that ([`UNSHOWN`]).
     Answer,
 }
 
@@ -391,7 +394,13 @@ fn drop_marked(schema: &mut Value, mark: &str, outer: &[String]) {
     let mut dropped = outer.to_vec();
     collect_marked(schema, mark, &mut dropped);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.retain(|_, property| property.get(mark) != Some(&Value::Bool(true)));
+        if mark == "writeOnly" {
+            // Where a service shows one all the same, it is known for what it is.
+            let marked = properties.values_mut().filter(|property| property.get(mark) == Some(&Value::Bool(true)));
+            marked.for_each(|property| *property = json!({ UNSHOWN: true, mark: true }));
+        } else {
+            properties.retain(|_, property| property.get(mark) != Some(&Value::Bool(true)));
+        }
         properties.values_mut().for_each(|property| drop_marked(property, mark, &[]));
     }
     if let Some(Value::Array(required)) = schema.get_mut("required") {
@@ -428,7 +437,6 @@ fn collect_marked(schema: &Map<String, Value>, mark: &str, names: &mut Vec<Strin
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 
@@ -530,7 +538,9 @@ mod tests {
         let mut answer = schema;
         one_way(&mut answer, Direction::Answer);
         assert_eq!(answer["required"], json!(["id", "name"]));
-        assert_eq!(answer["properties"], json!({"id": {"type": "string"}, "name": {"type": "string"}}));
+        let unshown = json!({UNSHOWN: true, "writeOnly": true});
+        let expected = json!({"id": {"type": "string"}, "name": {"type": "string"}, "key": unshown});
+        assert_eq!(answer["properties"], expected);
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub(crate) fn says_secret(schema: &Map<String, Value>) -> bool {
         || schema.get(X_SECRET) == Some(&Value::Bool(true))
 }
 
+/// Whether a schema is one of texts that may be secrets, and as well may not.
+pub(crate) fn accepts_secret(schema: &Map<String, Value>) -> bool {
+    schema.get(X_SECRET).is_some_and(|said| said == ACCEPTED)
+}
+
 /// Marks the members of a schema whose names say that they are secret, at any depth.
 pub(crate) fn mark(schema: &mut Value, side: Side) {
     parts::visit(schema, &mut |schema| {
@@ -199,7 +204,7 @@ impl Marks {
     fn add(&mut self, schema: &Value) {
         let Value::Object(schema) = schema else { return };
         self.is_secret |= says_secret(schema);
-        self.accepts |= schema.get(X_SECRET).is_some_and(|said| said == ACCEPTED);
+        self.accepts |= accepts_secret(schema);
         for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             if let Some(marks) = Self::of(member) {
                 self.members.entry(name.clone()).or_default().join(marks);

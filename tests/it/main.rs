@@ -10,6 +10,8 @@ mod authorization;
 #[cfg(test)]
 mod call;
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod cli;

@@ -4,16 +4,22 @@ use std::sync::{Mutex, PoisonError};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    mask::MASKED,
+    mask::{MASKED, forms},
     policy::{store::HandleId, vault::MIN_INSIDE},
     sensitive::{Marks, names_secret_value, secrets_in},
 };
 
 /// Shorter texts say that there is something rather than what.
 const SHORTEST: usize = 3;
+/// Shorter texts have no form of a secret.
+const SHORTEST_FORM: usize = 12;
+/// How many characters a service shows of a secret that it has hidden itself.
+const MOST_SHOWN: usize = 16;
+/// The member that holds what others of its object say more of.
+const VALUE: &str = "value";
 /// Stands around the index of a secret while handles are made. It is for private use (Unicode, section 23.5): an answer that
 /// holds it has a handle where it meant something else, and nothing is shown by that.
 const MARK: char = '\u{e000}';
@@ -23,10 +29,10 @@ const MARK: char = '\u{e000}';
 pub(crate) struct Seen(Mutex<Vec<(SecretString, String)>>);
 
 impl Seen {
-    /// Notes the secrets of an answer that stays as it is for now.
-    pub(crate) fn note(&self, answer: &Value) {
+    /// Notes the secrets of an answer that stays as it is for now; `marks` are those of its schema.
+    pub(crate) fn note(&self, answer: &Value, marks: Option<&Marks>) {
         let mut found = Vec::new();
-        collect(answer, None, At::Root, &mut found);
+        collect(answer, marks, At::Root, &mut found);
         if !found.is_empty() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).append(&mut found);
         }
@@ -43,7 +49,7 @@ impl Seen {
         if seen.is_empty() {
             return None;
         }
-        search(&seen)
+        search(&seen).map(|(search, _)| search)
     }
 }
 
@@ -61,17 +67,14 @@ impl Found {
     /// Puts something in the place of each, wherever it stands.
     pub(super) fn put_back(&self, value: &mut Value, stand_in: impl Fn(usize) -> String) {
         let search = search(&self.secrets);
-        // The patterns of the search are those that are long enough.
-        let long = self.secrets.iter().enumerate().filter(|(_, (value, _))| is_long(value)).map(|(index, _)| index);
-        let long: Vec<usize> = long.collect();
         super::each_text(value, &mut |text| {
             if let Some(index) = marked(text) {
-                *text = stand_in(index);
-            } else if let Some(search) = search.as_ref().filter(|search| search.is_match(text.as_str())) {
-                *text = super::replaced(search, text, |pattern| {
-                    long.get(pattern).map_or_else(|| MASKED.to_owned(), |index| stand_in(*index))
-                });
+                return Some(stand_in(index));
             }
+            let (search, whose) = search.as_ref().filter(|(search, _)| search.is_match(text))?;
+            Some(super::replaced(search, text, |pattern| {
+                whose.get(pattern).map_or_else(|| MASKED.to_owned(), |index| stand_in(*index))
+            }))
         });
     }
 }
@@ -102,6 +105,8 @@ pub(super) fn taken_out(value: &mut Value, marks: Option<&Marks>, mut before: Ve
 enum At<'a> {
     Root,
     Member(&'a At<'a>, &'a str),
+    /// The member `value`, and what it is the value of.
+    Value(&'a At<'a>, &'a str),
     Item(&'a At<'a>),
 }
 
@@ -109,7 +114,7 @@ impl At<'_> {
     fn name(&self) -> Option<&str> {
         match self {
             Self::Root => None,
-            Self::Member(_, name) => Some(name),
+            Self::Member(_, name) | Self::Value(_, name) => Some(name),
             Self::Item(list) => list.name(),
         }
     }
@@ -118,6 +123,7 @@ impl At<'_> {
         match self {
             Self::Root => String::new(),
             Self::Member(outer, name) => format!("{}/{name}", outer.place()),
+            Self::Value(outer, _) => format!("{}/{VALUE}", outer.place()),
             Self::Item(list) => format!("{}/*", list.place()),
         }
     }
@@ -144,8 +150,16 @@ fn collect(value: &Value, marks: Option<&Marks>, at: At<'_>, found: &mut Vec<(Se
             items.iter().for_each(|item| collect(item, inside, At::Item(&at), found));
         }
         Value::Object(members) => {
+            let valued = valued(members, at.name());
             for (name, member) in members {
-                collect(member, inner(marks, |marks| marks.member(name)), At::Member(&at, name), found);
+                for secret in pieces(name).filter(|_| name.len() >= SHORTEST_FORM) {
+                    found.push((SecretString::from(secret), at.place()));
+                }
+                let here = match valued {
+                    Some(valued) if name == VALUE => At::Value(&at, valued),
+                    _ => At::Member(&at, name),
+                };
+                collect(member, inner(marks, |marks| marks.member(name)), here, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -178,12 +192,24 @@ fn take_out(
             items.iter_mut().for_each(|item| take_out(item, (inside, name), true, indices));
         }
         Value::Object(members) => {
+            let valued = valued(members, name).map(str::to_owned);
             for (name, member) in members {
-                take_out(member, (inner(marks, |marks| marks.member(name)), Some(name)), inside_list, indices);
+                let judged = valued.as_deref().filter(|_| name == VALUE).unwrap_or(name);
+                take_out(member, (inner(marks, |marks| marks.member(name)), Some(judged)), inside_list, indices);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// What the member `value` of an object is the value of, where that is a secret: `{"name": "DB_PASSWORD", "value": …}`, or
+/// the object itself, as in `{"token": {"value": …}}`.
+fn valued<'a>(members: &'a Map<String, Value>, of: Option<&'a str>) -> Option<&'a str> {
+    if !members.contains_key(VALUE) {
+        return None;
+    }
+    let named = ["name", "key"].into_iter().filter_map(|name| members.get(name)?.as_str());
+    named.chain(of).find(|name| names_secret_value(name))
 }
 
 /// The marks of something inside; those of the whole where all of it is marked.
@@ -207,20 +233,27 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 /// Whether a text that stands where a secret belongs is one: not a handle, nor one that its service has hidden already.
 fn tells_something(text: &str) -> bool {
     let hidden = |one: char| matches!(one, '*' | '•' | '●' | '…' | '.' | 'x' | 'X' | '#' | '-' | '_');
-    text.chars().count() >= SHORTEST
-        && !text.contains(MASKED)
-        && !HandleId::is_meant(text)
-        && !text.chars().all(hidden)
-        && !["***", "•••", "●●●", "..."].iter().any(|mark| text.contains(mark))
+    if HandleId::is_meant(text) && text.parse::<HandleId>().is_ok() {
+        return false;
+    }
+    if text.contains(MASKED) {
+        // What stands beside it may be a secret of its own, or `Bearer`.
+        return text.split(MASKED).any(|beside| beside.len() >= MIN_INSIDE);
+    }
+    let shown = text.chars().filter(|one| !hidden(*one)).count();
+    let is_hidden = ["***", "•••", "●●●", "..."].iter().any(|mark| text.contains(mark)) && shown <= MOST_SHOWN;
+    text.chars().count() >= SHORTEST && shown > 0 && !is_hidden
 }
 
-fn is_long(secret: &SecretString) -> bool {
-    secret.expose_secret().len() >= MIN_INSIDE
-}
-
-fn search(secrets: &[(SecretString, String)]) -> Option<AhoCorasick> {
-    let long = secrets.iter().filter(|(secret, _)| is_long(secret)).map(|(secret, _)| secret.expose_secret());
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(long).ok()
+/// Finds secrets that are long enough in all their forms, and says by the number of the pattern which one it is.
+fn search(secrets: &[(SecretString, String)]) -> Option<(AhoCorasick, Vec<usize>)> {
+    let long = secrets.iter().enumerate().filter(|(_, (secret, _))| secret.expose_secret().len() >= MIN_INSIDE);
+    let in_forms =
+        long.flat_map(|(index, (secret, _))| forms(secret.expose_secret()).into_iter().map(move |form| (index, form)));
+    let (whose, patterns): (Vec<usize>, Vec<_>) = in_forms.unzip();
+    let patterns = patterns.iter().map(|form| form.as_bytes());
+    let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns).ok()?;
+    Some((search, whose))
 }
 
 fn marked(text: &str) -> Option<usize> {
@@ -250,6 +283,9 @@ mod tests {
             "items": [{"password": "pw1", "page": "pw1"}], "log": format!("made {key}, then canary-seen."),
             "again": "canary-3", "url": "https://b.test/o?X-Amz-Signature=0123456789", "next_token": "page-2",
             "masked_key": "ak_…", "token": "********", "secret": "", "empty": null,
+            "env": [{"name": "DB_PASSWORD", "value": "canary-4"}, {"name": "STAGE", "value": "test"}],
+            "auth_token": {"value": "canary-5", "id": "t1"}, "passwords": ["Bearer [masked]", "[masked]canary-6", "sk-...wxyz"],
+            "client_secret": "canary...with points in it", "canary-3": 1,
         });
         assert_eq!(
             hidden(value, &schema, &["canary-seen"]),
@@ -259,6 +295,10 @@ mod tests {
                 "items": [{"password": "</items/*/password>", "page": "pw1"}], "log": "made </log>, then </before>.",
                 "again": "</api_key>", "url": "</url>", "next_token": "page-2",
                 "masked_key": "ak_…", "token": "********", "secret": "", "empty": null,
+                "env": [{"name": "DB_PASSWORD", "value": "</env/*/value>"}, {"name": "STAGE", "value": "test"}],
+                "auth_token": {"value": "</auth_token/value>", "id": "t1"},
+                "passwords": ["Bearer [masked]", "</passwords/*>", "sk-...wxyz"],
+                "client_secret": "</client_secret>", "</api_key>": 1,
             })
         );
     }
