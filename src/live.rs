@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use keyglass::{clock::Clock, console::live::{Begun, Live}};
+//! # use keyglass::{clock::Clock, live::{Begun, Live}};
 //! # let live = Arc::new(Live::new(Clock::Fixed(0)));
 //! let mut call = live.begin(Begun { tool: "get_secret", principal: "local", client: "a client", risk: "read" });
 //! // … the call …

@@ -145,11 +145,11 @@ impl Glass {
         if self.mode == Mode::Clear {
             return;
         }
-        let ResultOf { tool, marks, about, principal } = result_of;
+        let ResultOf { tool, marks, arguments, principal } = result_of;
         let before = seen.take();
         let found = seen::taken_out(result, marks, before);
         if !found.is_empty() {
-            let handles = self.kept(&found.secrets, (tool, about), principal).await;
+            let handles = self.kept(&found.secrets, (tool, &about(arguments)), principal).await;
             found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
         }
         if let Some(known) = self.known(principal) {
@@ -205,10 +205,17 @@ pub(crate) struct ResultOf<'a> {
     pub(crate) tool: &'a str,
     /// Where its schema marks secrets.
     pub(crate) marks: Option<&'a Marks>,
-    /// What the call is about, for a person.
-    pub(crate) about: &'a str,
+    /// What the tool was called with.
+    pub(crate) arguments: &'a Value,
     /// Who sees it.
     pub(crate) principal: &'a Principal,
+}
+
+/// What a call is about, for a person: the name or the id among its arguments.
+fn about(arguments: &Value) -> String {
+    const MOST: usize = 80;
+    let named = ["name", "id"].into_iter().find_map(|name| arguments.get(name)?.as_str());
+    named.unwrap_or_default().chars().take(MOST).collect()
 }
 
 /// A text with what has the form of a secret masked.

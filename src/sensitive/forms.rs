@@ -6,45 +6,79 @@ use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
-/// A form, of which the group `secret` is the secret where it has one, and all of it otherwise. Whatever stands before it
-/// is no letter and no digit.
-const FORMS: [&str; 22] = [
+/// Forms that are a secret as a whole. What stands before one is no letter and no digit.
+const WHOLE: [&str; 20] = [
     // RFC 7468, section 10 and 11, and what other programs write in its manner.
     r"(?s:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\z))",
-    r"\b[ar]k_[0-9A-Za-z]{32,}",
-    r"\brt_(?:live|test)_[0-9A-Za-z]{16,}",
-    r"\bgh[pousr]_[0-9A-Za-z]{36,}",
-    r"\bgithub_pat_[0-9A-Za-z_]{50,}",
-    r"\bglpat-[0-9A-Za-z_-]{20,}",
-    r"\bxox[abeoprs]-[0-9A-Za-z-]{10,}",
-    r"\bsk-[0-9A-Za-z_-]{20,}",
-    r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}",
-    r"\bwhsec_[0-9A-Za-z+/=]{24,}",
-    r"\bAIza[0-9A-Za-z_-]{35}",
-    r"\bya29\.[0-9A-Za-z_-]{20,}",
-    r"\bnpm_[0-9A-Za-z]{36}",
-    r"\bpypi-[0-9A-Za-z_-]{50,}",
-    r"\bdckr_pat_[0-9A-Za-z_-]{20,}",
-    r"\bhf_[0-9A-Za-z]{30,}",
-    r"\bSG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,}",
-    r"\bhvs\.[0-9A-Za-z_-]{20,}",
-    r"\bdo[opr]_v1_[0-9a-f]{64}",
+    r"ak_[0-9A-Za-z]{32,}",
+    r"rk_[0-9A-Za-z]{32,}",
+    r"rt_(?:live|test)_[0-9A-Za-z]{16,}",
+    r"gh[pousr]_[0-9A-Za-z]{36,}",
+    r"github_pat_[0-9A-Za-z_]{50,}",
+    r"glpat-[0-9A-Za-z_-]{20,}",
+    r"xox[abeoprs]-[0-9A-Za-z-]{10,}",
+    r"sk-[0-9A-Za-z_-]{20,}",
+    r"[sr]k_(?:live|test)_[0-9A-Za-z]{16,}",
+    r"whsec_[0-9A-Za-z+/=]{24,}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"ya29\.[0-9A-Za-z_-]{20,}",
+    r"npm_[0-9A-Za-z]{36}",
+    r"pypi-[0-9A-Za-z_-]{50,}",
+    r"dckr_pat_[0-9A-Za-z_-]{20,}",
+    r"hf_[0-9A-Za-z]{30,}",
+    r"SG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,}|hvs\.[0-9A-Za-z_-]{20,}",
+    r"do[opr]_v1_[0-9a-f]{64}",
     // JSON Web Signature, compact serialization (RFC 7515, section 7.1): both parts before the signature are JSON objects.
-    r"\beyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}",
-    // A password in an address (RFC 3986, section 3.2.1).
-    r"\b[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/?#:@]{0,256}:(?<password>[^\s/?#@]{1,256})@",
-    // Parts of an address's query that alone let in whoever has them.
+    r"eyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}",
+];
+
+/// Forms of addresses, of which the group `secret` is one: a password (RFC 3986, section 3.2.1), and parts of a query that alone
+/// let in whoever has them.
+const IN_ADDRESS: [&str; 2] = [
+    r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/?#:@]{0,256}:(?<password>[^\s/?#@]{1,256})@",
     r"[?&](?:X-Amz-Signature|X-Amz-Security-Token|X-Goog-Signature|Signature|sig|access_token|api_key|auth_token|token)=(?<signature>[^&\s#\x22'<>]{8,})",
 ];
 
-/// Where secrets of a known form stand in a text, in order.
-pub fn secrets_in(text: &str) -> impl Iterator<Item = Range<usize>> {
-    static SEARCH: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&FORMS.join("|")).ok());
-    let found = SEARCH.as_ref().into_iter().flat_map(move |search| search.captures_iter(text));
-    found.filter_map(|found| {
-        let part = found.name("password").or_else(|| found.name("signature"));
-        part.or_else(|| found.get(0)).map(|part| part.range())
-    })
+/// Where secrets of a known form stand in a text, in order, none within another.
+pub fn secrets_in(text: &str) -> impl Iterator<Item = Range<usize>> + use<> {
+    // Without a test of what stands before, each form begins with letters that are looked for all at once.
+    static WHOLE_FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&WHOLE.join("|")).ok());
+    static ADDRESS_FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&IN_ADDRESS.join("|")).ok());
+    let mut found: Vec<Range<usize>> = Vec::new();
+    if let Some(search) = &*WHOLE_FORMS {
+        let mut from = 0;
+        while let Some(form) = search.find_at(text, from) {
+            let follows_word = text.get(..form.start()).and_then(|before| before.chars().next_back());
+            let begins = text.get(form.start()..).and_then(|form| form.chars().next());
+            if follows_word.is_some_and(is_of_word) && begins.is_some_and(is_of_word) {
+                // Another may begin within it.
+                from = form.start() + 1;
+            } else {
+                found.push(form.range());
+                from = form.end();
+            }
+        }
+    }
+    if (text.contains("://") || text.contains(['?', '&']))
+        && let Some(search) = &*ADDRESS_FORMS
+    {
+        let parts = search
+            .captures_iter(text)
+            .filter_map(|form| form.name("password").or_else(|| form.name("signature")).map(|part| part.range()));
+        found.extend(parts);
+        found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let mut end = 0;
+        found.retain(|range| {
+            let is_after = range.start >= end;
+            end = end.max(range.end);
+            is_after
+        });
+    }
+    found.into_iter()
+}
+
+fn is_of_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
 }
 
 #[cfg(test)]

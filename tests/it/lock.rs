@@ -303,7 +303,7 @@ fn what_is_no_lock_file_refuses_everything() {
     let good = fs::read_to_string(&file).expect("read");
     let newer = good.replace("\"keyglass_lock\": 1", "\"keyglass_lock\": 2");
     let other = good.replace("\"gated\"", "\"gate\"");
-    let half = &good[..good.len() / 2];
+    let half = good.get(..good.len() / 2).unwrap();
     for (text, words) in [
         (newer.as_str(), "version 2 of the format"),
         (&other, "unknown field `gate`"),

@@ -95,7 +95,7 @@ pub(super) fn taken_out(value: &mut Value, marks: Option<&Marks>, mut before: Ve
     }
     if !secrets.is_empty() {
         let indices = secrets.iter().enumerate().map(|(index, (secret, _))| (secret.expose_secret(), index)).collect();
-        take_out(value, (marks, None), false, &indices);
+        take_out(value, (marks, None), &indices);
     }
     Found { secrets }
 }
@@ -170,7 +170,6 @@ fn collect(value: &Value, marks: Option<&Marks>, at: At<'_>, found: &mut Vec<(Se
 fn take_out(
     value: &mut Value,
     (marks, name): (Option<&Marks>, Option<&str>),
-    inside_list: bool,
     indices: &std::collections::HashMap<&str, usize>,
 ) {
     match value {
@@ -189,13 +188,13 @@ fn take_out(
         }
         Value::Array(items) => {
             let inside = inner(marks, Marks::item);
-            items.iter_mut().for_each(|item| take_out(item, (inside, name), true, indices));
+            items.iter_mut().for_each(|item| take_out(item, (inside, name), indices));
         }
         Value::Object(members) => {
             let valued = valued(members, name).map(str::to_owned);
             for (name, member) in members {
                 let judged = valued.as_deref().filter(|_| name == VALUE).unwrap_or(name);
-                take_out(member, (inner(marks, |marks| marks.member(name)), Some(judged)), inside_list, indices);
+                take_out(member, (inner(marks, |marks| marks.member(name)), Some(judged)), indices);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

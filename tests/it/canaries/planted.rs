@@ -51,7 +51,7 @@ impl Planted {
     pub(super) fn digits(&self, what: &str, count: usize) -> u64 {
         let new = || {
             let text = format!("{:020}", getrandom::u64().unwrap());
-            format!("7{}", &text[text.len() - count + 1..])
+            format!("7{}", text.get(text.len() - count + 1..).unwrap())
         };
         self.all().entry(what.to_owned()).or_insert_with(new).parse().unwrap()
     }
@@ -143,7 +143,7 @@ fn forms(word: &str) -> Vec<String> {
     for shift in 0..3 {
         let encoded = STANDARD_NO_PAD.encode(format!("{}{word}", " ".repeat(shift)));
         // What is beside it takes part in the first and the last characters.
-        let inside = encoded[[0, 2, 3][shift]..encoded.len() - 1].to_owned();
+        let inside = encoded.get([0, 2, 3][shift]..encoded.len() - 1).unwrap().to_owned();
         forms.push(inside);
     }
     forms
