@@ -30,6 +30,8 @@
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
+//! | [`sensitive`] | what is secret: by the mark of a schema, by a name, by the form of a text | what is done with it |
+//! | [`policy`] | what a model sees of secrets, and what a person is asked: handles, questions, rules, grants | MCP, how calls are carried out |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`egress`] | where requests may go: kinds of addresses, what the operator names, what specs state | specs, tools, how names are looked up |
 //! | [`error`] | everything that can fail after load, in words for a model | MCP |
@@ -47,13 +49,13 @@
 //! | [`mcp`] | the protocol, both eras of it, and its transports; sealed states and tasks of calls that wait, limits, callers; alone names the MCP library | specs |
 //! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
-//! | [`metrics`], [`telemetry`] | what the process counts; logs and traces | arguments, answers, secrets |
+//! | [`metrics`], [`live`], [`telemetry`] | what the process counts; the calls of a moment ago; logs and traces | arguments, answers, secrets |
 //! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, no core files | |
 //!
 //! # Rules of direction
 //!
-//! `diagnostic ← spec ← catalog ← call → credential → backend`, with `error` below the last four and `mcp` and `cli` on
-//! top. All that can be wrong with a spec is found left of the catalog, with file, line and column; right of it only
+//! `diagnostic ← spec ← catalog ← call → credential → backend`, with `error` below the last four, `policy` and `audit` beside
+//! `call`, which asks them, and `mcp`, `console` and `cli` on top. All that can be wrong with a spec is found left of the catalog, with file, line and column; right of it only
 //! arguments, the network and the backend can fail. A catalog never changes once it stands.
 //!
 //! # Adding a feature of the language
