@@ -310,7 +310,7 @@ impl CallError {
     /// after all.
     pub fn is_retryable(&self, repetition: Repetition) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Authorization { passing: true, .. } => true,
+            Self::Unreachable { .. } | Self::Authorization { passing: true, .. } | Self::Waits { .. } => true,
             Self::Status { status, .. } if was_not_carried_out(*status) => true,
             Self::Status { status, .. } => is_passing(*status) && repetition == Repetition::Harmless,
             Self::Timeout(_) | Self::Broken(_) | Self::Cancelled => repetition == Repetition::Harmless,
