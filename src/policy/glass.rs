@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use self::seen::Seen;
 use super::{
-    store::{HandleId, Kept, Origin, StoreError},
+    store::{HandleId, Kept, Origin},
     vault::{Known, MIN_INSIDE, Vault},
 };
 use crate::{
@@ -100,24 +100,32 @@ impl Glass {
     /// A text that goes to a client or a log while the call is under way, or instead of its result: secrets in it are
     /// masked.
     pub(crate) fn text<'a>(&self, text: &'a str, principal: &Principal, seen: &Seen) -> Cow<'a, str> {
-        if self.mode == Mode::Clear {
-            return Cow::Borrowed(text);
-        }
-        let mut text = masked_forms(text);
-        if let Some(known) = self.known(principal)
-            && known.search.is_match(&*text)
-        {
-            text = Cow::Owned(replaced(&known.search, &text, |_| MASKED.to_owned()));
-        }
-        match seen.search() {
-            Some(search) if search.is_match(&*text) => Cow::Owned(replaced(&search, &text, |_| MASKED.to_owned())),
-            _ => text,
+        self.masking(principal, seen)(text)
+    }
+
+    /// Masks one text after another: what is looked for is put together once.
+    fn masking(&self, principal: &Principal, seen: &Seen) -> impl Fn(&str) -> Cow<'_, str> + use<> {
+        let is_clear = self.mode == Mode::Clear;
+        let known = self.known(principal).filter(|_| !is_clear);
+        let seen = if is_clear { None } else { seen.search() };
+        move |text| {
+            if is_clear {
+                return Cow::Borrowed(text);
+            }
+            let mut text = masked_forms(text);
+            for search in known.iter().map(|known| &known.search).chain(&seen) {
+                if search.is_match(&*text) {
+                    text = Cow::Owned(replaced(search, &text, |_| MASKED.to_owned()));
+                }
+            }
+            text
         }
     }
 
     /// The same for all texts of a value.
     pub(crate) fn value(&self, value: &mut Value, principal: &Principal, seen: &Seen) {
-        each_text(value, &mut |text| match self.text(text, principal, seen) {
+        let masking = self.masking(principal, seen);
+        each_text(value, &mut |text| match masking(text) {
             Cow::Owned(masked) => Some(masked),
             Cow::Borrowed(_) => None,
         });
@@ -125,13 +133,14 @@ impl Glass {
 
     /// The same for bytes: those that are text, and the texts among those that are none.
     pub(crate) fn bytes(&self, bytes: Bytes, principal: &Principal, seen: &Seen) -> Bytes {
+        let masking = self.masking(principal, seen);
         let mut masked = Vec::new();
         let mut is_changed = false;
         for chunk in bytes.utf8_chunks() {
             let text = match chunk.valid() {
                 // There is no room for a secret.
                 short if short.len() < MIN_INSIDE => Cow::Borrowed(short),
-                text => self.text(text, principal, seen),
+                text => masking(text),
             };
             is_changed |= matches!(text, Cow::Owned(_));
             masked.extend_from_slice(text.as_bytes());
@@ -173,11 +182,11 @@ impl Glass {
         let kept = vault.work(move |store| {
             let values: Vec<Kept<'_>> =
                 values.iter().map(|(value, origin)| Kept { value, origin: origin.clone() }).collect();
-            Ok::<_, StoreError>((store.keep(&owner, &values, life)?, store.values(&owner)?))
+            store.keep(&owner, &values, life)
         });
         match kept.await {
-            Ok((ids, all)) => {
-                vault.remember(principal, all);
+            Ok(ids) => {
+                vault.remember_these(principal, &ids).await;
                 ids
             }
             Err(error) => {

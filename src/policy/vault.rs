@@ -2,7 +2,7 @@
 //! behind handles that this process has met, to be found where they come back.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -34,6 +34,8 @@ pub(super) struct Known {
     pub(super) search: AhoCorasick,
     /// Their handles, by the number of the pattern: a value has one for each form that it comes back in.
     pub(super) ids: Vec<HandleId>,
+    /// All handles, those of short values among them.
+    all: HashSet<HandleId>,
 }
 
 impl Vault {
@@ -85,8 +87,24 @@ impl Vault {
         self.remember(principal, values);
     }
 
+    /// Looks for the values of these handles from now on. Those that a list shows again and again are known already.
+    pub(super) async fn remember_these(self: &Arc<Self>, principal: &Principal, ids: &[HandleId]) {
+        if self.known(principal).is_some_and(|known| ids.iter().all(|id| known.all.contains(id))) {
+            return;
+        }
+        let owner = principal.binding();
+        match self.work(move |store| store.values(&owner)).await {
+            Ok(values) => self.remember(principal, values),
+            Err(error) => {
+                let error: StoreError = error;
+                tracing::warn!(%error, "the values of handles cannot be read");
+            }
+        }
+    }
+
     /// Looks for these values, all that the principal has, from now on.
     pub(super) fn remember(&self, principal: &Principal, values: Vec<(HandleId, SecretString)>) {
+        let all = values.iter().map(|(id, _)| id.clone()).collect();
         let long = |(_, value): &(HandleId, SecretString)| value.expose_secret().len() >= MIN_INSIDE;
         let in_forms = |(id, value): (HandleId, SecretString)| {
             forms(value.expose_secret()).into_iter().map(move |form| (id.clone(), form))
@@ -100,7 +118,7 @@ impl Vault {
         if known.len() >= MOST_PRINCIPALS && !known.contains_key(principal) {
             known.clear(); // whoever is met again is looked up again
         }
-        known.insert(principal.clone(), Arc::new(Known { search, ids }));
+        known.insert(principal.clone(), Arc::new(Known { search, ids, all }));
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) enum Side {
     Output,
 }
 
-/// A mark of our own: `true`; `false` for what its name takes for a secret, and is none; `"accepted"` for texts that may be
-/// secrets.
+/// A mark within this program, which no file brings in: `true` where the marks of others have to go; `false` for what its name
+/// takes for a secret, and is none; `"accepted"` for texts that may be secrets.
 pub(crate) const X_SECRET: &str = "x-secret";
 const ACCEPTED: &str = "accepted";
 /// Names of maps of variables for a program, among which there may be secrets.

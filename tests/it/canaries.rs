@@ -466,24 +466,52 @@ async fn nothing_gets_out(way: Way, mode: Mode) {
     assert!(found.is_empty(), "{way:?}, {mode:?}: {} found:\n{}", found.len(), found.join("\n"));
 }
 
-macro_rules! ways {
-    ($($name:ident: $way:ident, $mode:ident;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            nothing_gets_out(Way::$way, Mode::$mode).await;
-        }
-    )*};
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_stdio() {
+    nothing_gets_out(Way::Stdio, Mode::Handles).await;
 }
 
-ways! {
-    no_canary_gets_out_over_stdio: Stdio, Handles;
-    no_canary_gets_out_over_http: Modern, Handles;
-    no_canary_gets_out_of_a_session: Session, Handles;
-    no_canary_gets_out_over_sse: Sse, Handles;
-    no_canary_gets_out_of_the_command: Command, Handles;
-    no_canary_gets_out_over_stdio_where_it_is_masked: Stdio, Masked;
-    no_canary_gets_out_over_http_where_it_is_masked: Modern, Masked;
-    no_canary_gets_out_of_a_session_where_it_is_masked: Session, Masked;
-    no_canary_gets_out_over_sse_where_it_is_masked: Sse, Masked;
-    no_canary_gets_out_of_the_command_where_it_is_masked: Command, Masked;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_http() {
+    nothing_gets_out(Way::Modern, Mode::Handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_of_a_session() {
+    nothing_gets_out(Way::Session, Mode::Handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_sse() {
+    nothing_gets_out(Way::Sse, Mode::Handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_of_the_command() {
+    nothing_gets_out(Way::Command, Mode::Handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_stdio_where_it_is_masked() {
+    nothing_gets_out(Way::Stdio, Mode::Masked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_http_where_it_is_masked() {
+    nothing_gets_out(Way::Modern, Mode::Masked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_of_a_session_where_it_is_masked() {
+    nothing_gets_out(Way::Session, Mode::Masked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_over_sse_where_it_is_masked() {
+    nothing_gets_out(Way::Sse, Mode::Masked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_gets_out_of_the_command_where_it_is_masked() {
+    nothing_gets_out(Way::Command, Mode::Masked).await;
 }

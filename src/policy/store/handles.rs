@@ -13,7 +13,7 @@ const ID_CHARACTERS: usize = 22;
 /// How a handle begins.
 const SCHEME: &str = "secret://";
 /// How many handles one principal may have. The oldest goes first.
-const MOST: i64 = 10_000;
+const MOST: i64 = 2_000;
 
 /// The name of a secret value: `secret://` and 22 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
