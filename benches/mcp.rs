@@ -5,9 +5,9 @@
 //! backend answers a `GET` with one small item. The hop is a handler that reads a JSON-RPC message, asks the backend and
 //! answers in JSON-RPC: what any server of MCP has to do at least. Each is a process of its own; all have their turn in
 //! every round, so that the machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is
-//! asserted about time.
+//! asserted about time. `beside=PROGRAM` among the parts measures calls of another build of keyglass beside.
 
-use std::{fmt::Write as _, fs, path::Path, process::Stdio, time::Instant};
+use std::{ffi::OsStr, fmt::Write as _, fs, path::Path, process::Stdio, time::Instant};
 
 use axum::{
     Router,
@@ -39,6 +39,8 @@ const SESSIONS: usize = 500;
 /// So that no limit stands in the way of what is measured.
 const SETTINGS: &str = "mcp_limits: { max_sessions: 1000, max_sessions_per_caller: 1000 }\n\
                         backend_limits: { requests_per_second: 1000000, request_burst: 1000000 }\n";
+/// Stands before the program of another build.
+const BESIDE: &str = "beside=";
 /// Mark the processes that are compared with.
 const BACKEND: &str = "--backend";
 const HOP: &str = "--hop";
@@ -50,10 +52,12 @@ fn main() -> Result<(), Failure> {
         (Some(BACKEND), _) => runtime()?.block_on(backend()),
         (Some(HOP), Some(backend)) => runtime()?.block_on(hop(backend)),
         _ => {
-            let parts: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
+            let parts = std::env::args().skip(1).filter(|part| !part.starts_with('-'));
+            let (beside, parts): (Vec<String>, Vec<String>) = parts.partition(|part| part.starts_with(BESIDE));
+            let beside = beside.iter().find_map(|part| part.strip_prefix(BESIDE));
             // One thread, as a client that must not take more of the machine than it has to.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let report = runtime.block_on(measure(&parts))?;
+            let report = runtime.block_on(measure(&parts, beside))?;
             std::io::Write::write_all(&mut std::io::stdout(), report.as_bytes())?;
             Ok(())
         }
@@ -99,7 +103,7 @@ async fn listen(router: Router) -> Result<(), Failure> {
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn measure(parts: &[String]) -> Result<String, Failure> {
+async fn measure(parts: &[String], beside: Option<&str>) -> Result<String, Failure> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     fs::write(folder.join("keyglass.yaml"), SETTINGS)?;
@@ -112,7 +116,7 @@ async fn measure(parts: &[String]) -> Result<String, Failure> {
     fs::create_dir(&specs)?;
     fs::write(specs.join("bench.yaml"), spec(&backend.address))?;
     if wanted("http") || wanted("stdio") {
-        calls(folder, &backend, (wanted("http"), wanted("stdio")), &mut report).await?;
+        calls(folder, &backend, (wanted("http"), wanted("stdio")), beside, &mut report).await?;
     }
     if wanted("start") {
         start(folder, &mut report).await?;
@@ -142,7 +146,11 @@ fn spec(backend: &str) -> String {
 
 /// The program on a data folder of this name; with the spec above, or with those that come along with it.
 fn keyglass(folder: &Path, data: &str, arguments: &[&str], own: bool) -> Command {
-    let mut command = Command::new(KEYGLASS);
+    program(KEYGLASS.as_ref(), folder, data, arguments, own)
+}
+
+fn program(program: &OsStr, folder: &Path, data: &str, arguments: &[&str], own: bool) -> Command {
+    let mut command = Command::new(program);
     command.arg("serve").args(arguments);
     if own {
         command.arg("--capabilities").arg(folder.join("specs"));
@@ -160,7 +168,13 @@ async fn over_http(folder: &Path, data: &str, own: bool) -> Result<Server, Failu
 }
 
 /// One call of each path in every round, and a table of what came of it.
-async fn calls(folder: &Path, backend: &Server, wanted: (bool, bool), report: &mut String) -> Result<(), Failure> {
+async fn calls(
+    folder: &Path,
+    backend: &Server,
+    wanted: (bool, bool),
+    beside: Option<&str>,
+    report: &mut String,
+) -> Result<(), Failure> {
     let (http, stdio) = wanted;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(HOP).arg(&backend.address);
@@ -190,6 +204,19 @@ async fn calls(folder: &Path, backend: &Server, wanted: (bool, bool), report: &m
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
             "name": "get_item", "arguments": {"id": "abc"}}});
         paths.push(("keyglass stdio, 2025-11-25", Way::Stdio(Box::new(opened), call)));
+    }
+    let other_http;
+    if let Some(beside) = beside {
+        let item = modern("get_item", &json!({"id": "abc"}));
+        if http {
+            let command = program(beside.as_ref(), folder, "other-http", &["--http", "127.0.0.1:0"], true);
+            other_http = Server::start(command, LISTENS).await?;
+            paths.push(("another build HTTP", Way::Http(&other_http, posted("get_item", &item))));
+        }
+        if stdio {
+            let opened = StdioClient::start(program(beside.as_ref(), folder, "other-stdio", &[], true)).await?;
+            paths.push(("another build stdio", Way::Stdio(Box::new(opened), item)));
+        }
     }
     for (name, path) in &mut paths {
         let answer = match path {
