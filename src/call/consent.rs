@@ -5,51 +5,39 @@
 //! counts. What was confirmed is the call that was shown: the same arguments, doing the same.
 
 mod form;
+mod questions;
+mod shown;
+mod told;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::form::{KEY, Word, address, form, judged, judged_page};
+use self::{
+    form::{KEY, Word, address, form, judged, judged_page},
+    questions::{Waiting, taken},
+    shown::grant,
+};
 use super::{
     CallContext, Environment,
     client::{Paused, Reply, Resume, Wants},
 };
 use crate::{
-    audit::{Decision, Recording},
-    catalog::{CompiledTool, JsonObject, plan::Plan, risk::Risk},
-    dry_run,
+    audit::Decision,
+    catalog::{CompiledTool, risk::Risk},
     error::CallError,
-    mask::MASKED,
-    policy::{
-        self, Policy,
-        glass::Seen,
-        grants::Grant,
-        inputs::Given,
-        rules::Rule,
-        store::{Answer, AskError, HandleId, Kept, Origin, Question, Shown, Store, StoreError, Subject},
-        vault::Vault,
-    },
-    prose::invisible::one_line,
+    policy::{self, Policy, inputs::Given, rules::Rule, store::Answer},
     spec::{Capability, QuestionKind},
 };
 
-/// How long a question waits for a person.
-const QUESTION_LIFE: Duration = Duration::from_secs(15 * 60);
 /// How long a call waits that was told to come again: some clients give up after a minute.
 const REPEATED_WAIT: Duration = Duration::from_secs(20);
 /// How long a call waits whose client asks the person, or has opened the page for them.
 const ASKED_WAIT: Duration = Duration::from_secs(9 * 60);
-/// How often it is looked whether somebody answered elsewhere.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Who decided, in the audit log: whoever the client asked.
 const BY_CLIENT: &str = "client";
-/// How long the object of a call may take to be read.
-const SUBJECT_WAIT: Duration = Duration::from_secs(10);
-/// How long a question waits on whose call was given up.
-const GIVEN_UP_LIFE: Duration = Duration::from_secs(2 * 60);
 
 /// How far a person was asked about a call that goes on later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -315,14 +303,6 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Puts the question where somebody may answer it in the console or a terminal. None where there is no such place.
-    async fn put(&self, shown: Shown) -> Result<Option<Question>, AskError> {
-        let Some(vault) = self.policy().vault() else { return Ok(None) };
-        let (owner, binding) = (self.owner, self.binding);
-        let asked = vault.work(move |store| store.ask(&owner, &binding, shown, QUESTION_LIFE)).await;
-        asked.inspect_err(|error| tracing::warn!(%error, "a question cannot be kept for a person")).map(Some)
-    }
-
     /// Waits so long, and no longer, for somebody to answer elsewhere.
     async fn waited(self, patience: Duration) -> Result<Consent<'a>, CallError> {
         if self.policy().vault().is_none() {
@@ -333,253 +313,4 @@ impl<'a> Case<'a> {
             None => Err(self.waits().await),
         }
     }
-
-    /// Waits for an answer in the console or a terminal. What is `shown` there is made where it is not given.
-    async fn elsewhere(&self, patience: Duration, mut shown: Option<Shown>) -> Result<Option<Answer>, CallError> {
-        let Some(vault) = self.policy().vault() else {
-            // Nobody can answer there.
-            tokio::time::sleep(patience).await;
-            return Ok(None);
-        };
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::Instant::now() < deadline {
-            match taken(vault, self.owner, self.binding).await? {
-                Some(Answer::Waiting(question)) => shown = Some(question.shown),
-                Some(answer) => return Ok(Some(answer)),
-                // Its answer was for another call like this one, or its time is over: this one has a question of its own.
-                None => {
-                    let again = match shown.take() {
-                        Some(shown) => shown,
-                        None => self.shown().await,
-                    };
-                    // Where it cannot be kept the client's own question is left.
-                    if self.put(again.clone()).await.is_err() {
-                        tokio::time::sleep_until(deadline).await;
-                        return Ok(None);
-                    }
-                    shown = Some(again);
-                }
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(None)
-    }
-
-    /// The question that waits beside the client's own is answered by that.
-    async fn settle(&self) {
-        let (owner, binding) = (self.owner, self.binding);
-        self.tell(move |store| store.settle(&owner, &binding)).await;
-    }
-
-    /// The client was asked and nobody decided there: it is not asked again, the question waits for somebody elsewhere.
-    async fn pass_on(&self) {
-        let (owner, binding) = (self.owner, self.binding);
-        self.tell(move |store| store.pass_on(&owner, &binding)).await;
-    }
-
-    /// Tells the store what became of a question.
-    async fn tell(&self, what: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static) {
-        let Some(vault) = self.policy().vault() else { return };
-        if let Err(error) = vault.work(what).await {
-            tracing::warn!(%error, "what became of a question cannot be kept");
-        }
-    }
-
-    async fn refused(&self) -> CallError {
-        self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
-        self.pass_on().await;
-        let page = self.hint().await;
-        CallError::NotConfirmed(format!(
-            "the client answered that it is declined. If a person did that, leave it. If nobody was asked, {page}, and call \
-             again with exactly the same arguments"
-        ))
-    }
-
-    async fn waits(&self) -> CallError {
-        self.environment.recording.decided(Decision::Asked, None);
-        let what = match (self.given.wanted.as_slice(), self.rule) {
-            ([], _) => format!(
-                "whether `{}` may be carried out (risk: {}, {})",
-                self.tool.name, self.tool.risk.class, self.tool.risk.reason
-            ),
-            (wanted, rule) => {
-                let labels: Vec<String> = wanted.iter().map(|entry| format!("`{}`", entry.label)).collect();
-                let confirm = if rule == Rule::Ask { ", and whether the call may be carried out" } else { "" };
-                format!("the secret value of {}{confirm}", labels.join(" and "))
-            }
-        };
-        CallError::Waits { what, how: self.hint().await }
-    }
-
-    /// Why nobody can be asked anywhere.
-    fn nowhere(&self, error: &AskError) -> CallError {
-        self.environment.recording.decided(Decision::Denied, None);
-        CallError::NotConfirmed(match error {
-            AskError::TooMany => format!(
-                "and nobody was asked: {error}; ask the person to decide on some of them by `keyglass approve` or in \
-                 keyglass's console, then call again"
-            ),
-            AskError::Store(_) => {
-                "and nobody was asked: keyglass cannot keep the question; tell the operator to look at its log"
-                    .to_owned()
-            }
-        })
-    }
-
-    /// How a person answers, for the model to tell them. Nothing in it lets anybody in.
-    async fn hint(&self) -> String {
-        if self.policy().vault().is_none() {
-            return "there is no data folder to keep a question in, so use a client that can ask its user, or tell the operator \
-                    to give `--data-dir`"
-                .to_owned();
-        }
-        let page = match self.policy().desk() {
-            Some(desk) => desk.needed().await,
-            None => None,
-        };
-        match page {
-            Some(page) => format!(
-                "ask the person to answer in keyglass's console at {page} (its log has the link that lets them in) or by \
-                 `keyglass approve` in a terminal"
-            ),
-            None => "ask the person to answer by `keyglass approve` in a terminal".to_owned(),
-        }
-    }
-
-    /// What a person sees of the call.
-    async fn shown(&self) -> Shown {
-        let Self { tool, arguments, context, .. } = self;
-        let no_arguments = JsonObject::new();
-        let given = self.given.arguments.as_object().unwrap_or(&no_arguments);
-        let masked = || Value::Object(tool.input.replace_secrets(given, MASKED));
-        let request = match dry_run::dry_run(tool, given.clone()) {
-            // What later steps send depends on answers, but all of it is made of the arguments.
-            Ok(request) if matches!(tool.plan, Plan::Steps(_)) => {
-                format!("{}\n# the arguments of all steps:\n{:#}\n", request.to_text(dry_run::Format::Http), masked())
-            }
-            Ok(request) => request.to_text(dry_run::Format::Http),
-            Err(_) => format!("{}\n\n{:#}\n", tool.plan.summary(), masked()),
-        };
-        let grant = (tool.risk.class == Risk::Grant).then(|| grant(tool, arguments));
-        let subject = if self.rule == Rule::Ask { self.subject().await } else { None };
-        Shown {
-            code: String::new(),
-            tool: tool.name.clone(),
-            title: tool.title.clone(),
-            risk: tool.risk.class.to_string(),
-            reason: tool.risk.reason.clone().into_owned(),
-            principal: context.principal.name().to_owned(),
-            client: one_line(&context.client.name().unwrap_or_default()),
-            request,
-            subject,
-            notes: grant.iter().flat_map(Grant::notes).map(|note| one_line(&note)).collect(),
-            words: self.words(),
-            entries: self.given.wanted.clone(),
-            confirms: self.rule == Rule::Ask,
-        }
-    }
-
-    /// What a person has to write.
-    fn words(&self) -> Option<String> {
-        if self.tool.risk.class != Risk::Grant || self.rule != Rule::Ask {
-            return None;
-        }
-        grant(self.tool, self.arguments).words()
-    }
-
-    /// The object that the call is about, read by a tool that only reads. What cannot be read is not shown.
-    async fn subject(&self) -> Option<Subject> {
-        let Self { tool, environment, context, .. } = self;
-        let (reader, arguments) = environment.catalog?.reader_of(tool, self.given.arguments.as_object()?)?;
-        // The operator has a person asked about that as well, or lets nobody read it.
-        if matches!(environment.policy.rule(reader), Rule::Ask | Rule::Deny) {
-            return None;
-        }
-        let context = CallContext {
-            caller_key: context.caller_key.clone(),
-            principal: context.principal.clone(),
-            ..CallContext::new(format!("{}-about", context.request_id))
-        };
-        // What is read for the person is no part of the call.
-        let recording = Recording::off();
-        let environment = Environment { recording: &recording, ..*environment };
-        let reading = Box::pin(super::attempt(reader, arguments, environment, &context));
-        let output = tokio::time::timeout(SUBJECT_WAIT, reading).await.ok()?.ok()?;
-        let mut value = output.structured()?;
-        environment.policy.glass().value(&mut value, &context.principal, &Seen::default());
-        Some(Subject { tool: reader.name.clone(), value })
-    }
-
-    /// Handles of what a person entered.
-    async fn kept(&self, entered: &BTreeMap<String, SecretString>) -> BTreeMap<String, String> {
-        let Some(vault) = self.policy().vault().filter(|_| !entered.is_empty()) else { return BTreeMap::new() };
-        let (owner, tool, entered) = (self.owner, self.tool.name.clone(), entered.clone());
-        let kept = vault.work(move |store| {
-            let values = entered.iter().map(|(pointer, value)| {
-                let origin = Origin { tool: tool.clone(), place: pointer.clone(), about: String::new() };
-                Kept { value, origin }
-            });
-            let ids = store.keep(&owner, &values.collect::<Vec<_>>(), QUESTION_LIFE)?;
-            Ok::<_, StoreError>(entered.into_keys().zip(ids.iter().map(ToString::to_string)).collect())
-        });
-        kept.await.unwrap_or_default()
-    }
-
-    async fn opened(&self, handles: &BTreeMap<String, String>) -> Result<BTreeMap<String, SecretString>, CallError> {
-        let mut entered = BTreeMap::new();
-        for (pointer, handle) in handles {
-            let id: Option<HandleId> = handle.parse().ok();
-            let (Some(vault), Some(id)) = (self.policy().vault(), id) else { continue };
-            let owner = self.owner;
-            let value = vault.work(move |store| store.value(&owner, &id)).await;
-            let value = value.map_err(|_| {
-                CallError::NotConfirmed(
-                    "what a person entered for it is not kept any more; call again from the start".to_owned(),
-                )
-            })?;
-            entered.insert(pointer.clone(), value);
-        }
-        Ok(entered)
-    }
-}
-
-/// A question that waits while a call is under way. Dropped before that is over, somebody gave the call up: the question
-/// goes soon, but not at once, since whoever was about to answer does so, and some clients call again.
-struct Waiting<'a> {
-    vault: Option<&'a Arc<Vault>>,
-    owner: [u8; 32],
-    binding: [u8; 32],
-    over: bool,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let (Some(vault), false, Ok(runtime)) = (self.vault, self.over, tokio::runtime::Handle::try_current()) else {
-            return;
-        };
-        let (vault, owner, binding) = (Arc::clone(vault), self.owner, self.binding);
-        runtime.spawn(async move {
-            let told: Result<(), StoreError> =
-                vault.work(move |store| store.shorten(&owner, &binding, GIVEN_UP_LIFE)).await;
-            if let Err(error) = told {
-                tracing::warn!(%error, "a question goes on waiting whose call was given up");
-            }
-        });
-    }
-}
-
-fn grant(tool: &CompiledTool, arguments: &Value) -> Grant {
-    let no_arguments = JsonObject::new();
-    let names = tool.input.names();
-    Grant::asked(names.iter().map(String::as_str), arguments.as_object().unwrap_or(&no_arguments))
-}
-
-async fn taken(vault: &Arc<Vault>, owner: [u8; 32], binding: [u8; 32]) -> Result<Option<Answer>, CallError> {
-    let taken = vault.work(move |store| store.take(&owner, &binding)).await;
-    taken.map_err(|error: StoreError| {
-        tracing::warn!(%error, "no answer of a person can be read");
-        CallError::NotConfirmed(
-            "keyglass cannot read whether a person confirmed it; tell the operator to look at its log".to_owned(),
-        )
-    })
 }

@@ -8,23 +8,24 @@ mod file;
 mod interaction;
 mod poll;
 mod resource;
+mod run;
 mod steps;
 
 use std::{
     borrow::Cow,
     sync::Arc,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicU64, AtomicUsize},
+    time::Instant,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
 use serde_json::Value;
 
 use self::{
-    answer::{refused, shorten},
+    answer::shorten,
     client::{Client, Continuation, Paused, Resume, Wants},
     consent::Consent,
+    run::Run,
     steps::Outcome,
 };
 pub use self::{
@@ -32,28 +33,21 @@ pub use self::{
     resource::{Content, Read, read},
 };
 use crate::{
+    access::Access,
     audit::{Origin, Recording},
     backend::{Backends, Limits},
     caller::{Caller, Principal},
-    catalog::{
-        Catalog, CompiledTool, JsonObject,
-        fill::Scope,
-        output,
-        plan::{CompiledOperation, Plan},
-        service::Endpoint,
-        shape,
-    },
+    catalog::{Catalog, CompiledTool, JsonObject, fill::Scope, output, plan::Plan, shape},
     clock::Clock,
-    credential::{self, CallerKey, Credential},
-    decode::{self, Decoded, Format},
+    credential::CallerKey,
+    decode::Decoded,
     error::{ArgumentProblem, CallError},
-    mask::Mask,
     policy::{
         Policy,
         glass::{ResultOf, Seen},
         inputs::Given,
     },
-    prose::invisible::{self, one_line},
+    prose::invisible,
     random::random_hex,
 };
 
@@ -63,8 +57,6 @@ const MAX_ANSWER_SHOWN: usize = 1_200;
 const MAX_SECRETS: usize = 1_000;
 /// The largest binary answer where the spec says nothing, in bytes (language schema, `maxBinarySize`).
 const MAX_BINARY_BYTES: usize = 10 * 1024 * 1024;
-/// From how many bytes of answers on reading and shaping them keeps a thread busy long enough for others to notice.
-const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 /// Towards backends, the name of a call; Runloop's API takes a repeated one for a retry.
 pub const REQUEST_ID: &str = "x-request-id";
 
@@ -81,6 +73,8 @@ pub struct CallContext {
     pub caller_key: Option<CallerKey>,
     /// Who that is.
     pub principal: Principal,
+    /// What else they may use.
+    pub access: Access,
     /// Whether a person makes the call, who may write secrets themselves.
     pub is_person: bool,
     /// Whether they have confirmed it.
@@ -93,13 +87,14 @@ impl CallContext {
     /// A call of this name by whoever started the program, who cannot be spoken with and brings no key.
     pub fn new(request_id: impl Into<String>) -> Self {
         let (client, continuation) = (Arc::new(client::NoClient), Continuation::default());
-        let principal = Caller::local().principal;
+        let Caller { principal, access, .. } = Caller::local();
         Self {
             request_id: request_id.into(),
             client,
             continuation,
             caller_key: None,
             principal,
+            access,
             is_person: false,
             is_confirmed: false,
             origin: None,
@@ -424,231 +419,4 @@ async fn carried_out(
         }
         answer => answer,
     }))
-}
-
-/// One call under way.
-#[derive(Clone, Copy)]
-struct Run<'a> {
-    environment: Environment<'a>,
-    /// Secret arguments.
-    secrets: &'a [secrecy::SecretString],
-    request_id: &'a str,
-    client: &'a dyn Client,
-    caller_key: Option<&'a CallerKey>,
-    principal: &'a Principal,
-    /// Secrets in the answers so far.
-    seen: &'a Seen,
-    started: Instant,
-    /// How much was received in answers so far, in bytes.
-    received: &'a AtomicUsize,
-    /// How long it waited for other things than backends, in milliseconds.
-    waited_ms: &'a AtomicU64,
-}
-
-impl Run<'_> {
-    /// Carries one operation out, and waits for its end where it answers before. Known secrets are masked in its answer.
-    async fn operation(
-        &self,
-        operation: &CompiledOperation,
-        scope: &Scope<'_>,
-        request_id: &str,
-    ) -> Result<Decoded, CallError> {
-        let sent = self.sent(operation, scope, request_id).await?;
-        match &operation.poll {
-            None => self.judged(operation, &sent),
-            // Few do; all calls would carry the room for it.
-            Some(poll) => Box::pin(self.polled((operation, poll), scope, sent, request_id)).await,
-        }
-    }
-
-    /// Sends the request of an operation.
-    async fn sent(
-        &self,
-        operation: &CompiledOperation,
-        scope: &Scope<'_>,
-        request_id: &str,
-    ) -> Result<Sent, CallError> {
-        let (endpoint, _) = self.endpoint(operation)?;
-        let request = operation.request.bind(scope, &endpoint.base)?;
-        self.sent_request(operation, request, request_id).await
-    }
-
-    /// Sends a request to the service of an operation.
-    async fn sent_request(
-        &self,
-        operation: &CompiledOperation,
-        mut request: Request<Bytes>,
-        request_id: &str,
-    ) -> Result<Sent, CallError> {
-        let (endpoint, own) = self.endpoint(operation)?;
-        let credential = own.as_ref().unwrap_or(&endpoint.credential);
-        if let Ok(id) = http::HeaderValue::from_str(request_id) {
-            request.headers_mut().insert(REQUEST_ID, id);
-        }
-        let backend =
-            self.environment.backends.of(operation.service.route).ok_or_else(|| {
-                CallError::Internal(format!("no backend is open for `{}`", operation.service.namespace))
-            })?;
-        // Needed by nobody else.
-        let uri = if operation.poll.is_some() { request.uri().to_string() } else { String::new() };
-        let limits = self.limits(operation)?;
-        self.environment.recording.sending(request_id).await?;
-        let response = credential::send(request, credential, backend, &limits).await;
-        let response = response.map_err(|error| match error {
-            // Of the call as a whole, however much of it was left for this request.
-            CallError::Timeout(_) => CallError::Timeout(self.environment.limits.timeout),
-            CallError::Unreachable { reason, whose: _ } => {
-                CallError::Unreachable { reason, whose: format!(" of `{}`", operation.service.namespace) }
-            }
-            // A variable of its name may be a secret.
-            CallError::RefusedHost { host, reason } => {
-                CallError::RefusedHost { host: Mask::new(&endpoint.secrets).text(&host), reason }
-            }
-            other => other,
-        })?;
-        // After sending, since a token may have been issued on the way.
-        let of_service = endpoint.secrets();
-        let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
-        let of_caller = own.iter().flat_map(Credential::secrets).collect::<Vec<_>>();
-        // Whatever it is for: who is sent it elsewhere may have told this service.
-        let brought = self.caller_key.map(CallerKey::value);
-        let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
-        let mask = Mask::new(all);
-        let status = response.status().as_u16();
-        tracing::Span::current().record("status", status);
-        let theirs = id_in(response.headers()).map(|theirs| self.hidden(&mask.text(theirs)));
-        self.environment.recording.answered(status, theirs.as_deref());
-        Ok(Sent { response, mask, uri })
-    }
-
-    /// Where the requests of an operation go, and what its caller brings instead of the configured credential.
-    fn endpoint<'b>(&self, operation: &'b CompiledOperation) -> Result<(&'b Endpoint, Option<Credential>), CallError> {
-        let own = self.caller_key.and_then(|key| key.of(&operation.service.namespace));
-        match own {
-            Some(key) => operation.service.endpoint_for(key).map(|(endpoint, own)| (endpoint, Some(own))),
-            None => operation.service.endpoint().map(|endpoint| (endpoint, None)),
-        }
-    }
-
-    /// The answer of an operation, masked, where it is a success.
-    fn judged(&self, operation: &CompiledOperation, sent: &Sent) -> Result<Decoded, CallError> {
-        let Sent { response, mask, uri: _ } = sent;
-        let status = response.status();
-        if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Err(CallError::Redirect { status });
-        }
-        if !status.is_success() {
-            // What it says in one place may repeat what stands in another.
-            if let Ok(body) = serde_json::from_slice::<Value>(response.body()) {
-                self.seen.note(&cleaned(body), None);
-            }
-            return Err(refused(response, mask, self.environment.clock, &|text| self.hidden(text)));
-        }
-        self.received.fetch_add(response.body().len(), Ordering::Relaxed);
-        self.work(|| {
-            let mut answer = decoded(response, operation, &|text| self.hidden(&mask.text(text)))?;
-            match &mut answer {
-                Decoded::Json(answer) => {
-                    // First as it is seen: a secret may come back with something hidden in it.
-                    invisible::clean(answer);
-                    mask.value(answer);
-                }
-                Decoded::Binary { bytes, .. } => *bytes = mask.bytes(bytes),
-            }
-            Ok(answer)
-        })
-    }
-
-    /// A text from outside without secrets that are not the call's own.
-    fn hidden(&self, text: &str) -> String {
-        self.environment.policy.glass().text(text, self.principal, self.seen).into_owned()
-    }
-
-    /// Does something with what was received.
-    fn work<T>(&self, work: impl FnOnce() -> T) -> T {
-        work_on(self.received.load(Ordering::Relaxed), work)
-    }
-
-    /// The limits of what is left of the call.
-    fn limits(&self, operation: &CompiledOperation) -> Result<Limits, CallError> {
-        let limits = self.environment.limits;
-        let waited = Duration::from_millis(self.waited_ms.load(Ordering::Relaxed));
-        let worked = self.started.elapsed().saturating_sub(waited);
-        let timeout = limits.timeout.checked_sub(worked).filter(|left| !left.is_zero());
-        let timeout = timeout.ok_or(CallError::Timeout(limits.timeout))?;
-        let max_answer_bytes = match operation.format {
-            Format::Binary => operation.max_binary_size.unwrap_or(MAX_BINARY_BYTES),
-            _ => limits.max_answer_bytes,
-        };
-        Ok(Limits { timeout, max_answer_bytes })
-    }
-}
-
-/// What a service calls a request in its answer, unless it repeats our name for it.
-fn id_in(headers: &http::HeaderMap) -> Option<&str> {
-    let names = ["request-id", "x-amzn-requestid", "x-correlation-id", REQUEST_ID];
-    names.iter().find_map(|name| headers.get(*name)?.to_str().ok())
-}
-
-/// What a service answered.
-struct Sent {
-    response: Response<Bytes>,
-    /// Over what must not be seen of it.
-    mask: Mask,
-    /// What was asked, where that may be needed again.
-    uri: String,
-}
-
-/// Does something with so many bytes. Where they are many, other calls do not wait for this thread meanwhile.
-fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    let may_leave = || match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread,
-        Err(_) => false,
-    };
-    if bytes < LARGE_ANSWER_BYTES || !may_leave() {
-        return work();
-    }
-    tokio::task::block_in_place(work)
-}
-
-fn decoded(
-    response: &Response<Bytes>,
-    operation: &CompiledOperation,
-    hide: &dyn Fn(&str) -> String,
-) -> Result<Decoded, CallError> {
-    let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    // It is handed on with bytes, in lower case, where no secret would be known again.
-    let kind = kind.map(hide);
-    let kind = kind.as_deref();
-    match decode::decode(&operation.format, kind, response.body()) {
-        Ok(Decoded::Binary { media_type, bytes }) => {
-            // What the service says of its bytes counts, unless it says nothing.
-            let stated = operation.media_type.clone().filter(|_| media_type == "application/octet-stream");
-            Ok(Decoded::Binary { media_type: stated.unwrap_or(media_type), bytes })
-        }
-        Ok(json) => Ok(json),
-        Err(problem) => {
-            let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
-            let kind = shorten(&one_line(kind), 60);
-            let reason = format!("{kind}; {}", one_line(&hide(&problem.reason)));
-            Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::mpsc, time::Duration};
-
-    use super::*;
-
-    #[test]
-    fn a_large_answer_stops_no_other_call() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        let wait = move || work_on(LARGE_ANSWER_BYTES, || receiver.recv_timeout(Duration::from_secs(20)));
-        let waiting = runtime.spawn(async move { wait() });
-        runtime.spawn(async move { sender.send(()) });
-        assert_eq!(runtime.block_on(waiting).unwrap(), Ok(()), "the other call had a thread");
-    }
 }

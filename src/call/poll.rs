@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{Run, Sent, answer::retry_after, client::Event};
+use super::{
+    answer::retry_after,
+    client::Event,
+    run::{Run, Sent},
+};
 use crate::{
     catalog::{
         fill::Scope,

@@ -13,14 +13,20 @@ use super::{
 };
 
 impl Catalog {
-    /// The tool that reads what a call is about, with its arguments. None where the path of the call names nothing that
-    /// another operation of the same service reads by a path that begins the same.
-    pub fn reader_of(&self, tool: &CompiledTool, arguments: &JsonObject) -> Option<(&CompiledTool, JsonObject)> {
+    /// The tool that reads what a call is about, with its arguments, where the caller `may_use` it. None where the path of
+    /// the call names nothing that another operation of the same service reads by a path that begins the same.
+    pub fn reader_of(
+        &self,
+        tool: &CompiledTool,
+        arguments: &JsonObject,
+        may_use: impl Fn(&CompiledTool) -> bool,
+    ) -> Option<(&CompiledTool, JsonObject)> {
         let called = operation(tool)?;
         let candidates = self.tools().filter_map(|reader| {
             let read = operation(reader).filter(|read| {
                 reader.risk.class == Risk::Read
                     && reader.gate == tool.gate
+                    && may_use(reader)
                     && read.request.method == Method::GET
                     && Arc::ptr_eq(&read.service, &called.service)
             })?;

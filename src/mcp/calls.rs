@@ -73,9 +73,16 @@ struct Repeated {
 
 impl Round {
     fn call_context(&self, continuation: Continuation) -> CallContext {
-        let (client, caller_key) = (self.requester.clone(), self.caller.backend_key.clone());
-        let (principal, origin) = (self.caller.principal.clone(), self.origin.clone());
-        CallContext { client, continuation, caller_key, principal, origin, ..CallContext::new(&self.request_id) }
+        let Caller { principal, access, backend_key } = self.caller.clone();
+        CallContext {
+            client: self.requester.clone(),
+            continuation,
+            caller_key: backend_key,
+            principal,
+            access,
+            origin: self.origin.clone(),
+            ..CallContext::new(&self.request_id)
+        }
     }
 
     fn binding<'a>(&'a self, principal: &'a [u8]) -> Binding<'a> {

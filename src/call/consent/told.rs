@@ -1,0 +1,71 @@
+//! What a model is told of a call that was not confirmed, and how a person can still do so.
+
+use super::{BY_CLIENT, Case};
+use crate::{
+    audit::Decision,
+    error::CallError,
+    policy::{rules::Rule, store::AskError},
+};
+
+impl Case<'_> {
+    pub(super) async fn refused(&self) -> CallError {
+        self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
+        self.pass_on().await;
+        let page = self.hint().await;
+        CallError::NotConfirmed(format!(
+            "the client answered that it is declined. If a person did that, leave it. If nobody was asked, {page}, and call \
+             again with exactly the same arguments"
+        ))
+    }
+
+    pub(super) async fn waits(&self) -> CallError {
+        self.environment.recording.decided(Decision::Asked, None);
+        let what = match (self.given.wanted.as_slice(), self.rule) {
+            ([], _) => format!(
+                "whether `{}` may be carried out (risk: {}, {})",
+                self.tool.name, self.tool.risk.class, self.tool.risk.reason
+            ),
+            (wanted, rule) => {
+                let labels: Vec<String> = wanted.iter().map(|entry| format!("`{}`", entry.label)).collect();
+                let confirm = if rule == Rule::Ask { ", and whether the call may be carried out" } else { "" };
+                format!("the secret value of {}{confirm}", labels.join(" and "))
+            }
+        };
+        CallError::Waits { what, how: self.hint().await }
+    }
+
+    /// Why nobody can be asked anywhere.
+    pub(super) fn nowhere(&self, error: &AskError) -> CallError {
+        self.environment.recording.decided(Decision::Denied, None);
+        CallError::NotConfirmed(match error {
+            AskError::TooMany => format!(
+                "and nobody was asked: {error}; ask the person to decide on some of them by `keyglass approve` or in \
+                 keyglass's console, then call again"
+            ),
+            AskError::Store(_) => {
+                "and nobody was asked: keyglass cannot keep the question; tell the operator to look at its log"
+                    .to_owned()
+            }
+        })
+    }
+
+    /// How a person answers, for the model to tell them. Nothing in it lets anybody in.
+    async fn hint(&self) -> String {
+        if self.policy().vault().is_none() {
+            return "there is no data folder to keep a question in, so use a client that can ask its user, or tell the operator \
+                    to give `--data-dir`"
+                .to_owned();
+        }
+        let page = match self.policy().desk() {
+            Some(desk) => desk.needed().await,
+            None => None,
+        };
+        match page {
+            Some(page) => format!(
+                "ask the person to answer in keyglass's console at {page} (its log has the link that lets them in) or by \
+                 `keyglass approve` in a terminal"
+            ),
+            None => "ask the person to answer by `keyglass approve` in a terminal".to_owned(),
+        }
+    }
+}
