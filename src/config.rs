@@ -634,7 +634,8 @@ pub(crate) fn checked(text: &str) -> Result<SecretString, &'static str> {
     }
 }
 
-fn default_data_dir() -> Option<PathBuf> {
+/// The data folder of whoever names none.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
     etcetera::base_strategy::choose_native_strategy().ok().map(|strategy| strategy.data_dir().join("keyglass"))
 }
 

@@ -14,10 +14,12 @@ use std::{collections::BTreeMap, time::Duration};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
+pub(crate) use self::form::{CONFIRM, REFUSE, is_confirmation};
 use self::{
-    form::{KEY, Word, address, form, judged, judged_page},
-    questions::{Waiting, taken},
+    form::{KEY, MOST_ROUNDS, Word, address, form, judged, judged_page, key},
+    questions::{Waiting, look},
     shown::grant,
 };
 use super::{
@@ -28,12 +30,20 @@ use crate::{
     audit::Decision,
     catalog::{CompiledTool, risk::Risk},
     error::CallError,
-    policy::{self, Policy, inputs::Given, rules::Rule, store::Answer},
+    policy::{
+        self, Policy,
+        inputs::Given,
+        rules::Rule,
+        store::{Answer, Question, QuestionId, Shown, State},
+    },
     spec::{Capability, QuestionKind},
 };
 
 /// How long a call waits that was told to come again: some clients give up after a minute.
 const REPEATED_WAIT: Duration = Duration::from_secs(20);
+/// How long a client is not asked again that was asked about the same call, and where nobody decided: one that answers by
+/// itself is not led round in circles, and a slip of a person costs them no more than that.
+const ASKED_AGAIN_AFTER_MS: i64 = 30 * 1000;
 /// How long a call waits whose client asks the person, or has opened the page for them.
 const ASKED_WAIT: Duration = Duration::from_secs(9 * 60);
 /// Who decided, in the audit log: whoever the client asked.
@@ -48,7 +58,14 @@ pub enum Stage {
     None,
     /// The client has the question, as a form.
     #[serde(rename = "a")]
-    Asked,
+    Asked {
+        /// The same question in the store, which is used up by the answer. None where it could not be kept.
+        #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+        question: Option<QuestionId>,
+        /// For the first, second, … time.
+        #[serde(rename = "n")]
+        round: u8,
+    },
     /// The client was given the address of the page with the question.
     #[serde(rename = "o")]
     Opened,
@@ -64,7 +81,7 @@ impl Stage {
 
     /// Whether the call stopped for that, and not on its way.
     pub(super) fn is_asked(&self) -> bool {
-        matches!(self, Self::Asked | Self::Opened)
+        matches!(self, Self::Asked { .. } | Self::Opened)
     }
 }
 
@@ -133,41 +150,65 @@ impl<'a> Case<'a> {
             let entered = self.opened(&handles).await?;
             return self.go(entered, handles, "before");
         }
-        let answer = self.context.continuation.answers.get(KEY);
-        let word = answer.and_then(|answer| match stage {
-            Stage::Asked => Some(judged(answer, self.words().as_deref())),
-            Stage::Opened => Some(judged_page(answer)),
+        let answers = &self.context.continuation.answers;
+        let word = match &stage {
+            Stage::Asked { round, .. } => {
+                answers.get(&key(*round)).map(|answer| judged(answer, self.words().as_deref()))
+            }
+            Stage::Opened => answers.get(KEY).map(judged_page),
             Stage::None | Stage::Confirmed(_) => None,
-        });
+        };
         // Whatever was said elsewhere.
-        if matches!(word, Some(Word::Refused)) {
-            return Err(self.refused().await);
+        match word {
+            Some(Word::Refused) => return Err(self.refused().await),
+            Some(Word::Declined) => return Err(self.declined().await),
+            _ => {}
         }
         // Somebody may have answered already, in another place or another process.
         let mut waiting = None;
         if let Some(vault) = self.policy().vault() {
-            match taken(vault, self.owner, self.binding).await? {
-                Some(Answer::Waiting(question)) => waiting = Some(question),
-                Some(answer) => return self.answered(answer).await,
-                None => {}
+            waiting = look(vault, self.owner, self.binding).await?;
+            if waiting.as_ref().is_some_and(|question| question.state != State::Waiting) {
+                waiting = None;
+                if let Some(answer) = self.taken().await? {
+                    return self.answered(answer).await;
+                }
             }
         }
-        match word {
-            Some(Word::Confirmed) => {
-                self.settle().await;
-                return self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT);
+        match (word, stage) {
+            (Some(Word::Confirmed), Stage::Asked { question, .. }) => {
+                // Where the state of a call is carried by its client, and perhaps twice, the store says what is used.
+                if question.is_none() || self.used_up(question).await? {
+                    return self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT);
+                }
+                return self.ask(1, None).await;
             }
-            Some(Word::Elsewhere) => return self.waited(ASKED_WAIT).await,
-            Some(Word::None | Word::Refused) => {
+            (Some(Word::Unfit(wrong)), Stage::Asked { round, .. }) if round < MOST_ROUNDS => {
+                return self.ask(round + 1, Some(wrong)).await;
+            }
+            (Some(Word::Unfit(wrong)), _) => return Err(self.unfit(&wrong).await),
+            (Some(Word::Elsewhere), _) => return self.waited(ASKED_WAIT).await,
+            (Some(_), _) => {
                 self.pass_on().await;
                 return Err(self.waits().await);
             }
-            None => {}
+            (None, _) => {}
         }
-        if waiting.is_some_and(|question| question.is_passed_on || !self.can_ask()) {
+        if waiting.is_some_and(|question| self.is_left_to_others(&question)) {
             return self.waited(REPEATED_WAIT).await;
         }
-        self.ask().await
+        self.ask(1, None).await
+    }
+
+    /// Whether the client is not asked about a question that waits.
+    fn is_left_to_others(&self, question: &Question) -> bool {
+        if !self.can_ask() {
+            return true;
+        }
+        let now_ms = self.environment.clock.now_ms();
+        let is_recent = |at_ms: i64| (0..ASKED_AGAIN_AFTER_MS).contains(&now_ms.saturating_sub(at_ms));
+        // Whoever sits at the terminal has just asked for it.
+        !self.context.is_person && question.passed_on_at_ms.is_some_and(is_recent)
     }
 
     fn policy(&self) -> &'a Policy {
@@ -228,52 +269,95 @@ impl<'a> Case<'a> {
         self.has_form() || has_page
     }
 
-    async fn ask(self) -> Result<Consent<'a>, CallError> {
-        let client = &self.context.client;
+    /// Asks the client for the first, second, … time; before that it was told of what is wrong.
+    async fn ask(self, mut round: u8, mut wrong: Option<String>) -> Result<Consent<'a>, CallError> {
         let shown = self.shown().await;
+        let mut waiting =
+            Waiting { vault: self.policy().vault(), owner: self.owner, binding: self.binding, over: false };
+        loop {
+            match self.asked(&shown, (round, wrong.as_deref()), &mut waiting).await? {
+                Heard::Paused(paused) => return Ok(Consent::Paused(paused)),
+                Heard::Answer(answer) => return self.answered(answer).await,
+                Heard::Word(Word::Confirmed) => {
+                    // The first answer counts. A question that is gone was used up by another call like this one.
+                    if !self.used_up(None).await?
+                        && let Some(answer) = self.taken().await?
+                    {
+                        return self.answered(answer).await;
+                    }
+                    return self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT);
+                }
+                Heard::Word(Word::Refused) => return Err(self.refused().await),
+                Heard::Word(Word::Declined) => return Err(self.declined().await),
+                Heard::Word(Word::Unfit(why)) if round < MOST_ROUNDS => {
+                    (round, wrong) = (round + 1, Some(why));
+                    waiting.over = false;
+                }
+                Heard::Word(Word::Unfit(why)) => return Err(self.unfit(&why).await),
+                Heard::Word(Word::Elsewhere) => return Err(self.waits().await),
+                Heard::Word(Word::None) => {
+                    self.pass_on().await;
+                    return Err(self.waits().await);
+                }
+            }
+        }
+    }
+
+    /// Asks the client once, and listens whether somebody answers elsewhere before.
+    async fn asked(
+        &self,
+        shown: &Shown,
+        (round, wrong): (u8, Option<&str>),
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Heard, CallError> {
+        let client = &self.context.client;
         let question = self.put(shown.clone()).await;
         let asked = if self.has_form() {
-            Some(form(&shown, self.words().as_deref()))
+            Some(form(shown, self.words().as_deref(), (round, wrong)))
         } else if client.has(Capability::ElicitationUrl)
             && let (Ok(Some(question)), Some(desk)) = (&question, self.policy().desk())
         {
             let page = desk.needed().await;
-            page.map(|page| address(&format!("{page}#/waiting/{}", question.id), &shown))
+            page.map(|page| address(&format!("{page}#/waiting/{}", question.id), shown))
         } else {
             None
         };
         let Some(asked) = asked else {
+            waiting.over = true;
             return Err(match question {
                 Ok(_) => self.waits().await,
                 Err(error) => self.nowhere(&error),
             });
         };
-        let mut waiting =
-            Waiting { vault: self.policy().vault(), owner: self.owner, binding: self.binding, over: false };
         let is_form = asked.kind == QuestionKind::Form;
-        let asking = client.ask(vec![asked.clone()]);
-        let reply = tokio::select! {
-            // One that answers later leaves nothing to look for: an answer that is taken and dropped would be lost.
-            biased;
-            reply = asking => Some(reply),
-            answer = self.elsewhere(ASKED_WAIT, Some(shown)) => match answer? {
-                Some(answer) => {
-                    waiting.over = true;
-                    return self.answered(answer).await;
-                }
-                None => None,
-            },
+        let deadline = Instant::now() + ASKED_WAIT;
+        let mut kept = Some(shown.clone());
+        let mut asking = client.ask(vec![asked.clone()]);
+        let reply = loop {
+            let decided = tokio::select! {
+                biased;
+                reply = &mut asking => break Some(reply),
+                decided = self.elsewhere(deadline, &mut kept) => decided?,
+            };
+            if !decided {
+                break None;
+            }
+            if let Some(answer) = self.taken().await? {
+                waiting.over = true;
+                return Ok(Heard::Answer(answer));
+            }
         };
         let word = match reply {
             Some(Ok(Reply::Later)) => {
                 waiting.over = true;
-                let consent = if is_form { Stage::Asked } else { Stage::Opened };
+                let question = question.ok().flatten().map(|question| question.id);
+                let consent = if is_form { Stage::Asked { question, round } } else { Stage::Opened };
                 let at = Resume { consent, ..Resume::default() };
                 self.environment.recording.decided(Decision::Asked, Some(BY_CLIENT.to_owned()));
                 let wants = Wants::Answers { questions: vec![asked], needs_state: true };
-                return Ok(Consent::Paused(Box::new(Paused { at, wants })));
+                return Ok(Heard::Paused(Box::new(Paused { at, wants })));
             }
-            Some(Ok(Reply::Answers(answers))) => answers.get(KEY).map_or(Word::None, |answer| {
+            Some(Ok(Reply::Answers(answers))) => answers.get(&asked.key).map_or(Word::None, |answer| {
                 if is_form { judged(answer, self.words().as_deref()) } else { judged_page(answer) }
             }),
             // Whoever gives up gives the whole call up.
@@ -281,26 +365,25 @@ impl<'a> Case<'a> {
             // It said that it could ask, and cannot, or nobody answered.
             Some(Err(_)) | None => Word::None,
         };
-        if matches!(word, Word::Elsewhere) {
-            let answer = self.elsewhere(ASKED_WAIT, None).await?;
+        if matches!(word, Word::Elsewhere)
+            && let Some(answer) = self.answer_within(ASKED_WAIT).await?
+        {
             waiting.over = true;
-            return match answer {
-                Some(answer) => self.answered(answer).await,
-                None => Err(self.waits().await),
-            };
+            return Ok(Heard::Answer(answer));
         }
         waiting.over = true;
-        match word {
-            Word::Confirmed => {
-                self.settle().await;
-                self.go(BTreeMap::new(), BTreeMap::new(), BY_CLIENT)
-            }
-            Word::Refused => Err(self.refused().await),
-            Word::None | Word::Elsewhere => {
-                self.pass_on().await;
-                Err(self.waits().await)
+        Ok(Heard::Word(word))
+    }
+
+    /// The answer of somebody elsewhere within this time.
+    async fn answer_within(&self, patience: Duration) -> Result<Option<Answer>, CallError> {
+        let (deadline, mut shown) = (Instant::now() + patience, None);
+        while self.elsewhere(deadline, &mut shown).await? {
+            if let Some(answer) = self.taken().await? {
+                return Ok(Some(answer));
             }
         }
+        Ok(None)
     }
 
     /// Waits so long, and no longer, for somebody to answer elsewhere.
@@ -308,9 +391,19 @@ impl<'a> Case<'a> {
         if self.policy().vault().is_none() {
             return Err(self.waits().await);
         }
-        match self.elsewhere(patience, None).await? {
+        match self.answer_within(patience).await? {
             Some(answer) => self.answered(answer).await,
             None => Err(self.waits().await),
         }
     }
+}
+
+/// What came of asking a client.
+enum Heard {
+    /// It answers later.
+    Paused(Box<Paused>),
+    /// Somebody answered elsewhere.
+    Answer(Answer),
+    /// It answered.
+    Word(Word),
 }

@@ -21,6 +21,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 
+pub(crate) use self::consent::{CONFIRM, REFUSE, is_confirmation};
 use self::{
     answer::shorten,
     client::{Client, Continuation, Paused, Resume, Wants},

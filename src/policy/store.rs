@@ -17,7 +17,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use self::{
     handles::{Handle, HandleError, HandleId, Kept, Origin},
-    questions::{Answer, AskError, Decision, DecisionError, Entry, Question, QuestionId, Shown, State, Subject},
+    questions::{
+        Answer, AskError, Decision, DecisionError, Entry, Question, QuestionId, Shown, State, Subject, are_the_words,
+    },
 };
 use crate::{
     backend::embedded::{MasterKeyReference, OpenError, Sealing, SealingError},
@@ -278,17 +280,42 @@ mod tests {
         static TIME: ManualClock = ManualClock::at(1_000);
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), None, Clock::Manual(&TIME)).unwrap();
-        assert!(!store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap().is_passed_on);
+        assert!(store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap().passed_on_at_ms.is_none());
         store.pass_on(&OTHER, &[7; 32]).unwrap();
-        assert!(!store.waiting().unwrap()[0].is_passed_on, "somebody else's");
+        assert!(store.waiting().unwrap()[0].passed_on_at_ms.is_none(), "somebody else's");
         store.pass_on(&OWNER, &[7; 32]).unwrap();
-        assert!(store.waiting().unwrap()[0].is_passed_on);
+        assert_eq!(store.waiting().unwrap()[0].passed_on_at_ms, Some(1_000));
         store.shorten(&OWNER, &[7; 32], HOUR * 2).unwrap();
         store.shorten(&OTHER, &[7; 32], Duration::ZERO).unwrap();
         assert_eq!(store.waiting().unwrap()[0].expires_at_ms, 3_601_000, "no longer than before");
         store.shorten(&OWNER, &[7; 32], Duration::from_secs(1)).unwrap();
         TIME.pass(1_000);
         assert!(store.waiting().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_question_is_looked_at_without_using_it_up_and_used_up_once() {
+        static TIME: ManualClock = ManualClock::at(1_000);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), None, Clock::Manual(&TIME)).unwrap();
+        let state = || store.look(&OWNER, &[7; 32]).unwrap().map(|question| question.state);
+        assert_eq!(state(), None);
+        assert!(!store.use_up(&OWNER, &[7; 32], None).unwrap(), "nothing waits");
+        let first = store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap();
+        assert_eq!((state(), state()), (Some(State::Waiting), Some(State::Waiting)));
+        let other = store.ask(&OWNER, &[8; 32], shown(), HOUR).unwrap();
+        assert!(!store.use_up(&OWNER, &[7; 32], Some(&other.id)).unwrap(), "the question of another call");
+        assert!(!store.use_up(&OTHER, &[7; 32], Some(&first.id)).unwrap(), "somebody else's");
+        assert!(store.use_up(&OWNER, &[7; 32], Some(&first.id)).unwrap());
+        assert!(!store.use_up(&OWNER, &[7; 32], Some(&first.id)).unwrap(), "used up already");
+        let second = store.ask(&OWNER, &[7; 32], shown(), HOUR).unwrap();
+        assert!(!store.use_up(&OWNER, &[7; 32], Some(&first.id)).unwrap(), "a later one of the same call");
+        store.decide(&second.id, Decision::Refuse { by: "console".into() }).unwrap();
+        assert!(!store.use_up(&OWNER, &[7; 32], None).unwrap(), "the first answer counts");
+        assert_eq!((state(), state()), (Some(State::Refused), Some(State::Refused)));
+        TIME.pass(3_600_000);
+        assert_eq!(state(), None, "it is over");
+        assert!(store.take(&OWNER, &[7; 32]).unwrap().is_none());
     }
 
     #[test]
@@ -333,7 +360,7 @@ mod tests {
         assert!(matches!(decide(None, "canary"), Err(DecisionError::Words(_))));
         assert!(matches!(decide(Some("delete"), "canary"), Err(DecisionError::Words(_))));
         assert!(matches!(decide(Some("delete everything"), ""), Err(DecisionError::Missing(_))));
-        decide(Some(" delete everything "), "canary").unwrap();
+        decide(Some(" Delete EVERYTHING "), "canary").unwrap();
         let Some(Answer::Confirmed { entered, .. }) = store.take(&OWNER, &[7; 32]).unwrap() else {
             panic!("confirmed")
         };

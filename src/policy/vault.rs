@@ -12,7 +12,13 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::store::{HandleId, Store, StoreError};
-use crate::{backend::embedded::MasterKeyReference, caller::Principal, clock::Clock, mask::forms};
+use crate::{
+    backend::embedded::MasterKeyReference,
+    caller::Principal,
+    clock::Clock,
+    config::{Options, default_data_dir},
+    mask::forms,
+};
 
 /// Shorter values occur in texts by chance, so they are hidden in their own place alone.
 pub(super) const MIN_INSIDE: usize = 8;
@@ -53,6 +59,14 @@ impl Vault {
         let store = Arc::new(Store::open(&self.data_dir, self.master_key.as_ref(), self.clock)?);
         *open = Some(Arc::clone(&store));
         Ok(store)
+    }
+
+    /// A command of this program on this store, for a person who pastes it into a shell of theirs.
+    pub fn command(&self, name: &str) -> String {
+        let is_usual = default_data_dir().is_some_and(|usual| usual == self.data_dir);
+        // They may stand in another folder.
+        let folder = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
+        Options { data_dir: (!is_usual).then_some(folder), ..Options::default() }.command(name)
     }
 
     /// Works with the store on a thread that may wait for the disk.

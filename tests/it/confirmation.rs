@@ -5,4 +5,5 @@ mod clients;
 mod grants;
 mod policies;
 mod rounds;
+mod slips;
 mod yard;

@@ -149,7 +149,7 @@ async fn a_person_gives_the_value_that_a_model_leaves_out() {
     let error = called(&gateway, "store_secret", arguments.clone()).await.unwrap_err();
     assert_eq!(error.kind(), "waits-for-person");
     let text = error.to_string();
-    assert!(text.contains("`password`") && text.contains("`keyglass approve`"), "{text}");
+    assert!(text.contains("`password`") && text.contains("`keyglass approve --data-dir "), "{text}");
     let store = gateway.policy.vault().unwrap().store().unwrap();
     let question = store.waiting().unwrap().remove(0);
     assert_eq!(question.shown.entries[0].label, "password");

@@ -3,58 +3,88 @@
 use serde_json::{Map, Value, json};
 
 use super::super::{answer::shorten, client::Asked};
-use crate::{policy::store::Shown, prose::invisible::hidden, spec::QuestionKind};
+use crate::{
+    policy::store::{Shown, are_the_words},
+    prose::invisible::hidden,
+    spec::QuestionKind,
+};
 
 /// The name of the question, among those of a call.
 pub(super) const KEY: &str = "keyglass_confirm";
-const CONFIRM: &str = "confirm";
-/// The first choice, so that a client that fills forms in by itself confirms nothing.
-const REFUSE: &str = "refuse";
+/// How often one call asks by the form at most, where the answer does not fit.
+pub(super) const MOST_ROUNDS: u8 = 3;
+/// The choice that confirms.
+pub(crate) const CONFIRM: &str = "confirm";
+/// The choice that refuses. The first one, so that a client that fills forms in by itself confirms nothing.
+pub(crate) const REFUSE: &str = "refuse";
 /// How much of an object and of a request is shown in a client's own form, in characters.
 const MAX_FORM_TEXT: usize = 4_000;
 
 /// What a person says of a call.
 pub(super) enum Word {
     Confirmed,
+    /// They chose to refuse it.
     Refused,
+    /// The client says that it is declined. Some do so of themselves.
+    Declined,
     /// They say it elsewhere.
     Elsewhere,
+    /// What they wrote does not fit: what is wrong, and what was expected.
+    Unfit(String),
     /// Nothing that counts: it was put away, or nobody was asked.
     None,
+}
+
+/// The name of the question in its first, second, … round: no answer is taken for one to a later round.
+pub(super) fn key(round: u8) -> String {
+    if round <= 1 { KEY.to_owned() } else { format!("{KEY}_{round}") }
+}
+
+/// Whether a question of this name is whether a call may be carried out.
+pub(crate) fn is_confirmation(key: &str) -> bool {
+    key.starts_with(KEY)
 }
 
 /// The answer of a client to the form.
 pub(super) fn judged(answer: &Value, words: Option<&str>) -> Word {
     match answer.get("action").and_then(Value::as_str) {
         Some("accept") => {}
-        Some("decline") => return Word::Refused,
+        Some("decline") => return Word::Declined,
         _ => return Word::None,
     }
-    let said = |name: &str| answer.get("content").and_then(|content| content.get(name)).and_then(Value::as_str);
-    match (said("decision"), words) {
-        (Some(CONFIRM), None) => Word::Confirmed,
-        (Some(CONFIRM), Some(words)) if said("words").map(str::trim) == Some(words) => Word::Confirmed,
-        (Some(REFUSE), _) => Word::Refused,
-        _ => Word::None,
+    let said = |name: &str| answer.get("content").and_then(|content| content.get(name));
+    let Some(decision) = said("decision") else { return Word::None };
+    let decided = |word: &str| decision.as_str().is_some_and(|said| are_the_words(said, word));
+    if decided(REFUSE) {
+        return Word::Refused;
     }
+    if !decided(CONFIRM) {
+        return Word::Unfit(format!("the decision has to be `{REFUSE}` or `{CONFIRM}`"));
+    }
+    let Some(words) = words else { return Word::Confirmed };
+    if said("words").and_then(Value::as_str).is_some_and(|said| are_the_words(said, words)) {
+        return Word::Confirmed;
+    }
+    Word::Unfit(format!("to confirm this, the words have to be: {words}"))
 }
 
 /// The answer of a client that was asked to open the page. It decides nothing.
 pub(super) fn judged_page(answer: &Value) -> Word {
     match answer.get("action").and_then(Value::as_str) {
         Some("accept") => Word::Elsewhere,
-        Some("decline") => Word::Refused,
+        Some("decline") => Word::Declined,
         _ => Word::None,
     }
 }
 
-/// The question as a form of the client.
-pub(super) fn form(shown: &Shown, words: Option<&str>) -> Asked {
-    let mut lines = vec![
+/// The question as a form of the client, in this round, after an answer with this wrong.
+pub(super) fn form(shown: &Shown, words: Option<&str>, (round, wrong): (u8, Option<&str>)) -> Asked {
+    let mut lines: Vec<String> = wrong.iter().map(|wrong| format!("The answer did not fit: {wrong}.")).collect();
+    lines.extend([
         format!("{}: may this be carried out?", shown.title),
         format!("Tool `{}`, risk: {} ({}).", shown.tool, shown.risk, shown.reason),
         format!("Request:\n{}", in_form(&shown.request)),
-    ];
+    ]);
     if let Some(subject) = &shown.subject {
         lines.push(format!("It is about:\n{}", in_form(&subject.value.to_string())));
     }
@@ -77,7 +107,7 @@ pub(super) fn form(shown: &Shown, words: Option<&str>) -> Asked {
     let schema = json!({"type": "object", "properties": properties, "required": required});
     let params =
         Map::from_iter([("message".to_owned(), Value::from(lines.join("\n"))), ("requestedSchema".to_owned(), schema)]);
-    Asked { key: KEY.to_owned(), kind: QuestionKind::Form, params }
+    Asked { key: key(round), kind: QuestionKind::Form, params }
 }
 
 /// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen.

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::Case;
 use crate::{
     error::CallError,
     policy::{
-        store::{Answer, AskError, HandleId, Kept, Origin, Question, Shown, Store, StoreError},
+        store::{Answer, AskError, HandleId, Kept, Origin, Question, QuestionId, Shown, State, Store, StoreError},
         vault::Vault,
     },
 };
@@ -29,39 +30,52 @@ impl Case<'_> {
         asked.inspect_err(|error| tracing::warn!(%error, "a question cannot be kept for a person")).map(Some)
     }
 
-    /// Waits for an answer in the console or a terminal. What is `shown` there is made where it is not given.
-    pub(super) async fn elsewhere(
-        &self,
-        patience: Duration,
-        mut shown: Option<Shown>,
-    ) -> Result<Option<Answer>, CallError> {
+    /// Waits until somebody decided in the console or a terminal, or the time is over, and says whether they did. What is
+    /// `shown` there is made where it is not given. May be dropped at any time: no answer is used up by this.
+    pub(super) async fn elsewhere(&self, deadline: Instant, shown: &mut Option<Shown>) -> Result<bool, CallError> {
         let Some(vault) = self.policy().vault() else {
             // Nobody can answer there.
-            tokio::time::sleep(patience).await;
-            return Ok(None);
+            tokio::time::sleep_until(deadline).await;
+            return Ok(false);
         };
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::Instant::now() < deadline {
-            match taken(vault, self.owner, self.binding).await? {
-                Some(Answer::Waiting(question)) => shown = Some(question.shown),
-                Some(answer) => return Ok(Some(answer)),
+        while Instant::now() < deadline {
+            match look(vault, self.owner, self.binding).await? {
+                Some(question) if question.state == State::Waiting => *shown = Some(question.shown),
+                Some(_) => return Ok(true),
                 // Its answer was for another call like this one, or its time is over: this one has a question of its own.
                 None => {
-                    let again = match shown.take() {
-                        Some(shown) => shown,
+                    let again = match &*shown {
+                        Some(shown) => shown.clone(),
                         None => self.shown().await,
                     };
                     // Where it cannot be kept the client's own question is left.
                     if self.put(again.clone()).await.is_err() {
                         tokio::time::sleep_until(deadline).await;
-                        return Ok(None);
+                        return Ok(false);
                     }
-                    shown = Some(again);
+                    *shown = Some(again);
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// The answer of somebody elsewhere, which is this call's from now on. None where there is none, or another call like
+    /// this one has it.
+    pub(super) async fn taken(&self) -> Result<Option<Answer>, CallError> {
+        let Some(vault) = self.policy().vault() else { return Ok(None) };
+        let (owner, binding) = (self.owner, self.binding);
+        let taken = vault.work(move |store| store.take(&owner, &binding)).await.map_err(unreadable)?;
+        Ok(taken.filter(|answer| !matches!(answer, Answer::Waiting(_))))
+    }
+
+    /// Uses the question up for a word that came by the client. False where it does not wait any more: the first answer
+    /// counts, and each once.
+    pub(super) async fn used_up(&self, id: Option<QuestionId>) -> Result<bool, CallError> {
+        let Some(vault) = self.policy().vault() else { return Ok(true) };
+        let (owner, binding) = (self.owner, self.binding);
+        vault.work(move |store| store.use_up(&owner, &binding, id.as_ref())).await.map_err(unreadable)
     }
 
     /// The question that waits beside the client's own is answered by that.
@@ -145,12 +159,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(super) async fn taken(vault: &Arc<Vault>, owner: [u8; 32], binding: [u8; 32]) -> Result<Option<Answer>, CallError> {
-    let taken = vault.work(move |store| store.take(&owner, &binding)).await;
-    taken.map_err(|error: StoreError| {
-        tracing::warn!(%error, "no answer of a person can be read");
-        CallError::NotConfirmed(
-            "keyglass cannot read whether a person confirmed it; tell the operator to look at its log".to_owned(),
-        )
-    })
+/// The question about a call, however far it is.
+pub(super) async fn look(
+    vault: &Arc<Vault>,
+    owner: [u8; 32],
+    binding: [u8; 32],
+) -> Result<Option<Question>, CallError> {
+    vault.work(move |store| store.look(&owner, &binding)).await.map_err(unreadable)
+}
+
+fn unreadable(error: StoreError) -> CallError {
+    tracing::warn!(%error, "no answer of a person can be read");
+    CallError::NotConfirmed(
+        "keyglass cannot read whether a person confirmed it; tell the operator to look at its log".to_owned(),
+    )
 }

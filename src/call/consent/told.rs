@@ -1,6 +1,6 @@
 //! What a model is told of a call that was not confirmed, and how a person can still do so.
 
-use super::{BY_CLIENT, Case};
+use super::{BY_CLIENT, Case, questions::look};
 use crate::{
     audit::Decision,
     error::CallError,
@@ -8,7 +8,15 @@ use crate::{
 };
 
 impl Case<'_> {
+    /// A person refused it where the client asked them. The question is over: the same call asks anew.
     pub(super) async fn refused(&self) -> CallError {
+        self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
+        self.settle().await;
+        CallError::NotConfirmed(format!("a person refused it ({BY_CLIENT}); leave it unless they ask for it again"))
+    }
+
+    /// The client says that it is declined, and may do so of itself.
+    pub(super) async fn declined(&self) -> CallError {
         self.environment.recording.decided(Decision::Declined, Some(BY_CLIENT.to_owned()));
         self.pass_on().await;
         let page = self.hint().await;
@@ -16,6 +24,18 @@ impl Case<'_> {
             "the client answered that it is declined. If a person did that, leave it. If nobody was asked, {page}, and call \
              again with exactly the same arguments"
         ))
+    }
+
+    /// The answers of the client did not fit, as often as it was asked.
+    pub(super) async fn unfit(&self, wrong: &str) -> CallError {
+        self.pass_on().await;
+        match self.waits().await {
+            CallError::Waits { what, how } => CallError::Waits {
+                what,
+                how: format!("what was answered in the client's form did not fit ({wrong}); {how}"),
+            },
+            error => error,
+        }
     }
 
     pub(super) async fn waits(&self) -> CallError {
@@ -56,6 +76,7 @@ impl Case<'_> {
                     to give `--data-dir`"
                 .to_owned();
         }
+        let approve = self.approve().await;
         let page = match self.policy().desk() {
             Some(desk) => desk.needed().await,
             None => None,
@@ -63,9 +84,23 @@ impl Case<'_> {
         match page {
             Some(page) => format!(
                 "ask the person to answer in keyglass's console at {page} (its log has the link that lets them in) or by \
-                 `keyglass approve` in a terminal"
+                 `{approve}` in a terminal"
             ),
-            None => "ask the person to answer by `keyglass approve` in a terminal".to_owned(),
+            None => format!("ask the person to answer by `{approve}` in a terminal"),
         }
+    }
+
+    /// The command that answers, for a model, which is not told the code. The log has it.
+    async fn approve(&self) -> String {
+        let Some(vault) = self.policy().vault() else { return "keyglass approve".to_owned() };
+        let command = vault.command("approve");
+        // Whoever called by a command is told there.
+        if !self.context.is_person
+            && let Ok(Some(question)) = look(vault, self.owner, self.binding).await
+        {
+            let code = &question.shown.code;
+            tracing::info!(tool = self.tool.name, "a call waits for a person: `{command} {code}` decides on it");
+        }
+        command
     }
 }

@@ -100,8 +100,9 @@ pub struct Question {
     pub shown: Shown,
     /// How far it is.
     pub state: State,
-    /// Whether the client of the call was asked and nobody decided there, so that somebody has to do so elsewhere.
-    pub is_passed_on: bool,
+    /// When the client of the call was last asked and nobody decided there, in Unix milliseconds: somebody has to do so
+    /// elsewhere. None where that was not so.
+    pub passed_on_at_ms: Option<i64>,
     /// When it was asked, in Unix milliseconds.
     pub create_time_ms: i64,
     /// When it ends, in Unix milliseconds.
@@ -182,6 +183,11 @@ struct Written {
     entered: BTreeMap<String, String>,
 }
 
+/// Whether what a person wrote are the words that they were asked for. Case and the space around them say nothing.
+pub fn are_the_words(written: &str, wanted: &str) -> bool {
+    written.trim().to_lowercase() == wanted.trim().to_lowercase()
+}
+
 impl fmt::Display for QuestionId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
@@ -248,16 +254,26 @@ impl Store {
                 .and_then(|mut statement| statement.execute(params![id, owner, binding, sealed, now, expires]))
                 .map_err(StoreError::from)?;
             let id = QuestionId(id);
-            let is_passed_on = false;
-            Ok(Question { id, shown, state: State::Waiting, is_passed_on, create_time_ms: now, expires_at_ms: expires })
+            let passed_on_at_ms = None;
+            let (create_time_ms, expires_at_ms) = (now, expires);
+            Ok(Question { id, shown, state: State::Waiting, passed_on_at_ms, create_time_ms, expires_at_ms })
         })
+    }
+
+    /// The question about a call, however far it is. None where it was not asked, or is over. Uses nothing up.
+    pub fn look(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<Option<Question>, StoreError> {
+        // Before the row is unsealed others may use the connection.
+        let row = find(&self.lock(), owner, binding)?;
+        row.filter(|row| row.expires_at_ms > self.now_ms()).map(|row| self.question(row)).transpose()
     }
 
     /// What became of the question about a call. None where it was not asked, or is over. An answer is used up by this.
     pub fn take(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<Option<Answer>, StoreError> {
-        // Most calls were never asked about: they wait for no lock.
-        if find(&self.lock(), owner, binding)?.is_none() {
-            return Ok(None);
+        // Calls that were never asked about, and those that go on waiting, take no turn at writing.
+        match self.look(owner, binding)? {
+            None => return Ok(None),
+            Some(question) if question.state == State::Waiting => return Ok(Some(Answer::Waiting(Box::new(question)))),
+            Some(_) => {}
         }
         self.write(|connection| {
             let Some(row) = find(connection, owner, binding)? else { return Ok(None) };
@@ -279,6 +295,17 @@ impl Store {
         })
     }
 
+    /// Uses the question about a call up, as one that was confirmed by another way. With an `id` it has to be that question.
+    /// False where none waits: it was decided on, used up, or is over.
+    pub fn use_up(&self, owner: &[u8; 32], binding: &[u8; 32], id: Option<&QuestionId>) -> Result<bool, StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE questions SET state = 'used', answer = NULL
+                       WHERE owner = ?1 AND binding = ?2 AND state = 'waiting' AND (?3 IS NULL OR id = ?3)";
+            let used = connection.prepare_cached(sql)?.execute(params![owner, binding, id.map(|id| &id.0)])?;
+            Ok(used > 0)
+        })
+    }
+
     /// Ends the question about a call that waits: it was answered by another way.
     pub fn settle(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<(), StoreError> {
         self.write(|connection| {
@@ -288,11 +315,12 @@ impl Store {
         })
     }
 
-    /// Notes that the client of a call was asked and nobody decided there.
+    /// Notes that the client of a call was asked just now and nobody decided there.
     pub fn pass_on(&self, owner: &[u8; 32], binding: &[u8; 32]) -> Result<(), StoreError> {
+        let now = self.now_ms();
         self.write(|connection| {
-            let sql = "UPDATE questions SET passed_on = 1 WHERE owner = ?1 AND binding = ?2 AND state = 'waiting'";
-            connection.prepare_cached(sql)?.execute(params![owner, binding])?;
+            let sql = "UPDATE questions SET passed_on = ?3 WHERE owner = ?1 AND binding = ?2 AND state = 'waiting'";
+            connection.prepare_cached(sql)?.execute(params![owner, binding, now])?;
             Ok(())
         })
     }
@@ -321,7 +349,7 @@ impl Store {
                 Decision::Refuse { by } => (State::Refused, Written { by, entered: BTreeMap::new() }),
                 Decision::Confirm { by, words, mut entered } => {
                     if let Some(wanted) = &question.shown.words
-                        && words.as_deref().map(str::trim) != Some(wanted)
+                        && !words.as_deref().is_some_and(|words| are_the_words(words, wanted))
                     {
                         return Err(DecisionError::Words(wanted.clone()));
                     }
@@ -346,6 +374,14 @@ impl Store {
                 .map_err(StoreError::from)?;
             Ok(Question { state, ..question })
         })
+    }
+
+    /// How far a question is. None where there is none, or it is over.
+    pub fn state(&self, id: &QuestionId) -> Result<Option<State>, StoreError> {
+        let connection = self.lock();
+        let sql = format!("SELECT {COLUMNS} FROM questions WHERE id = ?1 AND expires_at_ms > ?2");
+        let mut statement = connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params![id.0, self.now_ms()], read).optional()?.map(|row| row.state))
     }
 
     /// The questions of whomever that wait for a person, the oldest first.
@@ -373,8 +409,8 @@ impl Store {
     fn question(&self, row: Row) -> Result<Question, StoreError> {
         let shown = self.sealing.unseal(&row.shown, &[&place("question", &row.owner, &row.id)])?;
         let shown = serde_json::from_slice(&shown).map_err(|_| StoreError::Damaged)?;
-        let Row { id, state, is_passed_on, create_time_ms, expires_at_ms, .. } = row;
-        Ok(Question { id: QuestionId(id), shown, state, is_passed_on, create_time_ms, expires_at_ms })
+        let Row { id, state, passed_on_at_ms, create_time_ms, expires_at_ms, .. } = row;
+        Ok(Question { id: QuestionId(id), shown, state, passed_on_at_ms, create_time_ms, expires_at_ms })
     }
 }
 
@@ -390,7 +426,7 @@ struct Row {
     answer: Option<Vec<u8>>,
     create_time_ms: i64,
     expires_at_ms: i64,
-    is_passed_on: bool,
+    passed_on_at_ms: Option<i64>,
 }
 
 fn after(now_ms: i64, life: Duration) -> i64 {
@@ -408,7 +444,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         answer: row.get(5)?,
         create_time_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
-        is_passed_on: row.get(8)?,
+        passed_on_at_ms: Some(row.get(8)?).filter(|at_ms| *at_ms != 0),
     })
 }
 

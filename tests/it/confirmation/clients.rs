@@ -77,13 +77,15 @@ async fn who_lies_about_it_or_declines_by_itself_gets_nothing_done_until_a_perso
             (Manners::Fail, "waits for a person"),
             (Manners::Cancel, "waits for a person"),
             (Manners::Nothing, "waits for a person"),
-            (Manners::First, "the client answered that it is declined"),
             (Manners::Decline, "the client answered that it is declined"),
         ] {
             for call in grave(&format!("{manners:?}").to_lowercase()) {
                 let text = talker.with(manners).text(call.0, &call.1).await;
                 assert!(text.contains(expected) && text.contains("nothing was sent"), "{way:?} {manners:?}: {text}");
-                assert!(text.contains("`keyglass approve`") && text.contains("exactly the same arguments"), "{text}");
+                assert!(
+                    text.contains("`keyglass approve --data-dir ") && text.contains("exactly the same arguments"),
+                    "{text}"
+                );
                 left.push(call);
             }
         }
@@ -93,6 +95,13 @@ async fn who_lies_about_it_or_declines_by_itself_gets_nothing_done_until_a_perso
             finishes(&yard, &mut talker, call).await;
         }
         assert_eq!(talker.asked.len(), asked, "{way:?}: it is not bothered again");
+        // The first choice refuses, and nothing is left to be confirmed by a slip.
+        for call in grave("first") {
+            let text = talker.with(Manners::First).text(call.0, &call.1).await;
+            assert!(text.contains("nothing was sent") && text.contains("a person refused it (client)"), "{text}");
+        }
+        assert!(yard.store.waiting().unwrap().is_empty(), "{way:?}");
+        assert_eq!(yard.done(), [""; 0], "{way:?}");
     }
 }
 
@@ -103,8 +112,14 @@ async fn who_cannot_be_asked_is_told_what_waits_and_how() {
         for call in grave("7") {
             let text = talker.text(call.0, &call.1).await;
             assert!(text.contains(&format!("whether `{}` may be carried out (risk: ", call.0)), "{text}");
-            assert!(text.contains("console at http://127.0.0.1:") && text.contains("`keyglass approve`"), "{text}");
+            assert!(
+                text.contains("console at http://127.0.0.1:") && text.contains("`keyglass approve --data-dir "),
+                "{text}"
+            );
             assert!(!text.contains('#') && !text.contains(super::yard::CANARY), "{text}");
+            let code = yard.question().await.shown.code;
+            assert!(!text.contains(&code), "{text}");
+            yard.keyglass.logged(&format!(" {code}` decides on it"), 1).await;
             assert_eq!(yard.done(), [""; 0], "{way:?}");
             finishes(&yard, &mut talker, &call).await;
         }

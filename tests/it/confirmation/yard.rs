@@ -437,6 +437,16 @@ pub(super) fn text_of(answer: &Value) -> String {
 
 /// A gateway in this process, with its data in the folder.
 pub(super) fn gateway(folder: &Path, base: &str, config: &str, rules: &[&str]) -> keyglass::gateway::Gateway {
+    gateway_at(folder, base, (config, rules), Clock::System)
+}
+
+/// The same with a clock.
+pub(super) fn gateway_at(
+    folder: &Path,
+    base: &str,
+    (config, rules): (&str, &[&str]),
+    clock: Clock,
+) -> keyglass::gateway::Gateway {
     use keyglass::{config::Options, setup};
     fs::write(folder.join("yard.yaml"), SPEC.replace("BASE", base)).unwrap();
     fs::write(folder.join("keyglass.yaml"), format!("capabilities: [yard.yaml]\ndata_dir: data\n{config}")).unwrap();
@@ -445,5 +455,5 @@ pub(super) fn gateway(folder: &Path, base: &str, config: &str, rules: &[&str]) -
         confirm: rules.iter().map(|rule| (*rule).to_owned()).collect(),
         ..Options::default()
     };
-    setup::setup(&options.settings().unwrap(), setup::Purpose::Call, Clock::System).unwrap().gateway
+    setup::setup(&options.settings().unwrap(), setup::Purpose::Call, clock).unwrap().gateway
 }
