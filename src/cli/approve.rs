@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin},
     process::ExitCode,
+    thread,
+    time::Duration,
 };
 
 use clap::Args;
@@ -14,21 +16,28 @@ use super::{
     Usage,
     data::DataOptions,
     operator::plain_json,
+    person::{MOST_TRIES, yes_or_no},
     print,
     table::{lines, plain, table},
     time,
 };
 use crate::{
+    backend::embedded::maintenance,
     clock::Clock,
     config::{AuditFlag, Settings},
     console::trail::{Act, entry_of},
-    policy::store::{Decision, DecisionError, Question, Shown, Store},
-    setup::open_audit,
+    policy::store::{Decision, DecisionError, Question, Shown, State, Store, are_the_words},
+    setup::{self, open_audit},
 };
 
 /// How a decision was made, for whoever reads of it.
 pub(super) const BY_TERMINAL: &str = "terminal";
 pub(super) const BY_COMMAND: &str = "command";
+
+/// The longest text of what a call does in a list, in characters.
+const MAX_ABOUT: usize = 60;
+/// How often it is looked whether the call goes on, and how long between: it looks every quarter of a second.
+const LOOKS: (u32, Duration) = (8, Duration::from_millis(200));
 
 const HELP: &str = "\
 Without a code the calls that wait are listed; with one that call is shown whole,
@@ -85,7 +94,8 @@ fn choose(store: Option<&Store>) -> anyhow::Result<Option<String>> {
         print("Nothing waits.\n")?;
         return Ok(None);
     };
-    let rows = waiting.iter().map(|question| {
+    // As `reveal` does: the newest first.
+    let rows = waiting.iter().rev().map(|question| {
         let Shown { code, tool, risk, principal, client, .. } = &question.shown;
         let who = if client.is_empty() { principal.clone() } else { format!("{principal}, {client}") };
         [code.clone(), tool.clone(), risk.clone(), who, about(&question.shown), left(question, store.now_ms())]
@@ -101,11 +111,11 @@ fn choose(store: Option<&Store>) -> anyhow::Result<Option<String>> {
 /// The call in a few words.
 fn about(shown: &Shown) -> String {
     let line = shown.request.lines().find(|line| !line.trim_start().starts_with('#')).unwrap_or_default();
-    let mut line: String = line.chars().take(60).collect();
-    if !shown.confirms {
-        line.insert_str(0, "asks for a value: ");
+    let text = if shown.entries.is_empty() { line.to_owned() } else { format!("asks for a value: {line}") };
+    match text.char_indices().nth(MAX_ABOUT) {
+        None => text,
+        Some(_) => format!("{}…", text.chars().take(MAX_ABOUT - 1).collect::<String>()),
     }
-    line
 }
 
 fn left(question: &Question, now_ms: i64) -> String {
@@ -156,37 +166,80 @@ fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Opti
         error => Usage(error.to_string()).into(),
     })?;
     audit.note(entry_of(Act::Decided(&question), &by, audit.now_ms()));
-    print(if confirmed { "Confirmed; the call goes on.\n" } else { "Refused.\n" })?;
+    print(match (confirmed, confirmed && goes_on(&store, &question)) {
+        (false, _) => "Refused.\n",
+        (true, true) => "Confirmed; the call goes on.\n",
+        (true, false) => {
+            "Confirmed. The call does not wait any more: it goes through when it is called again with exactly the same \
+             arguments.\n"
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the call that was confirmed still waits, and so takes its answer.
+fn goes_on(store: &Store, question: &Question) -> bool {
+    let (looks, between) = LOOKS;
+    for _ in 0..looks {
+        // Gone or used: somebody has it.
+        if !matches!(store.state(&question.id), Ok(Some(State::Confirmed))) {
+            return true;
+        }
+        thread::sleep(between);
+    }
+    false
 }
 
 /// Asks the person. None where they did not decide.
 fn asked(shown: &Shown) -> anyhow::Result<Option<Decision>> {
     let by = BY_TERMINAL.to_owned();
-    let words = match &shown.words {
-        Some(words) => {
-            let answer = ask(&format!("to confirm, write `{}`; `no` refuses: ", plain(words)))?;
-            match answer.trim() {
-                "no" => return Ok(Some(Decision::Refuse { by })),
-                answer if answer == words => Some(answer.to_owned()),
-                _ => return Ok(None),
-            }
-        }
-        None => {
-            match ask("`yes` confirms, `no` refuses, anything else leaves it waiting: ")?.trim() {
-                "yes" => {}
-                "no" => return Ok(Some(Decision::Refuse { by })),
-                _ => return Ok(None),
-            }
-            None
-        }
+    let words = match word(shown, ask)? {
+        None => return Ok(None),
+        Some(Given::Refuse) => return Ok(Some(Decision::Refuse { by })),
+        Some(Given::Confirm) => shown.words.clone(),
     };
     let mut entered = BTreeMap::new();
     for entry in &shown.entries {
-        let value = Zeroizing::new(rpassword::prompt_password(format!("{}: ", plain(&entry.label)))?);
-        entered.insert(entry.pointer.clone(), SecretString::from(value.as_str()));
+        let Some(value) = value_of(&entry.label)? else { return Ok(None) };
+        entered.insert(entry.pointer.clone(), value);
     }
     Ok(Some(Decision::Confirm { by, words, entered }))
+}
+
+/// The word of the person: as long as it fits nowhere they are asked again, a few times. None where they leave it.
+fn word(shown: &Shown, ask: impl Fn(&str) -> anyhow::Result<String>) -> anyhow::Result<Option<Given>> {
+    let question = match &shown.words {
+        Some(words) => format!("to confirm, write `{}`; `no` refuses, nothing leaves it waiting: ", plain(words)),
+        None => "`yes` confirms, `no` refuses, nothing leaves it waiting: ".to_owned(),
+    };
+    let mut wrong = String::new();
+    for _ in 0..MOST_TRIES {
+        let answer = ask(&format!("{wrong}{question}"))?;
+        let answer = answer.trim();
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        match (&shown.words, yes_or_no(answer)) {
+            (_, Some(false)) => return Ok(Some(Given::Refuse)),
+            (None, Some(true)) => return Ok(Some(Given::Confirm)),
+            (Some(words), _) if are_the_words(answer, words) => return Ok(Some(Given::Confirm)),
+            (Some(_), _) => wrong = "these are not the words\n".to_owned(),
+            (None, None) => wrong = format!("`{}` is neither\n", plain(answer)),
+        }
+    }
+    Ok(None)
+}
+
+/// A secret value. None where the person enters nothing.
+fn value_of(label: &str) -> anyhow::Result<Option<SecretString>> {
+    for _ in 0..MOST_TRIES {
+        let value = Zeroizing::new(rpassword::prompt_password(format!("{} (not shown): ", plain(label)))?);
+        if !value.is_empty() {
+            return Ok(Some(SecretString::from(value.as_str())));
+        }
+        stderr().write_all(b"the value is empty; give one\n")?;
+    }
+    Ok(None)
 }
 
 /// Asks for a line at the terminal. Standard output may go elsewhere.
@@ -232,8 +285,70 @@ fn whole(question: &Question, now_ms: i64) -> String {
     text
 }
 
-/// The store of handles and questions, where there is one.
+/// The store of handles and questions, where there is one. Error: there is nothing of keyglass in the data folder.
 pub(super) fn store(settings: &Settings) -> anyhow::Result<Option<Store>> {
-    let Some(data_dir) = settings.data_dir.as_ref().filter(|data_dir| Store::exists(data_dir)) else { return Ok(None) };
+    let Some(data_dir) = &settings.data_dir else { return Ok(None) };
+    if !Store::exists(data_dir) {
+        maintenance::insist_on_database(&setup::embedded_options(settings, Clock::System)?)?;
+        return Ok(None);
+    }
     Ok(Some(Store::open(data_dir, settings.master_key.as_ref(), Clock::System)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::policy::store::Entry;
+
+    /// What came of these lines, and what was asked.
+    fn typed(words: Option<&str>, lines: &[&str]) -> (Option<bool>, Vec<String>) {
+        let shown = Shown { words: words.map(str::to_owned), confirms: true, ..Shown::default() };
+        let (asked, mut left) = (RefCell::new(Vec::new()), lines.iter());
+        let left = RefCell::new(&mut left);
+        let given = word(&shown, |question| {
+            asked.borrow_mut().push(question.to_owned());
+            Ok(left.borrow_mut().next().map(|line| format!("{line}\n")).unwrap_or_default())
+        });
+        (given.unwrap().map(|given| matches!(given, Given::Confirm)), asked.into_inner())
+    }
+
+    #[test]
+    fn the_same_words_decide_as_in_a_call_and_nonsense_is_asked_about_again() {
+        for (lines, expected) in [
+            (&["y"][..], Some(true)),
+            (&["Yes"], Some(true)),
+            (&["confirm"], Some(true)),
+            (&["n"], Some(false)),
+            (&["NO"], Some(false)),
+            (&["refuse"], Some(false)),
+            (&["maybe", "yes"], Some(true)),
+            (&["maybe", "perhaps", "what", "yes"], None),
+            (&["", "yes"], None),
+        ] {
+            let (given, asked) = typed(None, lines);
+            assert_eq!(given, expected, "{lines:?}");
+            assert_eq!(asked.len(), lines.iter().position(|line| *line == "maybe").map_or(1, |_| lines.len().min(3)));
+            assert_eq!(asked.iter().any(|asked| asked.starts_with("`maybe` is neither\n")), asked.len() > 1);
+        }
+        let words = Some("all rights");
+        assert_eq!(typed(words, &["ALL rights "]).0, Some(true));
+        assert_eq!(typed(words, &["n"]).0, Some(false));
+        let (given, asked) = typed(words, &["yes", "all", "all  rights", "all rights"]);
+        assert_eq!((given, asked.len()), (None, 3));
+        assert!(asked[1].starts_with("these are not the words\nto confirm, write `all rights`"), "{asked:?}");
+    }
+
+    #[test]
+    fn a_list_says_what_is_left_out_and_what_is_asked_for() {
+        let of = |request: &str, entries: Vec<Entry>| {
+            about(&Shown { request: request.to_owned(), entries, confirms: true, ..Shown::default() })
+        };
+        assert_eq!(of("# a note\nDELETE /a\nx: y", Vec::new()), "DELETE /a");
+        let long = of(&format!("DELETE /{}", "a".repeat(80)), Vec::new());
+        assert!(long.chars().count() == 60 && long.ends_with("a…"), "{long}");
+        let entry = Entry { pointer: "/value".into(), label: "value".into() };
+        assert_eq!(of("PUT /a", vec![entry]), "asks for a value: PUT /a", "of one that has to be confirmed as well");
+    }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print};
+use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print, table::plain};
 use crate::{
     audit::{Origin, Transport},
     call::{self, CallContext, CallOutput, Returned},
@@ -22,6 +22,7 @@ use crate::{
     dry_run,
     error::CallError,
     nearest::nearest,
+    policy::{self, store::Shown},
     sensitive::Marks,
     setup::{Open, Purpose, open_audit, setup, setup_again},
     shipped::{self, Group},
@@ -104,10 +105,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let gateway = setup_again(&settings, Clock::System, &Open { audit, ..Open::default() })?.gateway;
     let tool = gateway.tool(&name).context("the tool is gone")?;
     let arguments = asked_for(tool, arguments)?;
-    let client = Arc::new(Person::new());
+    refuse_empty(tool, &arguments)?;
+    let person = Arc::new(Person::new());
+    let binding = policy::binding(tool, &Value::Object(arguments.clone()));
     let origin = Origin::new(Caller::local().principal, None, (Transport::Command, "call"));
     let context = CallContext {
-        client,
+        client: person.clone(),
         is_person: true,
         is_confirmed: yes,
         origin: Some(Arc::new(origin)),
@@ -133,10 +136,24 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             super::report(&anyhow::Error::msg(message));
             Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
-        Err(CallError::Waits { what, .. }) if !std::io::stdin().is_terminal() => {
-            let message = format!(
-                "nothing was sent: a person has to decide {what}, and there is no terminal to ask at; give `--yes`, or the secret value, where that is meant"
-            );
+        Err(CallError::NotConfirmed(_)) if person.has_refused() => {
+            super::report(&anyhow::Error::msg("you refused it; nothing was sent"));
+            Ok(ExitCode::from(EXIT_TOOL_ERROR))
+        }
+        Err(error @ CallError::Waits { .. }) => {
+            let vault = gateway.policy.vault();
+            let owner = context.principal.binding();
+            let waiting = match vault {
+                Some(vault) => vault.work(move |store| store.look(&owner, &binding)).await.ok().flatten(),
+                None => None,
+            };
+            let message = match vault.zip(waiting) {
+                Some((vault, question)) => {
+                    let approve = format!("{} {}", vault.command("approve"), question.shown.code);
+                    left_waiting(&question.shown, &approve, person.is_there(), yes)
+                }
+                None => error.to_string(),
+            };
             super::report(&anyhow::Error::msg(message));
             Ok(ExitCode::from(EXIT_TOOL_ERROR))
         }
@@ -160,6 +177,37 @@ fn asked_for(tool: &CompiledTool, mut arguments: JsonObject) -> anyhow::Result<J
         }
     }
     Ok(arguments)
+}
+
+/// What a person is told of a call that waits.
+fn left_waiting(shown: &Shown, approve: &str, is_there: bool, is_confirmed: bool) -> String {
+    let labels: Vec<String> = shown.entries.iter().map(|entry| format!("`{}`", plain(&entry.label))).collect();
+    let is_to_be_confirmed = shown.confirms && !is_confirmed;
+    let missing = match (labels.as_slice(), is_there) {
+        ([], true) => "nothing was decided, so nothing was sent; call again to be asked again".to_owned(),
+        ([], false) => "nothing was sent: a person has to confirm this call, and there is no terminal to ask at; give \
+                        `--yes` where that is meant"
+            .to_owned(),
+        (labels, _) => {
+            let yes = if is_to_be_confirmed { ", and `--yes` to confirm the call" } else { "" };
+            format!(
+                "nothing was sent: the secret value of {} is missing; give it, which `--json -` takes from standard \
+                 input{yes}",
+                labels.join(" and ")
+            )
+        }
+    };
+    format!("{missing}; or decide by `{approve}` in a terminal, then call again with exactly the same arguments")
+}
+
+/// What is entered for a secret has to be one.
+fn refuse_empty(tool: &CompiledTool, arguments: &JsonObject) -> anyhow::Result<()> {
+    let Some(marks) = tool.input.marks() else { return Ok(()) };
+    let is_secret = |name: &str| marks.member(name).is_some_and(Marks::is_secret);
+    match arguments.iter().find(|(name, value)| value.as_str() == Some("") && is_secret(name)) {
+        Some((name, _)) => Err(Usage(format!("`{name}`: the value is empty; nothing was changed, give one")).into()),
+        None => Ok(()),
+    }
 }
 
 /// The group of shipped tools that has a tool of this name, where shipped tools are what is offered.

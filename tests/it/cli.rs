@@ -32,6 +32,34 @@ fn a_call_prints_its_result_and_an_error_has_its_own_exit_code() {
 }
 
 #[test]
+fn a_call_that_waits_for_a_person_says_what_helps_and_by_which_code() {
+    let data = folder();
+    let store = || {
+        let clock = keyglass::clock::Clock::System;
+        keyglass::policy::store::Store::open(data.path(), None, clock).unwrap()
+    };
+    for (arguments, says, says_not) in [
+        (&["create_secret", "name=A", "--yes"][..], "the secret value of `value` is missing", "`--yes`"),
+        (&["delete_secret", "name=B"], "give `--yes` where that is meant", "secret value"),
+        (&["update_secret", "name=C"], "is missing; give it, which `--json -` takes", "where that is meant"),
+    ] {
+        let (code, out, err) = run(data.path(), &[&["call"], arguments].concat());
+        assert_eq!((code, out.as_str()), (5, ""), "{err}");
+        assert!(err.contains(says) && !err.contains(says_not), "{err}");
+        let waiting = store().waiting().unwrap().pop().expect("a question");
+        let approve = format!("`keyglass approve --data-dir {} {}`", data.path().display(), waiting.shown.code);
+        assert!(err.contains(&approve), "{approve}: {err}");
+    }
+    for arguments in
+        [&["create_secret", "name=A", "value="][..], &["create_secret", "--json", r#"{"name": "A", "value": ""}"#]]
+    {
+        let (code, out, err) = run(data.path(), &[&["call"], arguments].concat());
+        assert_eq!((code, out.as_str()), (64, ""), "{err}");
+        assert!(err.contains("the value is empty; nothing was changed, give one"), "{err}");
+    }
+}
+
+#[test]
 fn arguments_can_come_from_standard_input() {
     let data = folder();
     let mut child = keyglass(data.path(), &["call", "create_secret", "--json", "-"])

@@ -574,10 +574,12 @@ fn store(folder: &Path) -> Store {
 #[test]
 fn calls_are_decided_on_by_command() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, out, _) = run(folder.path(), &["approve"]);
-    assert_eq!((code, out.as_str()), (0, "Nothing waits.\n"));
+    let (code, out, err) = run(folder.path(), &["approve"]);
+    assert!(code == 2 && out.is_empty() && err.contains("there is no database in `"), "{out}{err}");
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "looking makes nothing");
     let store = store(folder.path());
+    let (code, out, _) = run(folder.path(), &["approve"]);
+    assert_eq!((code, out.as_str()), (0, "Nothing waits.\n"));
     let spoof = Shown { client: "a\u{1b}[2Jb".into(), request: "DELETE /a\u{202e}\nx: y\r\n".into(), ..shown() };
     let ask = |shown: &Shown| store.ask(&OWNER, &BINDING, shown.clone(), HOUR).unwrap().shown.code;
     let waits = ask(&spoof);
@@ -597,7 +599,7 @@ fn calls_are_decided_on_by_command() {
     let (code, _, err) = run(folder.path(), &["approve", "zzzzzz", "--yes"]);
     assert!(code == 64 && err.contains("no call waits"), "{err}");
     let (code, out, err) = run(folder.path(), &["approve", &waits.to_lowercase(), "--yes"]);
-    assert!(code == 0 && out.contains("Confirmed"), "{err}");
+    assert!(code == 0 && out.contains("Confirmed. The call does not wait any more"), "{err}");
     assert!(matches!(store.take(&OWNER, &BINDING).unwrap(), Some(Answer::Confirmed { by, .. }) if by == "command"));
 
     let waits = ask(&Shown { words: Some("all of it".into()), ..shown() });
@@ -606,6 +608,13 @@ fn calls_are_decided_on_by_command() {
     let (code, out, err) = run(folder.path(), &["approve", &waits, "--refuse"]);
     assert!(code == 0 && out.contains("Refused"), "{err}");
     assert!(matches!(store.take(&OWNER, &BINDING).unwrap(), Some(Answer::Refused { .. })));
+    for (number, name) in ["older", "newer"].into_iter().enumerate() {
+        store
+            .ask(&OWNER, &[u8::try_from(number).unwrap() + 100; 32], Shown { tool: name.into(), ..shown() }, HOUR)
+            .unwrap();
+    }
+    let (_, out, _) = run(folder.path(), &["approve"]);
+    assert!(out.find("newer") < out.find("older"), "the newest first: {out}");
     let (_, out, _) = run(folder.path(), &["approve", "--help"]);
     assert!(out.contains("can confirm by it"), "{out}");
 }
@@ -613,9 +622,11 @@ fn calls_are_decided_on_by_command() {
 #[test]
 fn a_value_is_revealed_by_command_where_no_model_reads() {
     let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = run(folder.path(), &["reveal"]);
+    assert!(code == 2 && out.is_empty() && err.contains("there is no database in `"), "{out}{err}");
+    let store = store(folder.path());
     let (code, out, _) = run(folder.path(), &["reveal"]);
     assert_eq!((code, out.as_str()), (0, "There are no handles.\n"));
-    let store = store(folder.path());
     let keep = |value: &str| {
         let origin = Origin { tool: "create_api_key".into(), place: "/key_secret".into(), about: "ci\u{1b}".into() };
         store.keep(&OWNER, &[Kept { value: &value.into(), origin }], HOUR).unwrap()[0].to_string()
