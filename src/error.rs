@@ -238,7 +238,16 @@ impl CallError {
     /// The same with all texts from outside changed.
     #[must_use]
     pub fn masked(self, mask: &dyn Fn(&str) -> String) -> Self {
+        let each = |problems: Vec<ArgumentProblem>| {
+            let masked = |problem: ArgumentProblem| ArgumentProblem {
+                argument: mask(&problem.argument),
+                message: mask(&problem.message),
+            };
+            problems.into_iter().map(masked).collect()
+        };
         match self {
+            Self::Arguments(problems) => Self::Arguments(each(problems)),
+            Self::Unfit(problems) => Self::Unfit(each(problems)),
             Self::Status { status, message, retry_after } => {
                 Self::Status { status, message: mask(&message), retry_after }
             }

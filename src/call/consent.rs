@@ -212,9 +212,7 @@ impl<'a> Case<'a> {
 
     /// Whether what a person entered fits: they are told by the next question, and so is the model.
     fn given_check(&self, entered: &BTreeMap<String, SecretString>) -> Result<(), CallError> {
-        let mut whole = Given { arguments: self.given.arguments.clone(), ..Given::default() };
-        whole.enter(entered.clone());
-        whole.check(self.tool)
+        self.given.with(entered.clone()).check(self.tool)
     }
 
     /// Whether the client has a form for the question. A form is no place for a secret (MCP 2025-11-25, elicitation).

@@ -360,11 +360,11 @@ async fn carried_out(
     (environment, context): (Environment<'_>, &CallContext),
     seen: &Seen,
 ) -> Result<Answered, CallError> {
-    let Given { arguments, secrets: put_in, .. } = given;
     // As the caller gave them they were looked at before anybody was asked.
-    if matches!(arguments, Cow::Owned(_)) {
-        tool.input.check(&arguments)?;
+    if matches!(given.arguments, Cow::Owned(_)) {
+        tool.input.check(&given.arguments).map_err(|error| given.told(error))?;
     }
+    let Given { arguments, secrets: put_in, .. } = given;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);

@@ -16,6 +16,7 @@ use crate::{
     catalog::{CompiledTool, dotted},
     config::References,
     error::{ArgumentProblem, CallError},
+    mask::{MASKED, Mask},
     sensitive::Marks,
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Given<'a> {
     pub(crate) arguments: Cow<'a, Value>,
     /// The values that were put in, to be masked wherever they come back.
     pub(crate) secrets: Vec<SecretString>,
+    /// Where they were put in, as JSON pointers.
+    places: Vec<String>,
     /// What a person is to give.
     pub(crate) wanted: Vec<Entry>,
 }
@@ -98,8 +101,7 @@ pub(super) async fn given<'a>(
             }
             Found::Plain => continue,
         };
-        put(given.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
-        given.secrets.push(value);
+        given.put_in(pointer, value);
     }
     if problems.is_empty() { Ok(given) } else { Err(CallError::Arguments(problems)) }
 }
@@ -108,16 +110,47 @@ impl Given<'_> {
     /// Puts in what a person gave.
     pub(crate) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
         for (pointer, value) in entered {
-            put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
-            self.secrets.push(value);
+            self.put_in(pointer, value);
         }
         self.wanted.clear();
+    }
+
+    /// The same with what a person gave put in.
+    pub(crate) fn with(&self, entered: BTreeMap<String, SecretString>) -> Self {
+        let (secrets, places) = (self.secrets.clone(), self.places.clone());
+        let mut whole = Self { arguments: self.arguments.clone(), secrets, places, wanted: Vec::new() };
+        whole.enter(entered);
+        whole
+    }
+
+    fn put_in(&mut self, pointer: String, value: SecretString) {
+        put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
+        self.secrets.push(value);
+        self.places.push(pointer);
+    }
+
+    /// The arguments as others may see them: nothing that was put in stands there.
+    pub(crate) fn shown(&self) -> Cow<'_, Value> {
+        let mut shown = Cow::Borrowed(&*self.arguments);
+        for pointer in &self.places {
+            put(shown.to_mut(), pointer, Value::from(MASKED));
+        }
+        shown
+    }
+
+    /// An error about the arguments that repeats nothing of what was put in.
+    pub(crate) fn told(&self, error: CallError) -> CallError {
+        let mask = Mask::new(&self.secrets);
+        error.masked(&|text| mask.text(text))
     }
 
     /// Whether the arguments fit, as far as they are there: nothing is said of those that a person is to give.
     pub(crate) fn check(&self, tool: &CompiledTool) -> Result<(), CallError> {
         let Err(error) = tool.input.check(&self.arguments) else { return Ok(()) };
-        let CallError::Arguments(mut problems) = error else { return Err(error) };
+        let mut problems = match self.told(error) {
+            CallError::Arguments(problems) => problems,
+            other => return Err(other),
+        };
         let to_come: Vec<String> = self.wanted.iter().map(|entry| dotted(&entry.pointer)).collect();
         problems.retain(|problem| !to_come.contains(&problem.argument));
         if problems.is_empty() { Ok(()) } else { Err(CallError::Arguments(problems)) }

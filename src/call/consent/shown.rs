@@ -28,7 +28,8 @@ impl Case<'_> {
     pub(super) async fn shown(&self) -> Shown {
         let Self { tool, arguments, context, .. } = self;
         let no_arguments = JsonObject::new();
-        let given = self.given.arguments.as_object().unwrap_or(&no_arguments);
+        let given = self.given.shown();
+        let given = given.as_object().unwrap_or(&no_arguments);
         let masked = || Value::Object(tool.input.replace_secrets(given, MASKED));
         let request = match dry_run::dry_run(tool, given.clone()) {
             // What later steps send depends on answers, but all of it is made of the arguments.

@@ -43,6 +43,16 @@ impl Seen {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// All that was noted.
+    pub(super) fn all(&self) -> Vec<(SecretString, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes secrets that were taken out, and where.
+    pub(super) fn add(&self, secrets: Vec<(SecretString, String)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(secrets);
+    }
+
     /// Finds what was noted, as far as it is long enough; none where nothing was.
     pub(super) fn search(&self) -> Option<AhoCorasick> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -393,7 +393,7 @@ struct Row {
     is_passed_on: bool,
 }
 
-fn after(now_ms: i64, life: Duration) -> i64 {
+pub(super) fn after(now_ms: i64, life: Duration) -> i64 {
     now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
 }
 
