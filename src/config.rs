@@ -45,7 +45,7 @@ pub use self::{
     mcp_limits::McpLimits,
     offered::OfferedOptions,
     policy::{PolicyEntry, PolicySettings},
-    references::{ReferenceProblem, References},
+    references::{Reference, ReferenceProblem, References},
     tls::tls,
 };
 use crate::{

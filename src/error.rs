@@ -170,11 +170,11 @@ pub enum CallError {
     Denied(String),
     /// A person has to decide first, or to give a secret value. Nothing was sent.
     #[error(
-        "nothing was sent: this call waits for a person, who decides {what}: {how}; when they have done so, call again with \
+        "nothing was sent: this call waits for a person, who {what}: {how}; when they have done so, call again with \
          exactly the same arguments"
     )]
     Waits {
-        /// What they decide on, or give.
+        /// What they decide, or give: `decides whether …`, `gives the secret value of …`.
         what: String,
         /// How they do that.
         how: String,

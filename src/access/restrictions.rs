@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use super::Offer;
-use crate::{catalog::risk::Risk, nearest::nearest};
+use crate::{catalog::risk::Risk, nearest::nearest, wildcard::is_like};
 
 /// What an operator names to switch it on or off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,41 +106,10 @@ pub fn unknown(setting: &str, kind: &str, name: &str, known: &BTreeSet<&str>) ->
     format!("`{setting}` names the {kind} `{name}`, which no loaded spec has{near}")
 }
 
-/// Whether a name is like a pattern, in which `*` stands for any letters or none.
-fn is_like(name: &str, pattern: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some((_, behind)) = rest.split_once(part) else { return false };
-        rest = behind;
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::Reach;
-
-    #[test]
-    fn names_are_like_patterns() {
-        for (name, pattern, alike) in [
-            ("get_secret", "get_secret", true),
-            ("get_secrets", "get_secret", false),
-            ("get_secret", "*", true),
-            ("get_secret", "get_*", true),
-            ("get_secret", "*_secret", true),
-            ("get_secret", "g*s*t", true),
-            ("get_secret", "*e*e*e*", true),
-            ("get_secret", "*e*e*e*e*", false),
-            ("ab", "ab*b", false),
-            ("aba", "ab*ba", false),
-            ("", "*", true),
-        ] {
-            assert_eq!(is_like(name, pattern), alike, "{name} {pattern}");
-        }
-    }
 
     #[test]
     fn what_is_denied_is_off_whatever_allows_it() {

@@ -107,8 +107,9 @@ pub(super) async fn consent<'a>(
         environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(reason));
     }
+    let now_ms = environment.clock.now_ms();
     if tool.risk.class == Risk::Grant
-        && let Some(excess) = grant(tool, arguments).excess(policy.ceiling(), environment.clock.now_ms())
+        && let Some(excess) = grant(tool, arguments, now_ms).excess(policy.ceiling(), now_ms)
     {
         environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(excess));
@@ -230,8 +231,10 @@ impl<'a> Case<'a> {
         let client = &self.context.client;
         let shown = self.shown().await;
         let question = self.put(shown.clone()).await;
-        let asked = if self.has_form() {
-            Some(form(&shown, self.words().as_deref()))
+        // A person confirms what they have seen all of, and nothing else.
+        let form = if self.has_form() { form(&shown, self.words().as_deref()) } else { None };
+        let asked = if form.is_some() {
+            form
         } else if client.has(Capability::ElicitationUrl)
             && let (Ok(Some(question)), Some(desk)) = (&question, self.policy().desk())
         {
@@ -242,6 +245,11 @@ impl<'a> Case<'a> {
         };
         let Some(asked) = asked else {
             return Err(match question {
+                Ok(_) if self.has_form() => {
+                    // It is not asked again: the next call waits for who answers elsewhere.
+                    self.pass_on().await;
+                    self.too_long().await
+                }
                 Ok(_) => self.waits().await,
                 Err(error) => self.nowhere(&error),
             });

@@ -135,7 +135,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Err(CallError::Waits { what, .. }) if !std::io::stdin().is_terminal() => {
             let message = format!(
-                "nothing was sent: a person has to decide {what}, and there is no terminal to ask at; give `--yes`, or the secret value, where that is meant"
+                "nothing was sent: this call waits for a person, who {what}, and there is no terminal to ask at; give `--yes`, or the secret value, where that is meant"
             );
             super::report(&anyhow::Error::msg(message));
             Ok(ExitCode::from(EXIT_TOOL_ERROR))

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     caller::Principal,
     catalog::{CompiledTool, dotted},
-    config::References,
+    config::{Reference, ReferenceProblem, References},
     error::{ArgumentProblem, CallError},
     mask::{MASKED, Mask},
     sensitive::Marks,
@@ -51,11 +51,20 @@ pub(crate) struct Given<'a> {
 /// What stands in one place.
 enum Found {
     Handle(HandleId),
-    Value(SecretString),
+    Reference(Reference, Place),
     Wanted,
     Problem(String),
     /// The text as it is.
     Plain,
+}
+
+/// What a place is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// A secret.
+    Secret,
+    /// A text that may be one, and as well may not.
+    Perhaps,
 }
 
 /// Reads arguments. Errors: [`CallError::Arguments`] with what is wrong with secret ones.
@@ -79,9 +88,22 @@ pub(super) async fn given<'a>(
     }
     let mut given = Given { arguments: Cow::Owned(arguments.clone()), ..Given::default() };
     let mut problems = Vec::new();
+    let takes_values = search.takes_values();
     for (pointer, found) in search.found {
         let value = match found {
-            Found::Value(value) => value,
+            Found::Reference(reference, place) => match referred(reference, reading.references).await? {
+                Ok(value) => value,
+                // It may be a value that only looks like a reference: where values are taken, and where most are no secrets.
+                Err(_) if takes_values => continue,
+                Err(ReferenceProblem::NotAllowed(_)) if place == Place::Perhaps => continue,
+                Err(problem) => {
+                    let message = format!(
+                        "is a reference that gives nothing: {problem}; or write `{ASK}`, and a person is asked for the value"
+                    );
+                    problems.push(self::problem(&pointer, message));
+                    continue;
+                }
+            },
             Found::Handle(id) => match opened(&id, reading).await {
                 Ok(value) => value,
                 Err(message) => {
@@ -169,7 +191,7 @@ impl Search<'_> {
             Value::String(text) => {
                 let found = match (is_secret, marks.is_some_and(Marks::accepts)) {
                     (true, _) => self.secret(text),
-                    (false, true) => self.perhaps(text),
+                    (false, true) => self.read(text, Place::Perhaps),
                     (false, false) => misplaced(text),
                 };
                 if !matches!(found, Found::Plain) {
@@ -200,14 +222,14 @@ impl Search<'_> {
     }
 
     fn secret(&self, text: &str) -> Found {
-        match self.perhaps(text) {
+        match self.read(text, Place::Secret) {
             Found::Plain if self.takes_values() => Found::Plain,
             Found::Plain => Found::Problem(refusal(self.reading.references)),
             found => found,
         }
     }
 
-    fn perhaps(&self, text: &str) -> Found {
+    fn read(&self, text: &str, place: Place) -> Found {
         if text == ASK {
             return Found::Wanted;
         }
@@ -217,13 +239,7 @@ impl Search<'_> {
                 Err(_) => Found::Problem(unknown_handle(HandleError::Unknown)),
             };
         }
-        match self.reading.references.value(text) {
-            Some(Ok(value)) => Found::Value(value),
-            // Where values are taken it may be one that only looks like a reference.
-            Some(Err(_)) if self.takes_values() => Found::Plain,
-            Some(Err(problem)) => Found::Problem(format!("is a reference that gives nothing: {problem}")),
-            None => Found::Plain,
-        }
+        Reference::of(text).map_or(Found::Plain, |reference| Found::Reference(reference, place))
     }
 
     /// Secret arguments that are not there and have to be.
@@ -241,6 +257,16 @@ async fn opened(id: &HandleId, reading: Reading<'_>) -> Result<SecretString, Str
     let vault = reading.vault.ok_or_else(|| unknown_handle(HandleError::Unknown))?;
     let (owner, id) = (reading.principal.binding(), id.clone());
     vault.work(move |store| store.value(&owner, &id)).await.map_err(unknown_handle)
+}
+
+/// The value that a reference stands for, read where files may take their time.
+async fn referred(
+    reference: Reference,
+    references: &References,
+) -> Result<Result<SecretString, ReferenceProblem>, CallError> {
+    let references = references.clone();
+    let read = tokio::task::spawn_blocking(move || references.value(&reference)).await;
+    read.map_err(|_| CallError::Internal("a reference could not be read".to_owned()))
 }
 
 fn unknown_handle(error: HandleError) -> String {

@@ -78,16 +78,24 @@ pub enum StoreError {
     #[error("`{}` is not a store of this keyglass; move it away, what it holds is short-lived", .0.display())]
     Foreign(PathBuf),
     /// SQLite refused.
-    #[error("the store of handles and questions cannot be used ({0})")]
+    #[error(
+        "the store of handles and questions, `{FILE}` in the data folder, cannot be used ({0}); see that this user may write \
+         there and that the disk has room, or stop keyglass and move `{FILE}*` away, what it holds is short-lived"
+    )]
     Sqlite(#[from] rusqlite::Error),
     /// What it holds does not open.
     #[error(transparent)]
     Sealing(#[from] SealingError),
     /// The operating system has no randomness.
-    #[error("the operating system gives no random bytes")]
+    #[error(
+        "the operating system gives no random bytes; see that what confines keyglass lets it have them (getrandom)"
+    )]
     Random,
     /// What it holds is not what was written.
-    #[error("a row of the store of handles and questions is damaged")]
+    #[error(
+        "a row of the store of handles and questions is damaged; stop keyglass and move `{FILE}*` in the data folder away, what \
+         it holds is short-lived"
+    )]
     Damaged,
 }
 

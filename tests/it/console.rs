@@ -1,6 +1,7 @@
 //! The console over HTTP: who gets in and who does not, decisions, values that are revealed once; and the same by command.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::Stdio,
@@ -17,6 +18,7 @@ use keyglass::{
     },
     live::{Begun, Live},
     policy::store::{Answer, Entry, Kept, Origin, QuestionId, Shown, Store, Subject},
+    prose::invisible::is_unseen,
     setup::{Purpose, setup},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -369,6 +371,54 @@ async fn a_call_is_confirmed_or_refused_as_it_was_shown() {
     }
 }
 
+/// The characters of a class of a regular expression, written as single ones, ranges and escapes.
+fn class_of(pattern: &str) -> BTreeSet<u32> {
+    let mut characters = pattern.chars().peekable();
+    let mut one = || {
+        let first = characters.next()?;
+        if first != '\\' {
+            return Some(u32::from(first));
+        }
+        assert_eq!(characters.next(), Some('u'), "another escape");
+        let is_long = characters.next_if_eq(&'{').is_some();
+        let digits: String = if is_long {
+            characters.by_ref().take_while(|digit| *digit != '}').collect()
+        } else {
+            characters.by_ref().take(4).collect()
+        };
+        Some(u32::from_str_radix(&digits, 16).unwrap())
+    };
+    let parts: Vec<u32> = std::iter::from_fn(&mut one).collect();
+    let dash = u32::from('-');
+    let mut class = BTreeSet::new();
+    let mut rest = parts.as_slice();
+    while let [first, others @ ..] = rest {
+        rest = match others {
+            [middle, last, after @ ..] if *middle == dash => {
+                class.extend(*first..=*last);
+                after
+            }
+            _ => {
+                class.insert(*first);
+                others
+            }
+        };
+    }
+    class
+}
+
+#[test]
+fn the_page_writes_out_what_the_program_takes_for_unseen() {
+    let script = include_str!("../../src/console/assets/console.js");
+    let (_, pattern) = script.split_once("const UNSEEN = /[").unwrap();
+    // By code points, or a character beyond the basic plane would be two.
+    let (pattern, _) = pattern.split_once("]/gu;").unwrap();
+    let class = class_of(pattern);
+    for character in (0..=0x0010_ffff).filter_map(char::from_u32) {
+        assert_eq!(class.contains(&u32::from(character)), is_unseen(character), "{}", character.escape_unicode());
+    }
+}
+
 #[tokio::test]
 async fn words_and_values_are_asked_for_and_no_answer_repeats_them() {
     let desk = Desk::open().await;
@@ -578,7 +628,8 @@ fn calls_are_decided_on_by_command() {
     assert_eq!((code, out.as_str()), (0, "Nothing waits.\n"));
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "looking makes nothing");
     let store = store(folder.path());
-    let spoof = Shown { client: "a\u{1b}[2Jb".into(), request: "DELETE /a\u{202e}\nx: y\r\n".into(), ..shown() };
+    let spoof =
+        Shown { client: "a\u{1b}[2Jb".into(), request: "DELETE /a\u{202e}\u{e0041}\nx: y\r\n".into(), ..shown() };
     let ask = |shown: &Shown| store.ask(&OWNER, &BINDING, shown.clone(), HOUR).unwrap().shown.code;
     let waits = ask(&spoof);
     let (code, out, err) = run(folder.path(), &["approve"]);
@@ -586,12 +637,16 @@ fn calls_are_decided_on_by_command() {
     assert!(out.contains(&waits) && out.contains("delete_secret") && out.contains("destructive"), "{out}");
     let (code, out, err) = run(folder.path(), &["approve", &waits]);
     assert!(code == 64 && err.contains("no terminal"), "{err}");
-    for part in
-        ["its name says `delete`", "it cannot be undone", "\"name\": \"A\"", "DELETE /a\\u{202e}\nx: y", "a\\u{1b}[2Jb"]
-    {
+    for part in [
+        "its name says `delete`",
+        "it cannot be undone",
+        "\"name\": \"A\"",
+        "DELETE /a\\u{202e}\\u{e0041}\nx: y",
+        "a\\u{1b}[2Jb",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}'));
+    assert!(!out.contains(['\u{1b}', '\u{202e}', '\u{e0041}']));
     let (code, _, err) = run(folder.path(), &["approve", "--yes"]);
     assert!(code == 64 && err.contains("CODE"), "{err}");
     let (code, _, err) = run(folder.path(), &["approve", "zzzzzz", "--yes"]);

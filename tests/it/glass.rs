@@ -199,7 +199,8 @@ async fn a_person_gives_the_value_that_a_model_leaves_out() {
     let error = called(&gateway, "store_secret", arguments.clone()).await.unwrap_err();
     assert_eq!(error.kind(), "waits-for-person");
     let text = error.to_string();
-    assert!(text.contains("`password`") && text.contains("`keyglass approve`"), "{text}");
+    assert!(text.contains("waits for a person, who gives the secret value of `password`:"), "{text}");
+    assert!(text.contains("`keyglass approve`"), "{text}");
     let store = gateway.policy.vault().unwrap().store().unwrap();
     let question = store.waiting().unwrap().remove(0);
     assert_eq!(question.shown.entries[0].label, "password");
@@ -230,6 +231,18 @@ async fn what_the_operator_allows_is_taken_by_reference_or_shown() {
     let allowed = gateway(folder.path(), &base, config);
     called(&allowed, "store_secret", json!({"name": "DB", "password": "file:db"})).await.unwrap();
     assert_eq!(bodies.lock().unwrap()[0]["password"], "canary-file-99");
+    // Variables have values of many kinds, and what the operator has not allowed is one of them.
+    let env = json!({"DATABASE_URL": "file:./dev.db", "MODE": "env:production", "KEY": "file:db"});
+    called(&allowed, "store_secret", json!({"name": "DB", "password": "file:db", "env": env})).await.unwrap();
+    let expected = json!({"DATABASE_URL": "file:./dev.db", "MODE": "env:production", "KEY": "canary-file-99"});
+    assert_eq!(bodies.lock().unwrap()[1]["env"], expected);
+    for refused in ["file:./dev.db", "env:production"] {
+        let arguments = json!({"name": "DB", "password": refused});
+        let error = called(&allowed, "store_secret", arguments).await.unwrap_err().to_string();
+        for part in ["has not allowed", "`policy.references`", "`secret://ask`"] {
+            assert!(error.contains(part), "{refused}: {error}");
+        }
+    }
     let masked = gateway(folder.path(), &base, "secrets: masked\n");
     let made = called(&masked, "make_key", json!({})).await.unwrap();
     assert_eq!(made["api_key"], "[masked]");

@@ -58,10 +58,16 @@ pub struct Handle {
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
     /// There is none of this name for this principal.
-    #[error("there is no such handle here: it never was, is somebody else's, or has expired")]
+    #[error(
+        "there is no such handle here: it never was, is somebody else's, or has expired; `keyglass reveal` lists those there \
+         are, and the call that gave it gives a new one"
+    )]
     Unknown,
     /// A person saw its value already.
-    #[error("its value was revealed already; each is revealed once")]
+    #[error(
+        "its value was revealed already, and each is revealed once; calls go on taking the handle, and where the value is lost, \
+         have its service make a new one"
+    )]
     Revealed,
     /// The store cannot be used.
     #[error(transparent)]
