@@ -201,8 +201,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
     remarks.extend(settings.policy.unknown_tools(&catalog));
-    let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
-    remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
+    remarks.extend(settings.callers.unknown(&catalog.groups(), &catalog.names()));
     remarks.extend(catalog.set_risks(&settings.risks));
     remarks.extend(catalog.switch_off(&settings.restrictions));
     let needs_remote = services
@@ -246,7 +245,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         }
         _ => None,
     };
-    let policy = Arc::new(Policy::new(&settings.policy, vault));
+    let policy = Arc::new(Policy::new(&settings.policy.resolved(&catalog), vault));
     if let Some(desk) = &is_open.desk {
         policy.set_desk(Arc::clone(desk));
     }

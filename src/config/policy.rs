@@ -116,12 +116,17 @@ impl PolicyEntry {
 }
 
 impl PolicySettings {
+    /// The same with the names that the tools of a catalog are offered under in the place of those that specs give them.
+    #[must_use]
+    pub fn resolved(&self, catalog: &Catalog) -> Self {
+        Self { rules: self.rules.resolved(|name| catalog.offered_name(name)), ..self.clone() }
+    }
+
     /// A remark on each rule for a tool that is not there.
     pub fn unknown_tools(&self, catalog: &Catalog) -> Vec<String> {
         let unknown = self.rules.tools().filter(|name| catalog.tool(name).is_none());
         let remark = |name: &str| {
-            let tools = catalog.tools().map(|tool| tool.name.as_str());
-            let near = nearest(name, tools.chain(Risk::ALL.iter().map(|risk| risk.name())))
+            let near = nearest(name, catalog.names().into_iter().chain(Risk::ALL.iter().map(|risk| risk.name())))
                 .map(|near| format!("; did you mean `{near}`?"))
                 .unwrap_or_default();
             format!(
