@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print};
+use super::{EXIT_TOOL_ERROR, Usage, approve::BY_COMMAND, log_errors, person::Person, print};
 use crate::{
     audit::{Origin, Transport},
     call::{self, CallContext, CallOutput, Returned},
@@ -109,7 +109,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let context = CallContext {
         client,
         is_person: true,
-        is_confirmed: yes,
+        confirmed_by: yes.then_some(BY_COMMAND),
         origin: Some(Arc::new(origin)),
         ..CallContext::new(call::request_id()?)
     };
