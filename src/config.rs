@@ -187,7 +187,7 @@ pub struct ConfigFile {
     pub deny: Vec<String>,
     /// Classes of risk of tools, in place of those worked out: `read`, `write`, `destructive`, `exec` or `grant`.
     pub risks: BTreeMap<String, String>,
-    /// Lock file that `keyglass lock` writes: `check` and `serve` refuse tools that are not those in it.
+    /// Lock file that `keyglass lock` writes: `check`, `serve`, `call` and `console` refuse tools that are not those in it.
     pub lock: Option<PathBuf>,
     /// Deadline of one call in seconds.
     #[schemars(range(min = 1, max = 3600))]

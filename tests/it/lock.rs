@@ -358,6 +358,8 @@ fn check_and_serve_refuse_another_contract() {
         &["check", &flag, &spec],
         &["serve", "--config", &config],
         &["serve", &flag, "--capabilities", &spec],
+        &["call", "list_items", "--config", &config],
+        &["console", "--config", &config],
     ] {
         let (code, out, err) = run(arguments);
         let said = format!("{out}{err}");
@@ -371,6 +373,12 @@ fn check_and_serve_refuse_another_contract() {
     assert_eq!(value["locked"][0]["changes"][0]["kind"], "risk raised", "{out}");
     let variable = keyglass(&data, &["check", &spec]).env("KEYGLASS_LOCKED", &agreed).output().expect("runs");
     assert_eq!(variable.status.code(), Some(1));
+    let call = ["call", "list_items", "--capabilities", &spec];
+    let variable = keyglass(&data, &call).env("KEYGLASS_LOCKED", &agreed).output().expect("runs");
+    assert_eq!(variable.status.code(), Some(1));
+    assert!(!data.exists(), "nothing was opened");
+    let (code, out, err) = run(&["call", "list_items", "--dry-run", "--config", &config]);
+    assert!(code == 0 && out.contains("GET https://vault.test/v1/items"), "what sends nothing: {out}{err}");
     assert_eq!(run(&["check", &spec]).0, 0, "unless nothing is locked");
 
     // Written anew, it says what is agreed to.
