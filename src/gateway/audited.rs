@@ -115,11 +115,11 @@ impl Gateway {
         // What a handle stands for, and what has the form of a secret.
         let seen = self.policy.glass().text(&text, &context.principal, &Seen::default());
         let mut masked = value.clone();
-        let mut stands_in = |mask: &Mask| {
+        let stands_in = |mask: &Mask| {
             mask.value(&mut masked);
             masked != *value
         };
-        matches!(seen, Cow::Owned(_)) || masks.into_iter().any(|mask| stands_in(mask))
+        matches!(seen, Cow::Owned(_)) || masks.into_iter().any(stands_in)
     }
 }
 
