@@ -28,10 +28,10 @@ pub struct Restrictions {
 }
 
 impl Selector {
-    /// Whether it names this.
-    pub fn names(&self, offer: &Offer<'_>) -> bool {
+    /// Whether it names this, which specs also give these names.
+    pub fn names(&self, offer: &Offer<'_>, own: &[&str]) -> bool {
         match self {
-            Self::Tool(pattern) => offer.tool.is_some_and(|tool| is_like(tool, pattern)),
+            Self::Tool(pattern) => offer.tool.iter().chain(own).any(|name| is_like(name, pattern)),
             Self::Group(group) => offer.group == group,
             Self::Risk(risk) => offer.risk == *risk,
         }
@@ -70,15 +70,16 @@ impl Restrictions {
         *self == Self::default()
     }
 
-    /// By which setting an offer is switched off, as a person writes it; `None` where it is not.
-    pub fn refusal(&self, offer: &Offer<'_>) -> Option<String> {
-        if let Some(selector) = self.deny.iter().find(|selector| selector.names(offer)) {
+    /// By which setting an offer is switched off, as a person writes it; `None` where it is not. With the names that specs
+    /// give it besides the one it is offered under.
+    pub fn refusal(&self, offer: &Offer<'_>, own: &[&str]) -> Option<String> {
+        if let Some(selector) = self.deny.iter().find(|selector| selector.names(offer, own)) {
             return Some(format!("`--deny {selector}`"));
         }
         if self.read_only && offer.risk != Risk::Read {
             return Some("`--read-only`".to_owned());
         }
-        let is_left_out = !self.allow.is_empty() && !self.allow.iter().any(|selector| selector.names(offer));
+        let is_left_out = !self.allow.is_empty() && !self.allow.iter().any(|selector| selector.names(offer, own));
         is_left_out.then(|| "`--allow`, which names others".to_owned())
     }
 
@@ -130,11 +131,11 @@ mod tests {
             (false, &["group:birds"], &[], [false, false, false]),
         ] {
             let restrictions = Restrictions { read_only, allow: select(allow), deny: select(deny) };
-            let found = [&read, &run, &resource].map(|offer| restrictions.refusal(offer).is_none());
+            let found = [&read, &run, &resource].map(|offer| restrictions.refusal(offer, &[]).is_none());
             assert_eq!(found, on, "{restrictions:?}");
         }
         let denied = Restrictions { deny: select(&["risk:exec"]), ..Restrictions::default() };
-        assert_eq!(denied.refusal(&run).as_deref(), Some("`--deny risk:exec`"));
+        assert_eq!(denied.refusal(&run, &[]).as_deref(), Some("`--deny risk:exec`"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::{
     form::{KEY, Word, address, form, judged, judged_page},
-    questions::{Waiting, taken},
+    questions::{Waiting, settled, taken},
     shown::grant,
 };
 use super::{
@@ -114,14 +114,19 @@ pub(super) async fn consent<'a>(
         environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(excess));
     }
-    let needs_word = rule == Rule::Ask && !context.is_confirmed;
-    if rule == Rule::Ask && context.is_confirmed {
-        environment.recording.decided(Decision::Confirmed, Some("command".to_owned()));
+    let confirmed_by = context.confirmed_by.filter(|_| rule == Rule::Ask);
+    if let Some(by) = confirmed_by {
+        environment.recording.decided(Decision::Confirmed, Some(by.to_owned()));
     }
+    let needs_word = rule == Rule::Ask && confirmed_by.is_none();
+    let (owner, binding) = (context.principal.binding(), policy::binding(tool, arguments));
     if !needs_word && given.wanted.is_empty() {
+        if confirmed_by.is_some() {
+            // It may have been made before without that word, and have left a question.
+            settled(policy.vault().filter(|vault| vault.is_there()), owner, binding).await;
+        }
         return Ok(Consent::Given(given, Stage::None));
     }
-    let (owner, binding) = (context.principal.binding(), policy::binding(tool, arguments));
     let case = Case { tool, arguments, given, environment, context, rule, owner, binding };
     Box::pin(case.decided()).await
 }

@@ -77,8 +77,8 @@ pub struct CallContext {
     pub access: Access,
     /// Whether a person makes the call, who may write secrets themselves.
     pub is_person: bool,
-    /// Whether they have confirmed it.
-    pub is_confirmed: bool,
+    /// By what way they have confirmed it already, for whoever reads of it.
+    pub confirmed_by: Option<&'static str>,
     /// Who asked for it, by what way, as far as the audit log is concerned.
     pub origin: Option<Arc<Origin>>,
 }
@@ -96,7 +96,7 @@ impl CallContext {
             principal,
             access,
             is_person: false,
-            is_confirmed: false,
+            confirmed_by: None,
             origin: None,
         }
     }

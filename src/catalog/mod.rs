@@ -150,6 +150,12 @@ impl Catalog {
         self.tools.get(name).or_else(|| self.tools.get(self.aliases.get(name)?))
     }
 
+    /// The name that a tool is offered under, or was before it was switched off, of that one or of the one its spec gives it;
+    /// any other name as it is.
+    pub fn offered_name<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.tools.contains_key(name) { name } else { self.aliases.get(name).map_or(name, String::as_str) }
+    }
+
     /// How long lists are fresh, and for whom.
     pub fn freshness(&self) -> Freshness {
         self.freshness

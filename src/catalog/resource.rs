@@ -21,7 +21,6 @@ use super::{
     folder::{Folder, Reach},
     lengths, names,
     plan::Plan,
-    risk::Risk,
     uri::UriTemplate,
 };
 use crate::{
@@ -412,7 +411,7 @@ impl Compiler<'_> {
             }
             return None;
         }
-        if compiled.risk.class > Risk::Write {
+        if compiled.risk.class.is_grave() {
             let (does, summary) = (compiled.risk.class.effect(), compiled.plan.summary());
             let message = format!("reading `{}` would {does}: {summary}", resource.name.value);
             let problem = Diagnostic::error(Code::UnsafeResource, resource.name.span, message);

@@ -47,6 +47,11 @@ impl Risk {
 }
 
 impl Risk {
+    /// Whether it takes away, runs or grants something: what cannot be undone, and is told of before it is done.
+    pub fn is_grave(self) -> bool {
+        self > Self::Write
+    }
+
     /// What a call of this class would do, as in `it would …`.
     pub(super) fn effect(self) -> &'static str {
         match self {

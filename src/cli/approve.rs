@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -21,7 +22,10 @@ use super::{
 use crate::{
     clock::Clock,
     config::{AuditFlag, Settings},
-    console::trail::{Act, entry_of},
+    console::{
+        acts::{self, ActError},
+        trail::{Act, told},
+    },
     policy::store::{Decision, DecisionError, Question, Shown, Store},
     setup::open_audit,
 };
@@ -55,20 +59,20 @@ pub(super) struct Arguments {
     data: DataOptions,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { code, refuse, yes, audit, data } = arguments;
     let settings = data.audited(audit)?;
     let store = store(&settings)?;
     let Some(code) = code else {
         let Some(code) = choose(store.as_ref())? else { return Ok(ExitCode::SUCCESS) };
-        return decide((store, &settings), &code, None);
+        return decide((store, &settings), &code, None).await;
     };
     let given = match (refuse, yes) {
         (true, _) => Some(Given::Refuse),
         (_, true) => Some(Given::Confirm),
         _ => None,
     };
-    decide((store, &settings), &code, given)
+    decide((store, &settings), &code, given).await
 }
 
 /// What is decided by the command line already.
@@ -113,7 +117,11 @@ fn left(question: &Question, now_ms: i64) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
 }
 
-fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Option<Given>) -> anyhow::Result<ExitCode> {
+async fn decide(
+    (store, settings): (Option<Store>, &Settings),
+    code: &str,
+    given: Option<Given>,
+) -> anyhow::Result<ExitCode> {
     let waiting = store.as_ref().map(|store| store.waiting_as(code)).transpose()?.flatten();
     let (Some(store), Some(question)) = (store, waiting) else {
         let problem = format!(
@@ -148,14 +156,14 @@ fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Opti
     let by = match &decision {
         Decision::Confirm { by, .. } | Decision::Refuse { by } => by.clone(),
     };
-    // Before anything is decided that would have to be written down.
     let audit = open_audit(settings, Clock::System)?;
     let _closing = audit.closing();
-    let question = store.decide(&question.id, decision).map_err(|error| match error {
-        DecisionError::Store(error) => anyhow::Error::from(error),
-        error => Usage(error.to_string()).into(),
+    let tell = |act: Act<'_>| told(&audit, act, &by);
+    acts::decide(&Arc::new(store), question.id, decision, &tell).await.map_err(|error| match error {
+        ActError::Refused(DecisionError::Store(error)) => anyhow::Error::from(error),
+        ActError::Refused(error) => Usage(error.to_string()).into(),
+        unwritten @ ActError::Unwritten(_) => unwritten.into(),
     })?;
-    audit.note(entry_of(Act::Decided(&question), &by, audit.now_ms()));
     print(if confirmed { "Confirmed; the call goes on.\n" } else { "Refused.\n" })?;
     Ok(ExitCode::SUCCESS)
 }

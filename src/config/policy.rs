@@ -116,13 +116,19 @@ impl PolicyEntry {
 }
 
 impl PolicySettings {
+    /// The same with the names that the tools of a catalog are offered under in the place of those that specs give them.
+    #[must_use]
+    pub fn resolved(&self, catalog: &Catalog) -> Self {
+        Self { rules: self.rules.resolved(|name| catalog.offered_name(name)), ..self.clone() }
+    }
+
     /// A remark on each rule for a tool that is not there.
     pub fn unknown_tools(&self, catalog: &Catalog) -> Vec<String> {
         let unknown = self.rules.tools().filter(|name| catalog.tool(name).is_none());
         let remark = |name: &str| {
             // Classes first: what is as near to a tool was rather meant for more than that.
             let classes = Risk::ALL.iter().map(|risk| risk.name());
-            let near = nearest(name, classes.chain(catalog.tools().map(|tool| tool.name.as_str())));
+            let near = nearest(name, classes.chain(catalog.names()));
             let kind = |near: &str| if near.parse::<Risk>().is_ok() { "class" } else { "tool" };
             let near = near.map(|near| format!("; did you mean the {} `{near}`?", kind(near))).unwrap_or_default();
             format!(

@@ -7,7 +7,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{MAX_CREDENTIAL_BYTES, environment};
+use super::{credential::MAX_CREDENTIAL_BYTES, environment::environment};
 use crate::spec;
 
 /// What may be referred to. Nothing where nothing is said.

@@ -74,6 +74,11 @@ impl Vault {
         Ok(store)
     }
 
+    /// Whether there is a store already. One that is not there has nothing to tell.
+    pub fn is_there(&self) -> bool {
+        Store::exists(&self.data_dir)
+    }
+
     /// Works with the store on a thread that may wait for the disk.
     pub async fn work<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         self: &Arc<Self>,

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use keyglass::{
+    audit::{self, Audit, AuditError},
     clock::{Clock, ManualClock},
     config::Options,
     console::{
@@ -43,12 +45,15 @@ struct Desk {
     announced: Arc<Mutex<Vec<String>>>,
     http: reqwest::Client,
     shutdown: CancellationToken,
-    _folder: TempDir,
+    /// Of the calls, not of the page.
+    audit: Audit,
+    folder: TempDir,
 }
 
 impl Drop for Desk {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.audit.close();
     }
 }
 
@@ -74,6 +79,14 @@ impl Desk {
         let (live, shutdown) = (Arc::new(Live::new(Clock::System)), CancellationToken::new());
         let mut gateway = setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway;
         gateway.live = Some(live.clone());
+        let audit = audit::Options {
+            folder: folder.path().join("audit"),
+            required: false,
+            limits: audit::Limits::default(),
+            clear: audit::Clear::default(),
+        };
+        let audit = Audit::open(audit, Clock::System).unwrap();
+        gateway.audit = audit.clone();
         let gateway = Arc::new(gateway);
         let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let announced = Arc::new(Mutex::new(Vec::new()));
@@ -90,7 +103,7 @@ impl Desk {
         let console = Console::new(parts, shutdown.clone());
         let started = console.start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { store, live, console, started, announced, http, shutdown, _folder: folder }
+        Self { store, live, console, started, announced, http, shutdown, audit, folder }
     }
 
     fn origin(&self) -> String {
@@ -515,6 +528,19 @@ async fn tools_are_shown_and_called_by_the_person() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_made_on_the_page_is_confirmed_there() {
+    let desk = Desk::open().await;
+    let call = json!({ "name": "delete_secret", "arguments": { "name": "NONE" } });
+    let answer = desk.person().await.told("call", call).await;
+    assert_eq!(answer["kind"], "status", "there is none: {answer}");
+    desk.audit.close();
+    let log = std::fs::read_to_string(desk.folder.path().join("audit/00000001.jsonl")).unwrap();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let call = lines.rfind(|line| line["event"] == "call").unwrap();
+    assert_eq!((&call["decision"], &call["decided_by"]), (&json!("confirmed"), &json!("console")), "{call}");
+}
+
+#[tokio::test]
 async fn calls_of_others_are_seen_while_they_last() {
     let desk = Desk::open().await;
     let person = desk.person().await;
@@ -535,12 +561,14 @@ impl Trail for Fixed {
         self.0.clone()
     }
 
-    fn note(&self, act: Act<'_>) {
+    fn tell(&self, act: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> {
         self.1.lock().unwrap().push(match act {
             Act::Decided(question) => format!("{} {}", question.shown.tool, question.state.name()),
             Act::Revealed(handle) => format!("revealed {handle}"),
             Act::Forgot(handle) => format!("forgot {handle}"),
+            Act::NotDone(act) => format!("not done: {act:?}"),
         });
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -558,6 +586,39 @@ async fn what_a_person_does_is_told_to_the_audit_log() {
     }
     let expected = ["delete_secret confirmed".to_owned(), format!("revealed {handle}"), format!("forgot {handle}")];
     assert_eq!(*log.1.lock().unwrap(), expected, "each once, and nothing that did not happen");
+}
+
+/// A log that has to be written, on a full disk.
+struct Full;
+
+impl Trail for Full {
+    fn last(&self, _: usize) -> Result<Lines, String> {
+        Ok(Lines::default())
+    }
+
+    fn tell(&self, _: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> {
+        Box::pin(async { Err(AuditError::Unwritable("no space left on device".to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_decided_or_revealed_that_cannot_be_written_down() {
+    let desk = Desk::with(Some(Arc::new(Full))).await;
+    let person = desk.person().await;
+    let (id, handle) = (desk.question(shown()), desk.handle(REVEALED));
+    for (name, body) in [
+        ("decide", json!({ "id": id.to_string(), "confirm": true })),
+        ("decide", json!({ "id": id.to_string(), "confirm": false })),
+        ("reveal", json!({ "name": handle })),
+    ] {
+        let (status, answer) = person.ask(name, body).await;
+        assert_eq!(status, 503, "{answer}");
+        let told = answer["error"].as_str().unwrap();
+        assert!(told.contains("the audit log cannot be written (no space left on device)"), "{told}");
+        assert!(!told.contains(REVEALED) && answer["value"].is_null(), "{answer}");
+    }
+    assert_eq!(desk.store.waiting().unwrap().len(), 1, "it waits on");
+    assert_eq!(desk.store.handles().unwrap()[0].revealed_at_ms, None);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Calls of several requests: states that a client carries, steps, tasks, prompts and resources.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::yard::{CANARY, Manners, Way, Yard, confirm, form, refuse, text_of};
+use crate::support::within;
 
 fn params(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
@@ -168,6 +169,37 @@ async fn prompts_and_resources_wait_for_a_person_too() {
         assert!(read["result"]["contents"][0]["text"].is_string(), "{way:?} {read}");
         assert_eq!(yard.service.lines(), ["GET /dues"]);
     }
+}
+
+#[tokio::test]
+async fn a_state_that_is_refused_is_written_down_whatever_it_came_with() {
+    let (yard, mut talker) = Yard::open(Way::ModernHttp, form()).await;
+    let forged = [
+        ("tools/call", params("delete_boat", &json!({"id": "7"})), "delete_boat"),
+        ("prompts/get", json!({"name": "farewell", "arguments": {"id": "7"}}), "farewell"),
+        ("resources/read", json!({"uri": "yard://dues"}), "dues"),
+    ];
+    for (method, params, _) in &forged {
+        let answer = talker.once(method, &repeated(params, &json!("forged"))).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(yard.keyglass.audit().join("00000001.jsonl")).unwrap_or_default();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines = whole.map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &Value| line["outcome"] == "state").collect()
+    };
+    within(async {
+        while lines().len() < forged.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for ((method, _, name), line) in forged.iter().zip(lines()) {
+        assert_eq!((&line["method"], &line["decision"]), (&json!(method), &json!("refused")), "{line}");
+        assert_eq!(line["tool"], json!(name), "{line}");
+    }
+    assert_eq!(yard.service.lines(), [""; 0]);
 }
 
 #[tokio::test]
