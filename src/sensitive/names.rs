@@ -169,10 +169,11 @@ pub fn names_secret_value(name: &str) -> bool {
         return false;
     }
     let name = snake_case(name);
-    let name = numberless(&name);
-    !TELLING.iter().any(|first| name.starts_with(first))
-        && (ENDS.iter().any(|last| ends(name, last)) || ALONE.contains(&name))
-        && !PLAIN.iter().any(|last| ends(name, last))
+    let is_listed = |name: &str| {
+        (ENDS.iter().any(|last| ends(name, last)) || ALONE.contains(&name))
+            && !PLAIN.iter().any(|last| ends(name, last))
+    };
+    !TELLING.iter().any(|first| name.starts_with(first)) && (is_listed(&name) || is_listed(numberless(&name)))
 }
 
 /// Whether a number under this name, which is one of a secret, is that secret: not where it counts.
@@ -248,6 +249,7 @@ mod tests {
             "seed_phrase",
             "mnemonic",
             "cookies",
+            "secret_b64",
         ] {
             assert!(names_secret_value(name), "{name}");
         }
