@@ -30,7 +30,7 @@
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
-//! | [`sensitive`] | what is secret: by the mark of a schema, by a name, by the form of a text | what is done with it |
+//! | [`sensitive`] | what is secret: by the mark of a schema, by a name, also one within a text, by the form of a text | what is done with it |
 //! | [`policy`] | what a model sees of secrets, and what a person is asked: handles, questions, rules, grants | MCP, how calls are carried out |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`egress`] | where requests may go: kinds of addresses, what the operator names, what specs state | specs, tools, how names are looked up |

@@ -27,6 +27,8 @@ use crate::{
 
 /// How many secrets one answer may hold that get handles. The rest is masked.
 const MOST: usize = 2_000;
+/// The least number whose text is long enough to be looked for: of as many digits as [`MIN_INSIDE`].
+const LEAST_NUMBER: u64 = 10_000_000;
 /// How long a handle lives where nothing is said.
 pub const HANDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -288,7 +290,8 @@ fn replaced(search: &AhoCorasick, text: &str, stand_in: impl Fn(usize) -> String
     replaced
 }
 
-/// Changes texts of a value, names of members among them, to what is given for each.
+/// Changes texts of a value, names of members among them, to what is given for each. A number counts as its text, where all
+/// of that is changed.
 fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>) {
     match value {
         Value::String(text) => {
@@ -304,6 +307,15 @@ fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>)
                 *members = std::mem::take(members).into_iter().map(renamed).collect();
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Number(number) => {
+            // Most are too short for what is looked for.
+            if number.as_u64().is_none_or(|number| number >= LEAST_NUMBER)
+                && let Some(changed) = change(&number.to_string())
+                && (changed == MASKED || changed.parse::<HandleId>().is_ok())
+            {
+                *value = Value::String(changed);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 const ASK: &str = "secret://ask";
 /// Stands where a person's value will be, while the other arguments are checked.
 const TO_COME: &str = "secret-to-come";
+/// The same where it is a number.
+const NUMBER_TO_COME: &str = "secret-number-to-come";
 
 /// How arguments are read.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +115,9 @@ pub(super) async fn given<'a>(
             },
             Found::Wanted => {
                 let label = dotted(&pointer);
-                put(given.arguments.to_mut(), &pointer, Value::from(TO_COME));
+                let is_number = typed(marks, &pointer, "0").is_number();
+                let to_come = if is_number { NUMBER_TO_COME } else { TO_COME };
+                put(given.arguments.to_mut(), &pointer, Value::from(to_come));
                 given.wanted.push(Entry { pointer, label });
                 continue;
             }
@@ -123,7 +127,8 @@ pub(super) async fn given<'a>(
             }
             Found::Plain => continue,
         };
-        given.put_in(pointer, value);
+        let typed = typed(marks, &pointer, value.expose_secret());
+        given.put_in(pointer, typed, value);
     }
     if problems.is_empty() { Ok(given) } else { Err(CallError::Arguments(problems)) }
 }
@@ -132,7 +137,10 @@ impl Given<'_> {
     /// Puts in what a person gave.
     pub(crate) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
         for (pointer, value) in entered {
-            self.put_in(pointer, value);
+            let is_number = self.arguments.pointer(&pointer).is_some_and(|there| there == NUMBER_TO_COME);
+            let number = value.expose_secret().trim().parse().ok().filter(|_| is_number).map(Value::Number);
+            let typed = number.unwrap_or_else(|| Value::from(value.expose_secret()));
+            self.put_in(pointer, typed, value);
         }
         self.wanted.clear();
     }
@@ -145,8 +153,8 @@ impl Given<'_> {
         whole
     }
 
-    fn put_in(&mut self, pointer: String, value: SecretString) {
-        put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
+    fn put_in(&mut self, pointer: String, typed: Value, value: SecretString) {
+        put(self.arguments.to_mut(), &pointer, typed);
         self.secrets.push(value);
         self.places.push(pointer);
     }
@@ -309,6 +317,11 @@ fn problem(pointer: &str, message: String) -> ArgumentProblem {
 }
 
 /// Sets what a pointer leads to; a member that is not there is added.
+/// A value as the schema has it at this place.
+fn typed(marks: Option<&Marks>, pointer: &str, text: &str) -> Value {
+    marks.map_or_else(|| Value::from(text), |marks| marks.typed(pointer, text))
+}
+
 fn put(root: &mut Value, pointer: &str, value: Value) {
     if let Some(place) = root.pointer_mut(pointer) {
         *place = value;
