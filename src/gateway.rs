@@ -168,7 +168,7 @@ impl Gateway {
 
     /// All that calls authenticate with, and callers, at this moment.
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
-        let operations = self.catalog.everything().flat_map(|tool| tool.plan.operations());
+        let operations = self.catalog.everything().flat_map(|tool| tool.plan.every_operation());
         let (mut services, mut secrets) = (HashSet::new(), Vec::new());
         for operation in operations {
             secrets.extend(operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).cloned());
