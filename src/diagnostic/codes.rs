@@ -593,10 +593,9 @@ codes! {
     /// operations:
     ///   - name: washPet
     ///     method: POST
-    ///     path: /pets/{id}/wash
-    ///     description: Wash a pet.
-    ///     inputParameters: [{ name: id, in: path, type: string, description: The pet. }]
-    ///     poll: { call: deletePet, with: { id: $.answer.id }, until: { path: $.state, values: [clean] } }
+    ///     description: Wash the pet.
+    ///     poll: { call: dropPet, until: { path: $.state, values: [clean] } }
+    ///   - { name: dropPet, method: DELETE, description: Delete the pet. }
     /// ```
     ///
     /// # Right
@@ -605,10 +604,9 @@ codes! {
     /// operations:
     ///   - name: washPet
     ///     method: POST
-    ///     path: /pets/{id}/wash
-    ///     description: Wash a pet.
-    ///     inputParameters: [{ name: id, in: path, type: string, description: The pet. }]
-    ///     poll: { call: getPet, with: { id: $.answer.id }, until: { path: $.state, values: [clean] } }
+    ///     description: Wash the pet.
+    ///     poll: { call: getPet, until: { path: $.state, values: [clean] } }
+    ///   - { name: getPet, method: GET, description: Read the pet. }
     /// ```
     UnsafePoll = "unsafe-poll",
     /// What lists the values of an argument cannot be used.
