@@ -237,10 +237,11 @@ fn what_a_resource_would_change_is_said() {
         - { name: run, uri: 'data://run/{command}', description: D., call: pets.run }\n";
     let set_up = offered(operations, resources);
     let found = set_up.diagnostics.iter().filter(|found| found.code == Code::UnsafeResource);
-    let found: Vec<String> = found.map(|found| found.one_line(&set_up.sources)).collect();
+    let found: Vec<String> =
+        found.map(|found| format!("{:?} {}", found.severity, found.one_line(&set_up.sources))).collect();
     let [added, run] = found.as_slice() else { panic!("{found:?}") };
-    assert!(added.contains("warning") && added.contains("reading `added` would change something"), "{added}");
-    assert!(run.contains("error") && run.contains("reading `run` would run something"), "{run}");
+    assert!(added.contains("Warning") && added.contains("reading `added` would change something"), "{added}");
+    assert!(run.contains("Error") && run.contains("reading `run` would run something"), "{run}");
 }
 
 #[test]
