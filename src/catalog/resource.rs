@@ -21,6 +21,7 @@ use super::{
     folder::{Folder, Reach},
     lengths, names,
     plan::Plan,
+    risk::Risk,
     uri::UriTemplate,
 };
 use crate::{
@@ -417,6 +418,13 @@ impl Compiler<'_> {
             let problem = Diagnostic::error(Code::UnsafeResource, resource.name.span, message);
             self.problems.push(problem.with_help("offer it as a tool, which no client calls unasked"));
             return None;
+        }
+        if compiled.risk.class == Risk::Write {
+            let message =
+                format!("reading `{}` would change something: {}", resource.name.value, compiled.plan.summary());
+            let problem = Diagnostic::warning(Code::UnsafeResource, resource.name.span, message);
+            self.problems
+                .push(problem.with_help("clients read resources unasked; offer it as a tool unless it only reads"));
         }
         Some(compiled)
     }

@@ -48,7 +48,7 @@ impl Gateway {
 
     /// All that calls authenticate with, and callers, at this moment: each once.
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
-        let operations = self.catalog.everything().flat_map(|tool| tool.plan.operations());
+        let operations = self.catalog.everything().flat_map(|tool| tool.plan.every_operation());
         let mut secrets: Vec<SecretString> = Vec::new();
         for operation in operations {
             secrets.extend(operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).cloned());
@@ -68,7 +68,7 @@ impl Gateway {
     /// The services of all tools, each once.
     fn services(&self) -> Vec<&Arc<Service>> {
         let mut seen = HashSet::new();
-        let all = self.catalog.everything().flat_map(|tool| tool.plan.operations());
+        let all = self.catalog.everything().flat_map(|tool| tool.plan.every_operation());
         all.map(|operation| &operation.service).filter(|service| seen.insert(Arc::as_ptr(service))).collect()
     }
 }

@@ -316,12 +316,12 @@ fn problem(pointer: &str, message: String) -> ArgumentProblem {
     ArgumentProblem { argument: dotted(pointer), message }
 }
 
-/// Sets what a pointer leads to; a member that is not there is added.
 /// A value as the schema has it at this place.
 fn typed(marks: Option<&Marks>, pointer: &str, text: &str) -> Value {
     marks.map_or_else(|| Value::from(text), |marks| marks.typed(pointer, text))
 }
 
+/// Sets what a pointer leads to; a member that is not there is added.
 fn put(root: &mut Value, pointer: &str, value: Value) {
     if let Some(place) = root.pointer_mut(pointer) {
         *place = value;
