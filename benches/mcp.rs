@@ -167,6 +167,16 @@ async fn over_http(folder: &Path, data: &str, own: bool) -> Result<Server, Failu
     Server::start(keyglass(folder, data, &["--http", "127.0.0.1:0"], own), LISTENS).await
 }
 
+/// Puts a secret into an embedded backend.
+async fn create_secret(data: &Path) -> Result<(), Failure> {
+    let value = data.join("value");
+    fs::write(&value, "value")?;
+    let mut command = Command::new(KEYGLASS);
+    command.args(["secrets", "create", "BENCH", "--value-file"]).arg(&value).env("KEYGLASS_DATA_DIR", data);
+    let output = command.output().await?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
+
 /// One call of each path in every round, and a table of what came of it.
 async fn calls(
     folder: &Path,
@@ -181,8 +191,7 @@ async fn calls(
     let hop = Server::start(command, LISTENS).await?;
     let keyglass_http = over_http(folder, "http", true).await?;
     let embedded = over_http(folder, "embedded", false).await?;
-    let create = modern("create_secret", &json!({"name": "BENCH", "value": "value"}));
-    Client::open(&embedded.address).await?.ask(&posted("create_secret", &create)).await?;
+    create_secret(&folder.join("embedded")).await?;
     let item = modern("get_item", &json!({"id": "abc"}));
     let over_post = posted("get_item", &item);
     let embedded_call = posted("get_secret", &modern("get_secret", &json!({"name": "BENCH"})));

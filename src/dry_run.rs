@@ -97,7 +97,7 @@ pub fn dry_run(tool: &CompiledTool, arguments: JsonObject) -> Result<DryRun, Cal
     };
     let random = random_hex::<8>().map_err(|error| CallError::Internal(format!("no randomness: {error}")))?;
     let masked_text = format!("secret{random}");
-    let of_spec = StandIn::new(&masked_text, 0, VARIABLE.to_owned(), "a variable of the spec".to_owned());
+    let of_spec = StandIn::new(&masked_text, 0, VARIABLE.to_owned(), "a secret of the spec".to_owned());
     let stand_in = of_spec.text.clone();
     let scope = |arguments| Scope { stand_in: Some(&stand_in), ..Scope::new(arguments, &Value::Null) };
     // What is wrong with the real values has to be said of them.

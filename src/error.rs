@@ -170,11 +170,11 @@ pub enum CallError {
     Denied(String),
     /// A person has to decide first, or to give a secret value. Nothing was sent.
     #[error(
-        "nothing was sent: this call waits for a person, who decides {what}: {how}; when they have done so, call again with \
+        "nothing was sent: this call waits for a person, who {what}: {how}; when they have done so, call again with \
          exactly the same arguments"
     )]
     Waits {
-        /// What they decide on, or give.
+        /// What they decide, or give: `decides whether …`, `gives the secret value of …`.
         what: String,
         /// How they do that.
         how: String,
@@ -238,7 +238,16 @@ impl CallError {
     /// The same with all texts from outside changed.
     #[must_use]
     pub fn masked(self, mask: &dyn Fn(&str) -> String) -> Self {
+        let each = |problems: Vec<ArgumentProblem>| {
+            let masked = |problem: ArgumentProblem| ArgumentProblem {
+                argument: mask(&problem.argument),
+                message: mask(&problem.message),
+            };
+            problems.into_iter().map(masked).collect()
+        };
         match self {
+            Self::Arguments(problems) => Self::Arguments(each(problems)),
+            Self::Unfit(problems) => Self::Unfit(each(problems)),
             Self::Status { status, message, retry_after } => {
                 Self::Status { status, message: mask(&message), retry_after }
             }

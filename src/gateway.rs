@@ -1,14 +1,9 @@
 //! What one running server holds: the catalog, the backends its services use, and the limits of a call.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
-
-use secrecy::SecretString;
+use std::{sync::Arc, time::Duration};
 
 use self::audited::Audited;
+pub use self::known::Known;
 use crate::{
     access::{Access, GateId, Gated, Gates},
     audit::{Audit, Recording},
@@ -26,6 +21,7 @@ use crate::{
 };
 
 mod audited;
+mod known;
 
 /// What every client is told first: the first sentences stand alone, since some clients cut the rest off.
 pub(crate) const PREAMBLE: &str = "Tools made from capability specs. Arguments are checked before anything is sent; an \
@@ -66,7 +62,7 @@ pub struct Gateway {
     /// Where calls are written down.
     pub audit: Audit,
     /// What calls authenticate with, and callers, once it was asked for.
-    pub known_secrets: OnceLock<Vec<SecretString>>,
+    pub known: Known,
 }
 
 /// What a server of a spec says about itself.
@@ -128,9 +124,10 @@ impl Gateway {
         let mut live = self.live(&tool.name, Some(tool), context);
         let recording = self.recording(Audited::Tool(tool, &arguments), context).await?;
         let outcome = call::call(tool, arguments, self.environment(&recording), context).await;
-        audited::ended(recording, &outcome, |output| matches!(output, CallOutput::Paused(_)));
+        let kind = kind_of(&outcome, |output| matches!(output, CallOutput::Paused(_)));
+        audited::ended(recording, kind);
         if let Some(live) = &mut live {
-            live.ended(kind_of(&outcome, |output| matches!(output, CallOutput::Paused(_))));
+            live.ended(kind);
         }
         outcome
     }
@@ -166,22 +163,6 @@ impl Gateway {
         Ok(Content::Text { media_type: Some(original.kind.media_type().to_owned()), text })
     }
 
-    /// All that calls authenticate with, and callers, at this moment.
-    pub(crate) fn secrets(&self) -> Vec<SecretString> {
-        let operations = self.catalog.everything().flat_map(|tool| tool.plan.operations());
-        let (mut services, mut secrets) = (HashSet::new(), Vec::new());
-        for operation in operations {
-            secrets.extend(operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).cloned());
-            if let (true, Ok(endpoint)) =
-                (services.insert(Arc::as_ptr(&operation.service)), &operation.service.endpoint)
-            {
-                secrets.extend(endpoint.secrets());
-            }
-        }
-        secrets.extend(self.gates.secrets());
-        secrets
-    }
-
     /// Reads a resource.
     pub async fn read(
         &self,
@@ -192,16 +173,17 @@ impl Gateway {
         let mut live = self.live(&resource.name, target.tool(), context);
         let recording = self.recording(Audited::Resource(resource, &target), context).await?;
         let outcome = call::read(resource, target, self.environment(&recording), context).await;
-        audited::ended(recording, &outcome, |read| matches!(read, Read::Paused(_)));
+        let kind = kind_of(&outcome, |read| matches!(read, Read::Paused(_)));
+        audited::ended(recording, kind);
         if let Some(live) = &mut live {
-            live.ended(kind_of(&outcome, |read| matches!(read, Read::Paused(_))));
+            live.ended(kind);
         }
         outcome
     }
 }
 
 /// What became of a call, in a word.
-fn kind_of<T>(outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) -> &'static str {
+pub(crate) fn kind_of<T>(outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) -> &'static str {
     match outcome {
         Ok(output) if is_paused(output) => "paused",
         Ok(_) => "ok",

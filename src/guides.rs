@@ -171,7 +171,7 @@ fn beginning(tools: &[&CompiledTool]) -> String {
 
 /// What to ask before.
 fn caution(tools: &[&CompiledTool]) -> Option<String> {
-    let is_grave = |tool: &&&CompiledTool| tool.risk.class > Risk::Write;
+    let is_grave = |tool: &&&CompiledTool| tool.risk.class.is_grave();
     let grave: Vec<String> = tools.iter().filter(is_grave).map(|tool| format!("`{}`", tool.name)).collect();
     let named = match grave.as_slice() {
         [] => return None,

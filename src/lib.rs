@@ -30,7 +30,7 @@
 //! | [`caller`] | who makes a call, and what they may use | MCP, specs, how a caller is recognized |
 //! | [`audit`] | one chained line for each call and decision; looking whether they are all there | MCP, specs, how calls are carried out |
 //! | [`import`] | capability specs made from OpenAPI documents; names and hints are those that `catalog` makes | running servers |
-//! | [`sensitive`] | what is secret: by the mark of a schema, by a name, by the form of a text | what is done with it |
+//! | [`sensitive`] | what is secret: by the mark of a schema, by a name, also one within a text, by the form of a text | what is done with it |
 //! | [`policy`] | what a model sees of secrets, and what a person is asked: handles, questions, rules, grants | MCP, how calls are carried out |
 //! | [`mask`] | replacing secrets in text | where secrets come from |
 //! | [`egress`] | where requests may go: kinds of addresses, what the operator names, what specs state | specs, tools, how names are looked up |
@@ -50,7 +50,7 @@
 //! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
 //! | [`metrics`], [`live`], [`telemetry`] | what the process counts; the calls of a moment ago; logs and traces | arguments, answers, secrets |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, URLs, kinds of content, HTML in texts, serving a port, no core files | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], `wildcard`, [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, patterns with `*`, URLs, kinds of content, HTML in texts, serving a port, no core files | |
 //!
 //! # Rules of direction
 //!
@@ -113,3 +113,4 @@ pub mod shipped;
 pub mod spec;
 pub mod telemetry;
 pub mod variables;
+mod wildcard;

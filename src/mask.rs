@@ -113,35 +113,84 @@ impl Mask {
     }
 }
 
-/// A secret in all the forms that it commonly comes back in, each once; none of an empty one.
+/// A secret in all the forms that it commonly comes back in, each once; none of an empty one. Of letters and digits alone there
+/// are few: each is looked for in every text.
 pub(crate) fn forms(plain: &str) -> Vec<Zeroizing<String>> {
     if plain.is_empty() {
         return Vec::new();
     }
-    let json = Zeroizing::new(Value::from(plain).to_string());
-    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(plain);
+    let json = in_json(plain);
     let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
     let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
+    let twice = encoded.each_ref().map(|form| form.replace('%', "%25"));
     let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
-    let written = [plain.to_owned(), json.to_owned(), in_php(json), in_dotnet(json), in_html(plain), form];
-    // Without padding: that stays behind what is hidden.
-    let base64 = [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|engine| engine.encode(plain));
-    let base64 = base64.into_iter().filter(|_| plain.len() >= MIN_INSIDE_BYTES);
+    let written = [plain.to_owned(), in_php(&json), in_dotnet(&json), in_json(&json), in_python(&json), form];
     // Answers are looked at without what nobody sees.
     let seen = match visible(plain) {
         Cow::Owned(seen) if !seen.is_empty() => Some(seen),
         _ => None,
     };
-    let all = written.into_iter().chain(encoded).chain(lower).chain(base64).chain(seen);
-    let mut forms: Vec<Zeroizing<String>> = all.map(Zeroizing::new).collect();
+    let all = written.into_iter().chain([json]).chain(in_html(plain)).chain(encoded).chain(lower).chain(twice);
+    let mut forms: Vec<Zeroizing<String>> = all.chain(seen).map(Zeroizing::new).collect();
+    if plain.len() >= MIN_INSIDE_BYTES {
+        forms.extend(in_base64(plain));
+        forms.extend([hexadecimal(plain, false), hexadecimal(plain, true)]);
+    }
     forms.sort_by(|one, other| one.as_str().cmp(other.as_str()));
     forms.dedup();
     forms
 }
 
+/// In base64, wherever it begins in what is encoded: alone, and without the characters in which what stands beside it takes
+/// part. Without padding: that stays behind what is hidden.
+fn in_base64(plain: &str) -> Vec<Zeroizing<String>> {
+    let mut forms = Vec::new();
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+        forms.push(Zeroizing::new(engine.encode(plain)));
+        for before in 0..3 {
+            let mut bytes = Zeroizing::new(vec![0; before]);
+            bytes.extend_from_slice(plain.as_bytes());
+            let encoded = Zeroizing::new(engine.encode(bytes.as_slice()));
+            // Six bits each.
+            let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+            forms.extend(encoded.get(first..end).map(|inside| Zeroizing::new(inside.to_owned())));
+        }
+    }
+    forms
+}
+
+fn hexadecimal(plain: &str, is_upper: bool) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(plain.len() * 2));
+    for digit in plain.bytes().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+        let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
+        text.push(if is_upper { digit.to_ascii_uppercase() } else { digit });
+    }
+    text
+}
+
+/// As it stands between the quotes of JSON.
+fn in_json(text: &str) -> String {
+    let json = Zeroizing::new(Value::from(text).to_string());
+    json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(text).to_owned()
+}
+
 /// JSON as PHP writes it.
 fn in_php(json: &str) -> String {
     json.replace('/', "\\/")
+}
+
+/// JSON as Python writes it, without characters beyond ASCII.
+fn in_python(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 /// JSON as .NET writes it, safe within a page.
@@ -153,10 +202,12 @@ fn in_dotnet(json: &str) -> String {
     text
 }
 
-/// As pages have it.
-fn in_html(plain: &str) -> String {
+/// As pages have it: by the names of characters and by their numbers, as one library or another writes quotes.
+fn in_html(plain: &str) -> [String; 5] {
     let text = plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;").replace('\'', "&#39;")
+    let quotes =
+        [("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&#039;"), ("&quot;", "&apos;")];
+    quotes.map(|(double, single)| text.replace('"', double).replace('\'', single))
 }
 
 /// `%2F` as `%2f`, which means the same.
@@ -213,9 +264,42 @@ mod tests {
         for form in ["a &quot;&lt;b&gt;&quot; &amp; &#39;c&#39;", "a+%22%3Cb%3E%22+%26+%27c%27"] {
             assert_eq!(of_phrase.text(form), "[masked]", "{form}");
         }
+        let many: SecretString = "Pä\"ss'🔑-1234".into();
+        let of_many = Mask::new([&many]);
+        for form in [
+            r#"P\u00e4\"ss'\ud83d\udd11-1234"#,
+            r#"Pä\\\"ss'🔑-1234"#,
+            "Pä&#34;ss&#39;🔑-1234",
+            "Pä&quot;ss&#x27;🔑-1234",
+            "P%25C3%25A4%2522ss%2527%25F0%259F%2594%2591%252D1234",
+        ] {
+            assert_eq!(of_many.text(form), "[masked]", "{form}");
+        }
         let mut value = json!({"pa\"ss": ["x pa\"ss", 1]});
         mask.value(&mut value);
         assert_eq!(value, json!({"[masked]": ["x [masked]", 1]}));
+    }
+
+    #[test]
+    fn a_secret_is_replaced_wherever_it_begins_in_base64_and_in_hexadecimal() {
+        let secret = "Offset>Me?Please1";
+        let mask = Mask::new([&SecretString::from(secret)]);
+        for before in ["", "u:", "u", "{\"password\":\""] {
+            for after in ["", "\"", "\"}", "\", \"a\": 1}"] {
+                for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+                    let masked = mask.text(&engine.encode(format!("{before}{secret}{after}")));
+                    let (left, right) =
+                        masked.split_once(MASKED).unwrap_or_else(|| panic!("{before} {after}: {masked}"));
+                    // No more than a character at each end has bits of it.
+                    assert!(left.len() <= (before.len() * 8).div_ceil(6), "{masked}");
+                    assert!(right.len() <= (after.len() * 8).div_ceil(6) + 1, "{masked}");
+                }
+            }
+        }
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(mask.text(&format!("x{hex} {}", hex.to_uppercase())), "x[masked] [masked]");
+        assert!(forms("Letters4AndDigits2").len() <= 8, "{:?}", forms("Letters4AndDigits2"));
+        assert!(forms("short").len() == 1);
     }
 
     #[test]

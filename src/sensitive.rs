@@ -3,8 +3,12 @@
 //! Recognizes; what is done with a secret is not known here.
 
 mod forms;
+mod hidden;
 mod marks;
 mod names;
+mod pairs;
 
+pub(crate) use self::hidden::is_hidden;
 pub(crate) use self::marks::{Side, X_SECRET, accepts_secret, mark, mark_named, says_secret, set_free};
+pub(crate) use self::names::names_number;
 pub use self::{forms::secrets_in, marks::Marks, names::names_secret_value};

@@ -1,9 +1,6 @@
 //! From settings to a gateway, in one straight line: read specs, choose backends, open them, compile.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -23,7 +20,7 @@ use crate::{
     config::{ConfigError, Settings},
     diagnostic::{Code, Diagnostic, FileId, SourceMap},
     egress::Egress,
-    gateway::{self, Description, Gateway},
+    gateway::{self, Description, Gateway, Known},
     guides::Guides,
     live::Live,
     originals::{self, Originals},
@@ -201,8 +198,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
     diagnostics.dedup();
     remarks.extend(settings.policy.unknown_tools(&catalog));
-    let tools = catalog.tools().map(|tool| tool.name.as_str()).collect();
-    remarks.extend(settings.callers.unknown(&catalog.groups(), &tools));
+    remarks.extend(settings.callers.unknown(&catalog.groups(), &catalog.names()));
     remarks.extend(catalog.set_risks(&settings.risks));
     remarks.extend(catalog.switch_off(&settings.restrictions));
     let needs_remote = services
@@ -246,7 +242,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         }
         _ => None,
     };
-    let policy = Arc::new(Policy::new(&settings.policy, vault));
+    let policy = Arc::new(Policy::new(&settings.policy.resolved(&catalog), vault));
     if let Some(desk) = &is_open.desk {
         policy.set_desk(Arc::clone(desk));
     }
@@ -265,7 +261,7 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         live: is_open.live.clone(),
         key_teller: embedded.clone(),
         audit: is_open.audit.clone(),
-        known_secrets: OnceLock::new(),
+        known: Known::default(),
     };
     let inspected = (purpose == Purpose::Inspect).then_some(Inspected { workspace, joiner });
     Ok(Setup { gateway, embedded, diagnostics, sources, routes, remarks, inspected })

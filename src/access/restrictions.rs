@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use super::Offer;
-use crate::{catalog::risk::Risk, nearest::nearest};
+use crate::{catalog::risk::Risk, nearest::nearest, wildcard::is_like};
 
 /// What an operator names to switch it on or off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +28,10 @@ pub struct Restrictions {
 }
 
 impl Selector {
-    /// Whether it names this.
-    pub fn names(&self, offer: &Offer<'_>) -> bool {
+    /// Whether it names this, which specs also give these names.
+    pub fn names(&self, offer: &Offer<'_>, own: &[&str]) -> bool {
         match self {
-            Self::Tool(pattern) => offer.tool.is_some_and(|tool| is_like(tool, pattern)),
+            Self::Tool(pattern) => offer.tool.iter().chain(own).any(|name| is_like(name, pattern)),
             Self::Group(group) => offer.group == group,
             Self::Risk(risk) => offer.risk == *risk,
         }
@@ -70,15 +70,16 @@ impl Restrictions {
         *self == Self::default()
     }
 
-    /// By which setting an offer is switched off, as a person writes it; `None` where it is not.
-    pub fn refusal(&self, offer: &Offer<'_>) -> Option<String> {
-        if let Some(selector) = self.deny.iter().find(|selector| selector.names(offer)) {
+    /// By which setting an offer is switched off, as a person writes it; `None` where it is not. With the names that specs
+    /// give it besides the one it is offered under.
+    pub fn refusal(&self, offer: &Offer<'_>, own: &[&str]) -> Option<String> {
+        if let Some(selector) = self.deny.iter().find(|selector| selector.names(offer, own)) {
             return Some(format!("`--deny {selector}`"));
         }
         if self.read_only && offer.risk != Risk::Read {
             return Some("`--read-only`".to_owned());
         }
-        let is_left_out = !self.allow.is_empty() && !self.allow.iter().any(|selector| selector.names(offer));
+        let is_left_out = !self.allow.is_empty() && !self.allow.iter().any(|selector| selector.names(offer, own));
         is_left_out.then(|| "`--allow`, which names others".to_owned())
     }
 
@@ -106,41 +107,10 @@ pub fn unknown(setting: &str, kind: &str, name: &str, known: &BTreeSet<&str>) ->
     format!("`{setting}` names the {kind} `{name}`, which no loaded spec has{near}")
 }
 
-/// Whether a name is like a pattern, in which `*` stands for any letters or none.
-fn is_like(name: &str, pattern: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some((_, behind)) = rest.split_once(part) else { return false };
-        rest = behind;
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::Reach;
-
-    #[test]
-    fn names_are_like_patterns() {
-        for (name, pattern, alike) in [
-            ("get_secret", "get_secret", true),
-            ("get_secrets", "get_secret", false),
-            ("get_secret", "*", true),
-            ("get_secret", "get_*", true),
-            ("get_secret", "*_secret", true),
-            ("get_secret", "g*s*t", true),
-            ("get_secret", "*e*e*e*", true),
-            ("get_secret", "*e*e*e*e*", false),
-            ("ab", "ab*b", false),
-            ("aba", "ab*ba", false),
-            ("", "*", true),
-        ] {
-            assert_eq!(is_like(name, pattern), alike, "{name} {pattern}");
-        }
-    }
 
     #[test]
     fn what_is_denied_is_off_whatever_allows_it() {
@@ -161,11 +131,11 @@ mod tests {
             (false, &["group:birds"], &[], [false, false, false]),
         ] {
             let restrictions = Restrictions { read_only, allow: select(allow), deny: select(deny) };
-            let found = [&read, &run, &resource].map(|offer| restrictions.refusal(offer).is_none());
+            let found = [&read, &run, &resource].map(|offer| restrictions.refusal(offer, &[]).is_none());
             assert_eq!(found, on, "{restrictions:?}");
         }
         let denied = Restrictions { deny: select(&["risk:exec"]), ..Restrictions::default() };
-        assert_eq!(denied.refusal(&run).as_deref(), Some("`--deny risk:exec`"));
+        assert_eq!(denied.refusal(&run, &[]).as_deref(), Some("`--deny risk:exec`"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     arguments::{Arguments, Name},
     chain::{Code, hex},
 };
-use crate::caller::Principal;
+use crate::{caller::Principal, prose::invisible::is_unseen};
 
 /// The longest line, in bytes. One that would be longer is written without arguments and details.
 pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
@@ -381,10 +381,7 @@ pub(super) fn time(ms: i64) -> String {
 
 /// A text that somebody else wrote: without characters that are orders to a terminal or hide others, and cut.
 pub fn cleaned(text: &str, most: usize) -> String {
-    let hides = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
+    let hides = |character: char| character.is_control() || is_unseen(character);
     let mut characters = text.chars().filter(|character| !hides(*character));
     let mut cleaned: String = characters.by_ref().take(most).collect();
     if characters.next().is_some() {
@@ -407,7 +404,7 @@ mod tests {
     }
 
     fn entry() -> Entry {
-        let client = Some(("a\u{202e}b\n", "1"));
+        let client = Some(("a\u{202e}b\u{e0041}\u{3164}\n", "1"));
         let origin = Origin::new(Caller::local().principal, client, (Transport::Stdio, "tools/call"));
         Entry {
             origin: Some(Arc::new(origin)),

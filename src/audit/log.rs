@@ -26,6 +26,15 @@ pub(super) struct Log {
     told: bool,
 }
 
+/// How far entries came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// How many of them, from the first one on, are in the file.
+    pub(super) written: usize,
+    /// How many are on the disk, of those that had to be.
+    pub(super) lasting: usize,
+}
+
 /// Lines that are about to be written, in the order of the chain.
 pub(super) struct Batch<'a> {
     keys: &'a Keys,
@@ -70,7 +79,10 @@ impl<'a> Batch<'a> {
         }
         self.at.offset = from.saturating_add(u64::try_from(self.text.len()).unwrap_or(u64::MAX));
         self.text.clear();
-        folder.write_head(self.keys, &self.at)?;
+        if let Err(error) = folder.write_head(self.keys, &self.at) {
+            file.set_len(from).ok(); // the same
+            return Err(error);
+        }
         Ok(file)
     }
 }
@@ -105,23 +117,23 @@ impl Log {
     }
 
     /// Writes entries. With `lasting` they are on the disk when this returns, as far as the system tells the truth about it.
-    /// Gives how many were written, and what stopped it.
+    /// Gives how far that came, and what stopped it.
     pub(super) fn append<'e>(
         &mut self,
         keys: &Keys,
         entries: impl Iterator<Item = &'e Entry>,
         lasting: bool,
-    ) -> (usize, io::Result<()>) {
-        let mut written = 0;
-        let outcome = self.appended(keys, entries, (lasting, &mut written));
-        (written, outcome)
+    ) -> (Progress, io::Result<()>) {
+        let mut progress = Progress::default();
+        let outcome = self.appended(keys, entries, (lasting, &mut progress));
+        (progress, outcome)
     }
 
     fn appended<'e>(
         &mut self,
         keys: &Keys,
         entries: impl Iterator<Item = &'e Entry>,
-        (lasting, written): (bool, &mut usize),
+        (lasting, progress): (bool, &mut Progress),
     ) -> io::Result<()> {
         let _turn = self.folder.turn()?;
         let mut batch = self.caught_up(keys)?;
@@ -129,19 +141,23 @@ impl Log {
         for entry in entries {
             if batch.end() >= self.limits.max_bytes {
                 if batch.has_lines() {
-                    batch.write(&self.folder)?.sync_data()?;
+                    let file = batch.write(&self.folder)?;
+                    progress.written = pushed;
+                    file.sync_data()?;
                 }
-                *written = pushed;
+                progress.lasting = pushed;
                 rotation::rotate(&mut batch, self)?;
             }
             batch.push(entry);
             pushed += 1;
         }
         let file = batch.write(&self.folder)?;
+        // Whatever becomes of the rest, the lines are there.
+        progress.written = pushed;
         if lasting {
             file.sync_data()?;
+            progress.lasting = pushed;
         }
-        *written = pushed;
         Ok(())
     }
 

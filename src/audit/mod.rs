@@ -185,7 +185,7 @@ impl Audit {
     /// Writes an entry. Waits for room in the queue alone.
     pub async fn record(&self, entry: Entry) {
         if let Some(inner) = &self.0 {
-            let place = inner.place().await;
+            let place = inner.places(1).await;
             inner.writer.push(Queued { entry: Box::new(entry), _place: place, waits: None });
         }
     }
@@ -194,7 +194,7 @@ impl Audit {
     pub async fn record_lasting(&self, entry: Entry) -> Result<(), AuditError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         inner.check()?;
-        let place = inner.place().await;
+        let place = inner.places(1).await;
         inner.write_lasting(entry, place).await
     }
 

@@ -31,7 +31,8 @@ struct Recorded {
     inner: std::sync::Arc<Inner>,
     /// None once it is written down.
     entry: Option<Box<Entry>>,
-    places: Mutex<Vec<OwnedSemaphorePermit>>,
+    /// Room for all that will be written of it.
+    places: Mutex<Option<OwnedSemaphorePermit>>,
     begun: Instant,
     requests: Mutex<Vec<Request>>,
     decided: Mutex<Option<(Decision, Option<String>)>>,
@@ -46,10 +47,8 @@ impl Audit {
     pub async fn begin(&self, entry: impl FnOnce() -> Entry, announces: bool) -> Result<Recording, AuditError> {
         let Some(inner) = &self.0 else { return Ok(Recording(None)) };
         inner.check()?;
-        let mut places = Vec::with_capacity(2);
-        for _ in 0..1 + usize::from(announces) {
-            places.extend(inner.place().await);
-        }
+        // All at once: calls that each hold a part of what they need would wait for each other.
+        let places = inner.places(1 + u32::from(announces)).await;
         Ok(Recording(Some(Recorded {
             inner: std::sync::Arc::clone(inner),
             entry: Some(Box::new(entry())),
@@ -89,7 +88,8 @@ impl Recording {
         let Some(entry) = &recorded.entry else { return Ok(()) };
         let mut entry = Entry { event: Event::Intent, time_ms: recorded.inner.clock.now_ms(), ..Entry::clone(entry) };
         recorded.note_decision(&mut entry);
-        let place = recorded.places.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let place =
+            recorded.places.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|all| all.split(1));
         recorded.inner.write_lasting(entry, place).await
     }
 
@@ -129,7 +129,7 @@ impl Recording {
         entry.time_ms = recorded.inner.clock.now_ms();
         entry.duration = Some(recorded.begun.elapsed());
         entry.requests = std::mem::take(recorded.requests.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let place = recorded.places.get_mut().unwrap_or_else(PoisonError::into_inner).pop();
+        let place = recorded.places.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         recorded.inner.writer.push(Queued { entry, _place: place, waits: None });
     }
 }
@@ -149,9 +149,9 @@ impl Drop for Recording {
 }
 
 impl Inner {
-    /// Room for one entry. None where the log is being closed.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        std::sync::Arc::clone(&self.places).acquire_owned().await.ok()
+    /// Room for so many entries. None where the log is being closed.
+    pub(super) async fn places(&self, number: u32) -> Option<OwnedSemaphorePermit> {
+        std::sync::Arc::clone(&self.places).acquire_many_owned(number).await.ok()
     }
 
     /// Writes an entry down and waits until it is on the disk. Error: it is not, and has to be.

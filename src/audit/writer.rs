@@ -48,6 +48,8 @@ struct Queue {
     /// Whether the thread sleeps until something comes.
     sleeps: bool,
     is_closing: bool,
+    /// Whether the thread has taken the last of it.
+    takes_none: bool,
     has_ended: bool,
 }
 
@@ -73,14 +75,14 @@ impl Shared {
         fails.then(|| self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Puts an entry into the queue.
-    pub(super) fn push(&self, queued: Queued) {
+    /// Puts an entry into the queue. Whether it was taken: one that comes behind the end counts as lost.
+    pub(super) fn push(&self, queued: Queued) -> bool {
         let is_urgent = queued.waits.is_some();
         let mut queue = self.lock();
-        if queue.has_ended {
+        if queue.takes_none {
             drop(queue);
             metrics::audit_lost(1);
-            return;
+            return false;
         }
         queue.entries.push_back(queued);
         let wakes = queue.sleeps || (is_urgent && !queue.is_urgent);
@@ -90,6 +92,7 @@ impl Shared {
         if wakes {
             self.changed.notify_all();
         }
+        true
     }
 
     /// Has everything written that is in the queue, and waits for it. Nothing is taken afterwards.
@@ -100,7 +103,7 @@ impl Shared {
         let ended = self.changed.wait_timeout_while(queue, FAREWELL, |queue| !queue.has_ended);
         let (mut queue, waited) = ended.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            queue.has_ended = true;
+            queue.takes_none = true;
             tracing::error!(entries = queue.entries.len(), "the audit log could not be written to its end");
         }
     }
@@ -117,6 +120,8 @@ pub(super) struct Writer {
     kept: VecDeque<Queued>,
     /// How many were lost, and since when, in milliseconds since the Unix epoch.
     lost: Option<(u64, i64)>,
+    /// Whether lines were written that may not last.
+    is_unsure: bool,
 }
 
 impl Writer {
@@ -128,35 +133,37 @@ impl Writer {
             fails: AtomicBool::new(false),
             reason: Mutex::default(),
         });
-        let writer = Self { log, keys, keeps, shared: Arc::clone(&shared), kept: VecDeque::new(), lost: None };
+        let writer =
+            Self { log, keys, keeps, shared: Arc::clone(&shared), kept: VecDeque::new(), lost: None, is_unsure: false };
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
         Ok(shared)
     }
 
     fn run(mut self) {
         loop {
-            let (batch, is_closing) = self.taken();
-            // What is left is written in further rounds; none comes behind the end.
-            let is_last = is_closing && batch.len() < MOST_AT_ONCE;
+            let (batch, is_last) = self.taken();
             self.write(batch);
             if is_last {
                 break;
             }
         }
-        let lost = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
+        self.give_up();
+        self.shared.lock().has_ended = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// What could not be written until now never will be.
+    fn give_up(&mut self) {
+        let lost = u64::try_from(std::mem::take(&mut self.kept).len()).unwrap_or(u64::MAX);
         if lost > 0 {
             metrics::audit_lost(lost);
             tracing::error!(lines = lost, "lines of the audit log are lost: they could not be written until the end");
         }
-        let mut queue = self.shared.lock();
-        queue.has_ended = true;
-        drop(queue);
-        self.shared.changed.notify_all();
     }
 
-    /// What there is to write, once there is something, or once it is time to try again.
+    /// What there is to write, once there is something, or once it is time to try again; and whether it is the last.
     fn taken(&self) -> (VecDeque<Queued>, bool) {
-        let owes = self.lost.is_some() || !self.kept.is_empty();
+        let owes = self.lost.is_some() || !self.kept.is_empty() || self.is_unsure;
         let again = Instant::now() + PAUSE;
         let mut queue = self.shared.lock();
         while queue.entries.is_empty() && !queue.is_closing {
@@ -180,7 +187,9 @@ impl Writer {
         let most = queue.entries.len().min(MOST_AT_ONCE);
         let batch = queue.entries.drain(..most).collect();
         queue.is_urgent = queue.is_closing || queue.entries.iter().any(|queued| queued.waits.is_some());
-        (batch, queue.is_closing)
+        // From here on, so that what comes while the last is written counts as lost.
+        queue.takes_none |= queue.is_closing && queue.entries.is_empty();
+        (batch, queue.takes_none)
     }
 
     fn write(&mut self, mut batch: VecDeque<Queued>) {
@@ -188,40 +197,48 @@ impl Writer {
             let newer = std::mem::replace(&mut batch, std::mem::take(&mut self.kept));
             batch.extend(newer);
         }
-        if batch.is_empty() && self.lost.is_none() {
+        if batch.is_empty() && self.lost.is_none() && !self.is_unsure {
             return;
         }
+        let lost_before = self.lost.map_or(0, |(count, _)| count);
         let lost = self.lost.map(|(count, since_ms)| {
             let entry = Entry::new(Event::Lost, self.log.clock.now_ms()).with("lines", count);
             entry.with("since", super::entry::time(since_ms))
         });
-        let lasting = batch.iter().any(|queued| queued.waits.is_some());
+        let lasting = self.is_unsure || batch.iter().any(|queued| queued.waits.is_some());
         let entries = lost.iter().chain(batch.iter().map(|queued| &*queued.entry));
         let told = usize::from(lost.is_some());
-        let (written, outcome) = self.log.append(&self.keys, entries, lasting);
-        if written >= told {
-            let rest = batch.split_off(written.saturating_sub(told).min(batch.len()));
-            self.written(std::mem::replace(&mut batch, rest), written > 0);
+        let (progress, outcome) = self.log.append(&self.keys, entries, lasting);
+        if progress.written >= told {
+            if told > 0 {
+                self.lost = None;
+            }
+            let rest = batch.split_off(progress.written.saturating_sub(told).min(batch.len()));
+            let written = std::mem::replace(&mut batch, rest);
+            metrics::audit_written(u64::try_from(written.len()).unwrap_or(u64::MAX));
+            let reason = outcome.as_ref().err().map(ToString::to_string);
+            for (place, queued) in written.into_iter().enumerate() {
+                let Some(waits) = queued.waits else { continue };
+                let lasts = place.saturating_add(told) < progress.lasting;
+                let refused = reason.clone().filter(|_| !lasts);
+                waits.send(refused.map_or(Ok(()), Err)).ok(); // whoever waited may have left
+            }
         }
-        if let Err(error) = outcome {
-            self.failed(batch, &error);
+        match outcome {
+            Ok(()) => self.succeeded(lost_before),
+            Err(error) => {
+                // Lines that are there and may not last are not written again.
+                self.is_unsure = progress.written > progress.lasting;
+                self.failed(batch, &error);
+            }
         }
     }
 
-    fn written(&mut self, batch: VecDeque<Queued>, any: bool) {
-        if !any {
-            return;
-        }
-        metrics::audit_written(u64::try_from(batch.len()).unwrap_or(u64::MAX));
-        let lost = self.lost.take().map_or(0, |(count, _)| count);
+    fn succeeded(&mut self, lost: u64) {
+        self.is_unsure = false;
         if self.shared.fails.swap(false, Ordering::Relaxed) {
             metrics::audit_fails(false);
             tracing::info!(lost, "the audit log is written again");
-        }
-        for queued in batch {
-            if let Some(waits) = queued.waits {
-                waits.send(Ok(())).ok(); // whoever waited may have left
-            }
         }
     }
 
@@ -246,5 +263,42 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::{
+        audit::{Limits, folder::Folder},
+        clock::Clock,
+    };
+
+    #[test]
+    fn all_that_is_taken_is_written_though_the_end_has_come() {
+        let mut taken_in_all = 0;
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let prepared = Folder::prepare(folder.path()).unwrap();
+            let mut log = Log::new(prepared, Limits::default(), Clock::Fixed(1));
+            let keys = log.open().unwrap();
+            let writer = Writer::start(log, keys, false).unwrap();
+            let (pushes, begun) = (Arc::clone(&writer), Arc::new(Barrier::new(2)));
+            let begins = Arc::clone(&begun);
+            let pushing = thread::spawn(move || {
+                let entry = || Queued { entry: Box::new(Entry::new(Event::Call, 1)), _place: None, waits: None };
+                begins.wait();
+                (0..3_000).take_while(|_| pushes.push(entry())).count()
+            });
+            begun.wait();
+            writer.close();
+            let taken = pushing.join().unwrap();
+            let text = std::fs::read_to_string(folder.path().join("00000001.jsonl")).unwrap_or_default();
+            assert_eq!(text.matches("\"event\":\"call\"").count(), taken);
+            taken_in_all += taken;
+        }
+        assert!(taken_in_all > 0);
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 pub(crate) use self::form::{CONFIRM, REFUSE, is_confirmation};
 use self::{
     form::{KEY, MOST_ROUNDS, Word, address, form, judged, judged_page, key},
-    questions::{Waiting, look},
+    questions::{Waiting, look, settled},
     shown::grant,
 };
 use super::{
@@ -124,20 +124,26 @@ pub(super) async fn consent<'a>(
         environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(reason));
     }
+    let now_ms = environment.clock.now_ms();
     if tool.risk.class == Risk::Grant
-        && let Some(excess) = grant(tool, arguments).excess(policy.ceiling(), environment.clock.now_ms())
+        && let Some(excess) = grant(tool, arguments, now_ms).excess(policy.ceiling(), now_ms)
     {
         environment.recording.decided(Decision::Denied, Some("policy".to_owned()));
         return Err(CallError::Denied(excess));
     }
-    let needs_word = rule == Rule::Ask && !context.is_confirmed;
-    if rule == Rule::Ask && context.is_confirmed {
-        environment.recording.decided(Decision::Confirmed, Some("command".to_owned()));
+    let confirmed_by = context.confirmed_by.filter(|_| rule == Rule::Ask);
+    if let Some(by) = confirmed_by {
+        environment.recording.decided(Decision::Confirmed, Some(by.to_owned()));
     }
+    let needs_word = rule == Rule::Ask && confirmed_by.is_none();
+    let (owner, binding) = (context.principal.binding(), policy::binding(tool, arguments));
     if !needs_word && given.wanted.is_empty() {
+        if confirmed_by.is_some() {
+            // It may have been made before without that word, and have left a question.
+            settled(policy.vault().filter(|vault| vault.is_there()), owner, binding).await;
+        }
         return Ok(Consent::Given(given, Stage::None));
     }
-    let (owner, binding) = (context.principal.binding(), policy::binding(tool, arguments));
     let case = Case { tool, arguments, given, environment, context, rule, owner, binding };
     Box::pin(case.decided()).await
 }
@@ -253,9 +259,7 @@ impl<'a> Case<'a> {
 
     /// Whether what a person entered fits: they are told by the next question, and so is the model.
     fn given_check(&self, entered: &BTreeMap<String, SecretString>) -> Result<(), CallError> {
-        let mut whole = Given { arguments: self.given.arguments.clone(), ..Given::default() };
-        whole.enter(entered.clone());
-        whole.check(self.tool)
+        self.given.with(entered.clone()).check(self.tool)
     }
 
     /// Whether the client has a form for the question. A form is no place for a secret (MCP 2025-11-25, elicitation).
@@ -312,8 +316,10 @@ impl<'a> Case<'a> {
     ) -> Result<Heard, CallError> {
         let client = &self.context.client;
         let question = self.put(shown.clone()).await;
-        let asked = if self.has_form() {
-            Some(form(shown, self.words().as_deref(), (round, wrong)))
+        // A person confirms what they have seen all of, and nothing else.
+        let form = if self.has_form() { form(shown, self.words().as_deref(), (round, wrong)) } else { None };
+        let asked = if form.is_some() {
+            form
         } else if client.has(Capability::ElicitationUrl)
             && let (Ok(Some(question)), Some(desk)) = (&question, self.policy().desk())
         {
@@ -325,6 +331,11 @@ impl<'a> Case<'a> {
         let Some(asked) = asked else {
             waiting.over = true;
             return Err(match question {
+                Ok(_) if self.has_form() => {
+                    // It is not asked again: the next call waits for who answers elsewhere.
+                    self.pass_on().await;
+                    self.too_long().await
+                }
                 Ok(_) => self.waits().await,
                 Err(error) => self.nowhere(&error),
             });

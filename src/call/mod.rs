@@ -78,8 +78,8 @@ pub struct CallContext {
     pub access: Access,
     /// Whether a person makes the call, who may write secrets themselves.
     pub is_person: bool,
-    /// Whether they have confirmed it.
-    pub is_confirmed: bool,
+    /// By what way they have confirmed it already, for whoever reads of it.
+    pub confirmed_by: Option<&'static str>,
     /// Who asked for it, by what way, as far as the audit log is concerned.
     pub origin: Option<Arc<Origin>>,
 }
@@ -97,7 +97,7 @@ impl CallContext {
             principal,
             access,
             is_person: false,
-            is_confirmed: false,
+            confirmed_by: None,
             origin: None,
         }
     }
@@ -361,11 +361,11 @@ async fn carried_out(
     (environment, context): (Environment<'_>, &CallContext),
     seen: &Seen,
 ) -> Result<Answered, CallError> {
-    let Given { arguments, secrets: put_in, .. } = given;
     // As the caller gave them they were looked at before anybody was asked.
-    if matches!(arguments, Cow::Owned(_)) {
-        tool.input.check(&arguments)?;
+    if matches!(given.arguments, Cow::Owned(_)) {
+        tool.input.check(&given.arguments).map_err(|error| given.told(error))?;
     }
+    let Given { arguments, secrets: put_in, .. } = given;
     let no_arguments = JsonObject::new();
     let arguments = arguments.as_object().unwrap_or(&no_arguments);
     let scope = Scope::new(arguments, &Value::Null);

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Answered, Binary, CallContext, Environment, Paused, Returned, answer_of, file, log};
+use super::{Answered, Binary, CallContext, Environment, Paused, Returned, answer_of, file, log, run::work_on};
 use crate::{
     catalog::resource::{CompiledResource, Target},
     decode::Decoded,
     error::CallError,
     media_type::is_json,
+    policy::glass::Seen,
 };
 
 const JSON: &str = "application/json";
@@ -62,11 +63,26 @@ pub async fn read(
         }
         Target::File { folder, path, media_type } => {
             let place = file::Place::new(folder, path, media_type);
-            (format!("file {path}"), place.read(environment.limits).await.map(Read::Content))
+            let read = place.read(environment.limits).await;
+            (format!("file {path}"), read.map(|content| Read::Content(hidden(content, environment, context))))
         }
     };
     log(|| summary, &context.request_id, started, &result);
     result
+}
+
+/// What a file holds, with the secrets in it masked.
+fn hidden(content: Content, environment: Environment<'_>, context: &CallContext) -> Content {
+    let (glass, seen) = (environment.policy.glass(), Seen::default());
+    match content {
+        Content::Text { media_type, text } => work_on(text.len(), || {
+            let text = glass.text(&text, &context.principal, &seen).into_owned();
+            Content::Text { media_type, text }
+        }),
+        Content::Binary(Binary { media_type, bytes }) => work_on(bytes.len(), || {
+            Content::Binary(Binary { media_type, bytes: glass.bytes(bytes, &context.principal, &seen) })
+        }),
+    }
 }
 
 /// An answer as the content of a resource whose media type is stated.

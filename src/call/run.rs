@@ -205,7 +205,7 @@ pub(super) struct Sent {
 }
 
 /// Does something with so many bytes. Where they are many, other calls do not wait for this thread meanwhile.
-fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let may_leave = || match tokio::runtime::Handle::try_current() {
         Ok(runtime) => runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread,
         Err(_) => false,

@@ -53,6 +53,11 @@ impl Arguments {
         self.list.values()
     }
 
+    /// The schema of one.
+    pub(super) fn schema(&self, name: &str) -> Option<&Value> {
+        self.list.get(name).map(|argument| &argument.schema)
+    }
+
     pub(super) fn into_list(self) -> Vec<Argument> {
         self.list.into_values().collect()
     }

@@ -81,6 +81,9 @@ impl Collected {
                 let message = format!("`{}` does the same as the tool of this name; they are one", tool.name);
                 let problem = Diagnostic::note(Code::DuplicateTool, *span, message);
                 problems.push(problem.with_secondary(place, "the first one"));
+                if tool.name != *own {
+                    self.aliases.entry(own.clone()).or_insert_with(|| tool.name.clone());
+                }
                 let careful = first.hints.careful(tool.hints);
                 let risk = first.risk.clone().worse(tool.risk.clone());
                 if is_richer(&tool, first) {

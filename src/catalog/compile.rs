@@ -24,8 +24,8 @@ use super::{
     prompt,
     resolve::Names,
     resource,
-    risk::{self, shapes::Shapes},
-    tool::Draft,
+    risk::shapes::Shapes,
+    tool::{Draft, verdict},
 };
 use crate::{
     access::GateId,
@@ -277,13 +277,13 @@ impl Compiler<'_> {
                     self.leave_out(&tool.name, Use::Tool, gate, before);
                     continue;
                 };
-                let plan = Plan::Call(Box::new(compiled));
                 let described = self.description(&tool, Some(target), None, Use::Tool);
                 let shaped = self.answer(&[], Some(target));
                 let answered = shaped.as_ref().map(|(_, output)| output.credentials()).unwrap_or_default();
-                let asked = arguments.iter().filter(|_| !risk::is_safe(&operation.method.value));
-                let shapes = Shapes::of_arguments(asked).answering(answered);
-                let (hints, risk) = self.hints(&tool.hints, target, None, (&shapes, &described));
+                let shapes = Shapes::of_arguments(arguments.iter()).answering(answered);
+                let verdict = verdict((target, None), &compiled.request, &arguments, (&shapes, &described));
+                let (hints, risk) = self.hints(&tool.hints, (target, None), verdict);
+                let plan = Plan::Call(Box::new(compiled));
                 let draft = Draft {
                     tool: &tool,
                     operation: Some(&operation.name.value),

@@ -9,6 +9,7 @@ use super::{
     plan::{Lookup, Step, Steps},
     resolve::Names,
     risk::{Assessed, shapes::Shapes},
+    tool::verdict,
 };
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
@@ -48,10 +49,15 @@ impl Compiler<'_> {
                         Step::Interaction(interaction) => interaction.fills(),
                     };
                     self.check_cut(&fills, step.name.span, &compiled, steps);
-                    let of_step = target.map(|target| {
-                        let said = target.operation.description.as_ref().map_or("", |text| text.value.as_str());
-                        self.hints(stated, target, None, (&Shapes::default(), said))
-                    });
+                    let of_step = match (target, &lowered) {
+                        (Some(target), Step::Call(operation)) => {
+                            let said = target.operation.description.as_ref().map_or("", |text| text.value.as_str());
+                            let shown = (&Shapes::default(), said);
+                            let verdict = verdict((target, None), &operation.request, arguments, shown);
+                            Some(self.hints(stated, (target, None), verdict))
+                        }
+                        _ => None,
+                    };
                     hints = match (hints, of_step) {
                         (Some((known, risk)), Some((more, other))) => Some((known.careful(more), risk.worse(other))),
                         (known, more) => known.or(more),

@@ -39,7 +39,7 @@ pub(super) fn open_elsewhere(tools: &[Vec<(CompiledTool, Spanned<String>)>], pro
     }
     let mut gated: HashMap<(String, String), Vec<_>> = HashMap::new();
     for (document, tool, name) in all().filter(|(_, tool, _)| tool.gate.is_some()) {
-        for operation in tool.plan.operations() {
+        for operation in tool.plan.every_operation() {
             let known = gated.entry(operation.shape()).or_default();
             // One is enough to tell of, and there may be thousands of the same shape.
             if known.len() < MAX_COMPARED {
@@ -48,7 +48,7 @@ pub(super) fn open_elsewhere(tools: &[Vec<(CompiledTool, Spanned<String>)>], pro
         }
     }
     for (document, tool, name) in all().filter(|(_, tool, _)| tool.gate.is_none()) {
-        let kept = tool.plan.operations().into_iter().find_map(|operation| {
+        let kept = tool.plan.every_operation().find_map(|operation| {
             let known = gated.get(&operation.shape())?;
             known.iter().find(|(other, gated, _)| *other != document && is_same_operation(gated, operation))
         });

@@ -83,6 +83,11 @@ pub(super) fn lower(
     let Called { method, path, operation, .. } = called;
     let spec::Hints { read_only, destructive, idempotent, open_world } = stated;
     let Verdict { mut assessed, destroys, is_plain, may_read } = verdict;
+    // What is done by a method that is to change nothing, and does, need not come to the same twice.
+    let is_repeatable = match method {
+        "GET" | "HEAD" | "OPTIONS" => assessed.class == Risk::Read,
+        method => matches!(method, "PUT" | "DELETE"),
+    };
     let contradiction = |flag: &spec::Spanned<bool>, name: &str, taken: bool| {
         let message = format!(
             "`{name}: {}` contradicts the operation `{operation}` (`{method} {path}`); it is taken as `{taken}`",
@@ -118,9 +123,7 @@ pub(super) fn lower(
     let hints = Hints {
         read_only: assessed.class == Risk::Read && !says_so(read_only, false),
         destructive: destroys || says_so(destructive, true),
-        idempotent: idempotent
-            .as_ref()
-            .map_or(matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"), |flag| flag.value),
+        idempotent: idempotent.as_ref().map_or(is_repeatable, |flag| flag.value),
         // As MCP does where nothing is said: an arbitrary service may reach anywhere.
         open_world: open_world.as_ref().is_none_or(|flag| flag.value),
     };
@@ -193,6 +196,7 @@ mod tests {
             ("DELETE", "/v1/x/{id}", "x", false, true, true),
             ("PUT", "/v1/x/{delete}", "undeleteX", false, false, true),
             ("POST", "/v1/all", "DELETE_ALL", false, true, false),
+            ("GET", "/v1/db/flush", "flushDb", false, true, false),
             ("POST", "/v1/objects/{id}/download", "dropletCreate", false, false, false),
         ] {
             let hints = of(&spec::Hints::default(), called(method, path, name), &mut Vec::new());

@@ -23,6 +23,7 @@ pub mod interaction;
 pub mod join;
 mod lengths;
 mod listed;
+mod literals;
 mod lookup;
 pub mod names;
 mod offer;
@@ -40,6 +41,7 @@ mod secrets;
 pub mod service;
 pub mod shape;
 mod shaping;
+mod slots;
 mod switched_off;
 mod title;
 mod tool;
@@ -148,6 +150,12 @@ impl Catalog {
     /// The tool of this name: the one it is offered under, or the one its spec gives it.
     pub fn tool(&self, name: &str) -> Option<&CompiledTool> {
         self.tools.get(name).or_else(|| self.tools.get(self.aliases.get(name)?))
+    }
+
+    /// The name that a tool is offered under, or was before it was switched off, of that one or of the one its spec gives it;
+    /// any other name as it is.
+    pub fn offered_name<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.tools.contains_key(name) { name } else { self.aliases.get(name).map_or(name, String::as_str) }
     }
 
     /// How long lists are fresh, and for whom.

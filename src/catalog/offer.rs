@@ -35,8 +35,7 @@ impl<'a> From<&'a CompiledPrompt> for Offer<'a> {
 
 /// How far a caller's own key has to reach at the backend built in.
 fn needs(tool: &CompiledTool) -> Reach {
-    let operations = tool.plan.operations();
-    let told = operations.iter().filter(|operation| operation.service.tells_of_caller_keys());
+    let told = tool.plan.every_operation().filter(|operation| operation.service.tells_of_caller_keys());
     let each =
         told.map(|operation| if operation.request.method == Method::GET { Reach::Reading } else { Reach::Writing });
     each.max().unwrap_or(Reach::Nothing)

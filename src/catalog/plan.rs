@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::poll::Poll;
+use super::poll::{Next, Poll};
 use super::{
     Service,
     fill::Fill,
@@ -29,7 +29,7 @@ pub enum Plan {
 /// An operation, ready to be called.
 #[derive(Debug)]
 pub struct CompiledOperation {
-    /// As the spec writes it: `METHOD /path/{placeholder}`.
+    /// As the spec writes it, without a query: `METHOD /path/{placeholder}`.
     pub name: String,
     /// The request.
     pub request: RequestTemplate,
@@ -91,13 +91,18 @@ pub struct Shaping {
 }
 
 impl Plan {
-    /// The operations it calls, in order.
+    /// The operations it calls, in order, without those that wait for their end.
     pub fn operations(&self) -> Vec<&CompiledOperation> {
         match self {
             Self::Call(operation) => vec![operation],
             Self::Steps(steps) => steps.steps.values().filter_map(Step::operation).collect(),
             Self::Mock(_) => Vec::new(),
         }
+    }
+
+    /// Every operation that it may call, those that wait for the end of others among them.
+    pub fn every_operation(&self) -> impl Iterator<Item = &CompiledOperation> {
+        self.operations().into_iter().flat_map(CompiledOperation::with_asked)
     }
 
     /// Whether a step of it sends log messages.
@@ -121,10 +126,20 @@ impl Plan {
 
     /// All that it does. It changes with everything that a person may have agreed to. Holds no secret.
     pub fn all_it_does(&self) -> String {
-        let called = |operation: &CompiledOperation| {
+        let sent = |operation: &CompiledOperation| {
             let CompiledOperation { request, service, projection, .. } = operation;
             let base = service.endpoint.as_ref().map(|endpoint| endpoint.base.to_string());
             format!("{request:?} of {base:?}, {projection:?}")
+        };
+        let called = |operation: &CompiledOperation| {
+            let Some(poll) = &operation.poll else { return sent(operation) };
+            let Poll { statuses, until, next, interval, timeout } = &**poll;
+            let asked = match next {
+                Next::Again => "the same".to_owned(),
+                Next::Location => "its location".to_owned(),
+                Next::Operation(asked) => sent(asked),
+            };
+            format!("{}, then {asked} {statuses:?} {until:?} {interval:?} {timeout:?}", sent(operation))
         };
         let steps = match self {
             Self::Call(operation) => return called(operation),
@@ -148,6 +163,15 @@ impl Plan {
 }
 
 impl CompiledOperation {
+    /// This one and the one that is asked for its end.
+    pub fn with_asked(&self) -> impl Iterator<Item = &Self> {
+        let asked = self.poll.as_ref().and_then(|poll| match &poll.next {
+            Next::Operation(asked) => Some(&**asked),
+            Next::Again | Next::Location => None,
+        });
+        std::iter::once(self).chain(asked)
+    }
+
     /// Method and path of its requests, whatever fills them.
     pub(super) fn shape(&self) -> (String, String) {
         (self.request.method.to_string(), self.request.path.shape())

@@ -7,6 +7,8 @@ use super::{
     compile::{Compiler, Target},
     plan::CompiledOperation,
     resolve::Names,
+    risk::{Assessed, Risk, shapes::Shapes},
+    tool::verdict,
 };
 use crate::{
     diagnostic::{Code, Diagnostic},
@@ -81,7 +83,20 @@ impl Compiler<'_> {
                 let declared = std::mem::replace(&mut arguments.declared, true);
                 let compiled = self.request(asked, names, arguments);
                 arguments.declared = declared;
-                Next::Operation(Box::new(compiled?))
+                let compiled = compiled?;
+                let of_asked = verdict((asked, None), &compiled.request, arguments, (&Shapes::default(), ""));
+                let Assessed { class, reason } = of_asked.assessed;
+                if class != Risk::Read {
+                    let message = format!(
+                        "asking `{wanted}` for the end of `{}` would {}: {reason}",
+                        target.operation.name.value,
+                        class.effect()
+                    );
+                    let problem = Diagnostic::error(Code::UnsafePoll, call.span, message);
+                    self.problems.push(problem.with_help("name an operation that only reads"));
+                    return None;
+                }
+                Next::Operation(Box::new(compiled))
             }
         };
         Some(Poll { statuses: statuses.clone(), until, next, interval: *interval, timeout: *timeout })

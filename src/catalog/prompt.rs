@@ -16,7 +16,6 @@ use super::{
     folder::{self, Reach},
     lengths, names,
     plan::Plan,
-    risk::Risk,
 };
 use crate::{
     access::GateId,
@@ -258,7 +257,7 @@ impl Compiler<'_> {
             self.problems.push(Diagnostic::error(Code::MissingField, prompt.name.span, message));
             return None;
         }
-        if compiled.risk.class > Risk::Write {
+        if compiled.risk.class.is_grave() {
             let (does, summary) = (compiled.risk.class.effect(), compiled.plan.summary());
             let message = format!("filling in the prompt `{}` would {does}: {summary}", prompt.name.value);
             let problem = Diagnostic::error(Code::UnsafeResource, prompt.name.span, message);

@@ -412,12 +412,19 @@ impl Compiler<'_> {
             }
             return None;
         }
-        if compiled.risk.class > Risk::Write {
+        if compiled.risk.class.is_grave() {
             let (does, summary) = (compiled.risk.class.effect(), compiled.plan.summary());
             let message = format!("reading `{}` would {does}: {summary}", resource.name.value);
             let problem = Diagnostic::error(Code::UnsafeResource, resource.name.span, message);
             self.problems.push(problem.with_help("offer it as a tool, which no client calls unasked"));
             return None;
+        }
+        if compiled.risk.class == Risk::Write {
+            let message =
+                format!("reading `{}` would change something: {}", resource.name.value, compiled.plan.summary());
+            let problem = Diagnostic::warning(Code::UnsafeResource, resource.name.span, message);
+            self.problems
+                .push(problem.with_help("clients read resources unasked; offer it as a tool unless it only reads"));
         }
         Some(compiled)
     }

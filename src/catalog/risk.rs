@@ -5,13 +5,15 @@
 
 mod destroys;
 mod grants;
+pub(in crate::catalog) mod overriding;
 mod runs;
+mod safe;
 pub(in crate::catalog) mod shapes;
 mod words;
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use self::words::Words;
+use self::{overriding::Meant, words::Words};
 use super::{hints::Called, verbs};
 use crate::nearest::nearest;
 
@@ -47,6 +49,11 @@ impl Risk {
 }
 
 impl Risk {
+    /// Whether it takes away, runs or grants something: what cannot be undone, and is told of before it is done.
+    pub fn is_grave(self) -> bool {
+        self > Self::Write
+    }
+
     /// What a call of this class would do, as in `it would …`.
     pub(super) fn effect(self) -> &'static str {
         match self {
@@ -124,21 +131,11 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
     let words = Words::new(called);
     if is_safe(method) {
         let by = method_of(method);
-        if let Some(reason) = runs::terminal(&words) {
-            return Verdict {
-                assessed: Assessed::new(Risk::Exec, reason),
-                destroys: false,
-                is_plain: false,
-                may_read: false,
-            };
-        }
-        return match destroys::by_safe_method(&words) {
-            Some(reason) => Verdict {
-                assessed: Assessed::new(Risk::Destructive, reason),
-                destroys: true,
-                is_plain: true,
-                may_read: false,
-            },
+        return match safe::assessed(&words, shapes) {
+            Some(assessed) => {
+                let is_plain = assessed.class == Risk::Destructive;
+                Verdict { assessed, destroys: is_plain, is_plain, may_read: false }
+            }
             None => {
                 Verdict { assessed: Assessed::new(Risk::Read, by), destroys: false, is_plain: false, may_read: true }
             }
@@ -173,6 +170,33 @@ pub(super) fn assess(called: Called<'_>, shapes: &shapes::Shapes, description: &
         (None, None, None) => (Risk::Write, method_of(method)),
     };
     Verdict { assessed: Assessed::new(class, reason), destroys, is_plain, may_read: !writes && class <= Risk::Write }
+}
+
+/// The same with the methods that the request means besides its own: what is worst holds.
+pub(super) fn assess_sent(called: Called<'_>, shapes: &shapes::Shapes, said: &str, meant: &[Meant]) -> Verdict {
+    let mut all = assess(called, shapes, said);
+    for meant in meant {
+        let verdict = match meant {
+            Meant::Fixed { name, method } => {
+                let mut verdict = assess(Called { method, ..called }, shapes, said);
+                verdict.assessed.reason = format!("{}, by `{name}`", verdict.assessed.reason).into();
+                verdict
+            }
+            Meant::Open { name } => Verdict {
+                assessed: Assessed::new(Risk::Destructive, format!("whoever calls it names the method: `{name}`")),
+                destroys: true,
+                is_plain: true,
+                may_read: false,
+            },
+        };
+        all = Verdict {
+            assessed: all.assessed.worse(verdict.assessed),
+            destroys: all.destroys || verdict.destroys,
+            is_plain: all.is_plain || verdict.is_plain,
+            may_read: all.may_read && verdict.may_read,
+        };
+    }
+    all
 }
 
 /// Whether a method is not to change anything (RFC 9110, section 9.2.1).
@@ -212,12 +236,51 @@ mod tests {
         for (request, class, reason) in [
             ("GET /pets listPets", Read, "`GET`"),
             ("GET /removed_pets listRemovedPets", Read, "`GET`"),
-            ("GET /pets/{id}/delete deletePet", Destructive, "`delete` in the path and the name"),
+            ("GET /pets/{id}/delete deletePet", Destructive, "`delete` in the path"),
             ("GET /pets/{id}/delete getDeletion", Read, "`GET`"),
             ("GET /tokens list_tokens", Read, "`GET`"),
             ("GET /pty/{name} connectPty", Exec, "opens a terminal"),
             ("GET /pty/{name} getPty", Read, "`GET`"),
-            ("HEAD /pets/{id}/run runPet", Read, "`HEAD`"),
+            // By a method that is to change nothing.
+            ("HEAD /pets/{id}/run runPet", Exec, "`run` in the path"),
+            ("GET /exec execIt", Exec, "`exec` in the path"),
+            ("GET /lambda invokeLambda", Exec, "`invoke` in the name"),
+            ("GET /builds/{id}/trigger x", Exec, "`trigger` in the path"),
+            ("GET /tokens/create createToken", Grant, "`create` of `tokens`"),
+            ("GET /keys/rotate rotateKey", Grant, "`rotate` of `keys`"),
+            ("GET /keys/new newKey", Grant, "`new` of `keys`"),
+            ("GET /account generateApiKey", Grant, "`generate` of `key` in the name"),
+            ("GET /users/{id}/promote promoteUser", Grant, "`promote` in the path"),
+            ("GET /db/flush flushDb", Destructive, "`flush` in the path"),
+            ("GET /db/flush getDbFlush", Destructive, "`flush` in the path"),
+            ("GET /db flushDb", Destructive, "`flush` in the name"),
+            ("GET /db/drop dropDb", Destructive, "`drop` in the path"),
+            ("GET /reset resetAll", Destructive, "`reset` in the path"),
+            ("GET /reboot reboot", Destructive, "`reboot` in the path"),
+            ("GET /instance/stop stopInstance", Destructive, "`stop` in the path"),
+            ("GET /accounts/close closeAccount", Destructive, "`close` in the path"),
+            ("GET /items/{id} deleteItem", Destructive, "`delete` in the name"),
+            // Nouns that are verbs too, and what tells of a thing that was done.
+            ("GET /runs listRuns", Read, "`GET`"),
+            ("GET /jobs/{id}/run getJobRun", Read, "`GET`"),
+            ("GET /jobs/{id}/run getRun", Read, "`GET`"),
+            ("GET /executions/{id} getExecution", Read, "`GET`"),
+            ("GET /builds/{id}/stop-reason getStopReason", Read, "`GET`"),
+            ("GET /builds/{id}/stop-reason stopReason", Read, "`GET`"),
+            ("GET /commands commands", Read, "`GET`"),
+            ("GET /deploys/{id} deploy", Read, "`GET`"),
+            ("GET /apps/{id}/deploy getDeploy", Read, "`GET`"),
+            ("GET /exec/{id}/json ExecInspect", Read, "`GET`"),
+            ("GET /stocks/{symbol}/close getClose", Read, "`GET`"),
+            ("GET /stop getStop", Read, "`GET`"),
+            ("GET /stops StopPoint_GetByMode", Read, "`GET`"),
+            ("GET /oauth/refresh_tokens listRefreshTokens", Read, "`GET`"),
+            ("GET /keys/{id} getKey", Read, "`GET`"),
+            ("GET /issues/create getCreateIssueMetadata", Read, "`GET`"),
+            ("GET /cancellations cancelReasons", Read, "`GET`"),
+            ("GET /images/{id}/promote promoteImage", Read, "`GET`"),
+            ("GET /users/{id}/delete_requests deleteRequests", Read, "`GET`"),
+            ("POST /notebook/cells runCell", Write, "`POST`"),
             // Reading by POST, and what only looks so.
             ("POST /pets/search searchPets", Read, "`search`"),
             ("POST /pets/{id}/read_file readPetFile", Read, "`read`"),
@@ -306,6 +369,14 @@ mod tests {
             ),
             ("POST /boxes/search searchBoxes", json!({"command": text}), &nothing, Read, "`search`"),
             ("GET /boxes listBoxes", json!({"command": text}), &nothing, Read, "`GET`"),
+            ("GET /shell/run getRun", json!({"command": text}), &nothing, Exec, "takes a `command`"),
+            ("GET /exec x", json!({"cmd": text}), &nothing, Exec, "takes a `cmd`"),
+            ("GET /db/query x", json!({"sql": text}), &nothing, Exec, "takes `sql`"),
+            ("GET /db/tables listTables", json!({"sql": text}), &nothing, Exec, "takes `sql`"),
+            ("GET /posts getPosts", json!({"transcript": text, "command_id": text}), &nothing, Read, "`GET`"),
+            ("GET /player getPlayer", json!({"command": {"enum": ["play", "pause"]}}), &nothing, Read, "`GET`"),
+            ("POST /notebook/cells runCell", json!({"code": text}), &nothing, Exec, "takes `code` to `run`"),
+            ("POST /coupons addCoupon", json!({"code": text}), &nothing, Write, "`POST`"),
             ("PUT /player play", json!({"command": {"enum": ["play", "pause"]}}), &nothing, Write, "`PUT`"),
             ("POST /films addFilm", json!({"transcript": text, "command_id": text}), &nothing, Write, "`POST`"),
             ("POST /db/query queryDb", json!({"sql": text}), &nothing, Exec, "takes `sql`"),

@@ -79,6 +79,16 @@ impl Service {
             }
     }
 
+    /// Whether its calls authenticate with tokens that are issued, and change.
+    pub fn is_issued_tokens(&self) -> bool {
+        self.endpoint.as_ref().is_ok_and(|endpoint| endpoint.credential.is_issued_tokens())
+    }
+
+    /// The tokens that were issued for its calls and may still be good.
+    pub fn issued_tokens(&self) -> Vec<SecretString> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.credential.issued_tokens()).unwrap_or_default()
+    }
+
     /// Whether calls authenticate.
     pub fn has_credential(&self) -> bool {
         self.endpoint.as_ref().is_ok_and(|endpoint| !endpoint.credential.is_none())

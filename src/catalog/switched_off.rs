@@ -27,9 +27,9 @@ impl Catalog {
     pub fn set_risks(&mut self, stated: &BTreeMap<String, Risk>) -> Vec<String> {
         let mut remarks = Vec::new();
         for (name, class) in stated {
-            let own = self.aliases.get(name).unwrap_or(name);
-            let Some(tool) = self.tools.get_mut(own) else {
-                let known: BTreeSet<&str> = self.tools.keys().map(String::as_str).collect();
+            let offered = self.offered_name(name).to_owned();
+            let Some(tool) = self.tools.get_mut(&offered) else {
+                let known = self.names();
                 remarks.push(restrictions::unknown("risks", "tool", name, &known));
                 continue;
             };
@@ -45,21 +45,30 @@ impl Catalog {
         if restrictions.is_empty() {
             return Vec::new();
         }
-        let names: BTreeSet<&str> = self.tools().map(|tool| tool.name.as_str()).collect();
-        let remarks = restrictions.unknown(&self.groups(), &names);
+        let remarks = restrictions.unknown(&self.groups(), &self.names());
         let off = &mut self.switched_off;
         let (mut kept, mut aliases) = (IndexMap::new(), std::mem::take(&mut self.aliases));
+        let mut own: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, offered) in &aliases {
+            own.entry(offered).or_default().push(name);
+        }
         for (name, tool) in std::mem::take(&mut self.tools) {
-            match restrictions.refusal(&Offer::from(&tool)) {
+            let own = own.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            match restrictions.refusal(&Offer::from(&tool), own) {
                 Some(by) => drop(off.tools.insert(name, (tool, by))),
                 None => drop(kept.insert(name, tool)),
             }
         }
         aliases.retain(|_, name| kept.contains_key(name) || off.tools.contains_key(name));
         (self.tools, self.aliases) = (kept, aliases);
-        off.resources = self.resources.take_out(|resource| restrictions.refusal(&Offer::from(resource)).is_some());
-        self.prompts.retain(|_, prompt| restrictions.refusal(&Offer::from(&*prompt)).is_none());
+        off.resources = self.resources.take_out(|resource| restrictions.refusal(&Offer::from(resource), &[]).is_some());
+        self.prompts.retain(|_, prompt| restrictions.refusal(&Offer::from(&*prompt), &[]).is_none());
         remarks
+    }
+
+    /// The names of all tools that are offered: those they are offered under, and those of specs that cannot be.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.tools.keys().chain(self.aliases.keys()).map(String::as_str).collect()
     }
 
     /// The tool of this name that the operator does not offer, and by which setting.

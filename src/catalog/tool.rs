@@ -15,9 +15,11 @@ use super::{
     input::Argument,
     interaction::Returned,
     lengths, names,
+    path::WrittenPath,
     plan::{Plan, Shaping},
+    request::RequestTemplate,
     resolve::Names,
-    risk::{self, Assessed, Risk, Verdict, shapes::Shapes},
+    risk::{self, Assessed, Risk, Verdict, overriding, shapes::Shapes},
     title,
     wiring::parameters,
 };
@@ -184,17 +186,19 @@ impl Compiler<'_> {
             Plan::Mock(_) => self.composed(outputs, &[])?,
         };
         let shapes = match &tool.input_schema {
-            // What only reads is none the worse for what it is asked with.
-            _ if target.is_some_and(|target| risk::is_safe(&target.operation.method.value)) => Shapes::default(),
             Some(schema) => Shapes::of_schema(&schema.value),
             None => Shapes::of_arguments(arguments.iter()),
         };
         let shapes = shapes.answering(shaped.1.credentials());
         let own = &tool.name.value;
-        let (hints, risk) = match (of_parts, target) {
-            (Some(of_parts), _) => of_parts_together(of_parts, own, &shapes, &description),
-            (None, Some(target)) => self.hints(&stated, target, Some(own), (&shapes, &description)),
-            (None, None) => hints::of_fixed_values(&stated),
+        let (hints, risk) = match (of_parts, target, &plan) {
+            (Some(of_parts), _, _) => of_parts_together(of_parts, own, &shapes, &description),
+            (None, Some(target), Plan::Call(operation)) => {
+                let called = (target, Some(own.as_str()));
+                let verdict = verdict(called, &operation.request, &arguments, (&shapes, &description));
+                self.hints(&stated, called, verdict)
+            }
+            (None, _, _) => hints::of_fixed_values(&stated),
         };
         self.finish(
             Draft {
@@ -298,19 +302,14 @@ impl Compiler<'_> {
         unsent
     }
 
-    /// What a client may assume of a tool that calls this, and the class of its risk. `shown` is what its schemas are
-    /// called and what its author says of it.
+    /// What a client may assume of a tool that calls this, and the class of its risk.
     pub(super) fn hints(
         &mut self,
         stated: &spec::Hints,
-        target: Target<'_>,
-        tool: Option<&str>,
-        shown: (&Shapes, &str),
+        called: (Target<'_>, Option<&str>),
+        verdict: Verdict,
     ) -> (Hints, Assessed) {
-        let Operation { method, path, name, .. } = target.operation;
-        let called = Called { method: &method.value, path: &path.value, operation: &name.value, tool };
-        let verdict = risk::assess(called, shown.0, shown.1);
-        hints::lower(stated, called, verdict, &mut self.problems)
+        hints::lower(stated, words_of(called), verdict, &mut self.problems)
     }
 
     pub(super) fn finish(
@@ -404,7 +403,7 @@ impl Compiler<'_> {
         match target {
             Some(target) => {
                 let Operation { method, path, .. } = target.operation;
-                names::shown_request(&format!("{} {}", method.value, path.value))
+                names::shown_request(&format!("{} {}", method.value, WrittenPath::split(&path.value).path))
             }
             None => names::readable(&tool.name.value),
         }
@@ -414,15 +413,34 @@ impl Compiler<'_> {
 /// Marks arguments whose names say that they are secret. What stands in a path is the name of something, as in
 /// `/secrets/{secret}`.
 fn mark_secrets(arguments: &mut [Argument], plan: &Plan) {
-    let operations = plan.operations();
     let in_path: BTreeSet<&str> =
-        operations.iter().flat_map(|operation| operation.request.path.fills()).flat_map(Fill::arguments).collect();
+        plan.every_operation().flat_map(|operation| operation.request.path.fills()).flat_map(Fill::arguments).collect();
     for argument in arguments {
         sensitive::mark(&mut argument.schema, Side::Input);
         if !in_path.contains(argument.name.as_str()) {
             sensitive::mark_named(&argument.name, &mut argument.schema, Side::Input);
         }
     }
+}
+
+/// What an operation does as a tool calls it; without the name of a tool as a step or on the way. `shown` is what the
+/// arguments of the tool are called and what its author says of it. What is not to change anything is judged by what it
+/// sends, whatever the tool calls that.
+pub(super) fn verdict(
+    called: (Target<'_>, Option<&str>),
+    request: &RequestTemplate,
+    arguments: &Arguments,
+    shown: (&Shapes, &str),
+) -> Verdict {
+    let (shapes, said) = shown;
+    let is_safe = risk::is_safe(&called.0.operation.method.value);
+    let sent = is_safe.then(|| Shapes::of_request(request, arguments));
+    risk::assess_sent(words_of(called), sent.as_ref().unwrap_or(shapes), said, &overriding::meant(request))
+}
+
+fn words_of<'a>((target, tool): (Target<'a>, Option<&'a str>)) -> Called<'a> {
+    let Operation { method, path, name, .. } = target.operation;
+    Called { method: &method.value, path: &path.value, operation: &name.value, tool }
 }
 
 /// What several parts do together that change something: at worst what the worst of them does, or what the name, the
@@ -468,7 +486,7 @@ pub(super) struct Draft<'a> {
 impl Plan {
     /// The arguments that are used anywhere in it.
     fn arguments(&self) -> BTreeSet<&str> {
-        let mut fills: Vec<&Fill> = self.operations().iter().flat_map(|operation| operation.request.fills()).collect();
+        let mut fills: Vec<&Fill> = self.every_operation().flat_map(|operation| operation.request.fills()).collect();
         match self {
             Self::Call(_) => {}
             Self::Steps(steps) => fills.extend(steps.fills()),

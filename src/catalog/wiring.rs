@@ -17,7 +17,7 @@ use super::{
     fill::Fill,
     input::Argument,
     join::Joined,
-    names,
+    literals, names,
     path::{PathTemplate, WrittenPath},
     plan::CompiledOperation,
     request::{QuerySlot, QueryStyle, RequestTemplate},
@@ -150,7 +150,7 @@ impl Compiler<'_> {
         };
         let mut lowering = Lowering::new(target, names, arguments, joined);
         self.path_parameters(&mut request.path, &mut lowering, &parameters);
-        for (name, value) in written.query {
+        for &(name, value) in &written.query {
             let fill =
                 lowering.names.text(&value.replace("{{", "{").replace("}}", "}").replace('{', "{{").replace('}', "}}"));
             let fill = self.feed(fill, None, false, &mut lowering);
@@ -172,10 +172,12 @@ impl Compiler<'_> {
             self.problems.push(problem.with_help("write each value out, or pass it as an argument"));
             return None;
         }
+        literals::hide(&mut request);
         let projection = self.projection(output_parameters);
         let marks = self.answer_marks(target);
         Some(CompiledOperation {
-            name: format!("{} {}", method.value, path.value),
+            // What stands in its query may be a secret.
+            name: format!("{} {}", method.value, written.path),
             request,
             service,
             format,

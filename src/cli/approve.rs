@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin},
     process::ExitCode,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -25,7 +26,10 @@ use crate::{
     backend::embedded::maintenance,
     clock::Clock,
     config::{AuditFlag, Settings},
-    console::trail::{Act, entry_of},
+    console::{
+        acts::{self, ActError},
+        trail::{Act, told},
+    },
     policy::store::{Decision, DecisionError, Question, Shown, State, Store, are_the_words},
     setup::{self, open_audit},
 };
@@ -64,20 +68,20 @@ pub(super) struct Arguments {
     data: DataOptions,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { code, refuse, yes, audit, data } = arguments;
     let settings = data.audited(audit)?;
     let store = store(&settings)?;
     let Some(code) = code else {
         let Some(code) = choose(store.as_ref())? else { return Ok(ExitCode::SUCCESS) };
-        return decide((store, &settings), &code, None);
+        return decide((store, &settings), &code, None).await;
     };
     let given = match (refuse, yes) {
         (true, _) => Some(Given::Refuse),
         (_, true) => Some(Given::Confirm),
         _ => None,
     };
-    decide((store, &settings), &code, given)
+    decide((store, &settings), &code, given).await
 }
 
 /// What is decided by the command line already.
@@ -123,7 +127,11 @@ fn left(question: &Question, now_ms: i64) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
 }
 
-fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Option<Given>) -> anyhow::Result<ExitCode> {
+async fn decide(
+    (store, settings): (Option<Store>, &Settings),
+    code: &str,
+    given: Option<Given>,
+) -> anyhow::Result<ExitCode> {
     let waiting = store.as_ref().map(|store| store.waiting_as(code)).transpose()?.flatten();
     let (Some(store), Some(question)) = (store, waiting) else {
         let problem = format!(
@@ -158,14 +166,15 @@ fn decide((store, settings): (Option<Store>, &Settings), code: &str, given: Opti
     let by = match &decision {
         Decision::Confirm { by, .. } | Decision::Refuse { by } => by.clone(),
     };
-    // Before anything is decided that would have to be written down.
     let audit = open_audit(settings, Clock::System)?;
     let _closing = audit.closing();
-    let question = store.decide(&question.id, decision).map_err(|error| match error {
-        DecisionError::Store(error) => anyhow::Error::from(error),
-        error => Usage(error.to_string()).into(),
+    let tell = |act: Act<'_>| told(&audit, act, &by);
+    let store = Arc::new(store);
+    let question = acts::decide(&store, question.id, decision, &tell).await.map_err(|error| match error {
+        ActError::Refused(DecisionError::Store(error)) => anyhow::Error::from(error),
+        ActError::Refused(error) => Usage(error.to_string()).into(),
+        unwritten @ ActError::Unwritten(_) => unwritten.into(),
     })?;
-    audit.note(entry_of(Act::Decided(&question), &by, audit.now_ms()));
     print(match (confirmed, confirmed && goes_on(&store, &question)) {
         (false, _) => "Refused.\n",
         (true, true) => "Confirmed; the call goes on.\n",

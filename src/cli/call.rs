@@ -11,7 +11,10 @@ use clap::Args;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{EXIT_TOOL_ERROR, Usage, log_errors, person::Person, print, table::plain};
+use super::{
+    EXIT_DIAGNOSTICS, EXIT_TOOL_ERROR, Usage, approve::BY_COMMAND, lock::verified, log_errors, person::Person, print,
+    table::plain,
+};
 use crate::{
     audit::{Origin, Transport},
     call::{self, CallContext, CallOutput, Returned},
@@ -57,6 +60,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { tool: name, arguments, json, dry_run, yes, audit, options } = arguments;
     let mut settings = options.clone().or_environment()?.settings()?;
     audit.over(&mut settings)?;
+    settings.lock.or_variable();
     // A slip must not open anything, let alone make a data folder.
     let purpose = if dry_run.is_some() { Purpose::Show } else { Purpose::Inspect };
     let looked_at = setup(&settings, purpose, Clock::System)?;
@@ -100,6 +104,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         };
     }
+    if let Err(refused) = verified(&settings)? {
+        tracing::error!("{refused}");
+        return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
+    }
     let audit = open_audit(&settings, Clock::System)?;
     let _closing = audit.closing();
     let gateway = setup_again(&settings, Clock::System, &Open { audit, ..Open::default() })?.gateway;
@@ -112,7 +120,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let context = CallContext {
         client: person.clone(),
         is_person: true,
-        is_confirmed: yes,
+        confirmed_by: yes.then_some(BY_COMMAND),
         origin: Some(Arc::new(origin)),
         ..CallContext::new(call::request_id()?)
     };

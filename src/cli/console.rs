@@ -15,7 +15,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Usage, log_errors, print, serve, shutdown_signal};
+use super::{EXIT_DIAGNOSTICS, Usage, desk, lock::verified, log_errors, print, serve, shutdown_signal};
 use crate::{
     audit::Audit,
     backend::embedded::private_options,
@@ -85,7 +85,12 @@ impl FromStr for Beside {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { listen, open, options } = arguments;
-    let settings = options.clone().or_environment()?.settings()?;
+    let mut settings = options.clone().or_environment()?.settings()?;
+    settings.lock.or_variable();
+    if let Err(refused) = verified(&settings)? {
+        tracing::error!("{refused}");
+        return Ok(ExitCode::from(EXIT_DIAGNOSTICS));
+    }
     let audit = open_audit(&settings, Clock::System)?;
     let _closing = audit.closing();
     let live = Arc::new(Live::new(Clock::System));
@@ -94,7 +99,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     log_errors(&set_up.diagnostics, &set_up.sources, &options);
     let shutdown = shutdown_signal().context("cannot listen for signals")?;
     let gateway = Arc::new(set_up.gateway);
-    let console = console(&settings, Box::new(move || gateway.clone()), (live, audit), shutdown.clone())?;
+    let vault = gateway.policy.vault().ok_or(SetupError::NoDataDir)?;
+    let store = desk::opened(vault).await?;
+    let console = console((&settings, store), Box::new(move || gateway.clone()), (live, audit), shutdown.clone());
     let started = start(&console, listen.unwrap_or(ANY_PORT)).await?;
     let link = started.link()?;
     print(&format!("{}\n", link.url().expose_secret()))?;
@@ -116,15 +123,13 @@ pub(super) async fn start(console: &Console, address: SocketAddr) -> anyhow::Res
     })
 }
 
-/// The console of a server, in the data folder of its settings. Nobody reaches it before it is started or needed.
+/// The console of a server, over its store. Nobody reaches it before it is started or needed.
 pub(super) fn console(
-    settings: &Settings,
+    (settings, store): (&Settings, Arc<Store>),
     served: Box<dyn Fn() -> Arc<Gateway> + Send + Sync>,
     (live, audit): (Arc<Live>, Audit),
     shutdown: CancellationToken,
-) -> anyhow::Result<Console> {
-    let data_dir = settings.data_dir.as_deref().ok_or(SetupError::NoDataDir)?;
-    let store = Arc::new(Store::open(data_dir, settings.master_key.as_ref(), Clock::System)?);
+) -> Console {
     let parts = Parts {
         store,
         served,
@@ -134,7 +139,7 @@ pub(super) fn console(
         announce: Box::new(announce),
         clock: Clock::System,
     };
-    Ok(Console::new(parts, shutdown))
+    Console::new(parts, shutdown)
 }
 
 /// Where the page reads the audit log, where there is one.

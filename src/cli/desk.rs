@@ -8,22 +8,28 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use crate::{console::Console, gateway::Gateway, mcp::McpServer, policy};
+use crate::{
+    console::Console,
+    gateway::Gateway,
+    mcp::McpServer,
+    policy::{self, store::Store, vault::Vault},
+};
 
-/// Makes a console that shows what is served.
-type Make = Box<dyn Fn(Box<dyn Fn() -> Arc<Gateway> + Send + Sync>) -> anyhow::Result<Console> + Send + Sync>;
+/// Makes a console over a store that shows what is served.
+type Make = Box<dyn Fn(Arc<Store>, Box<dyn Fn() -> Arc<Gateway> + Send + Sync>) -> Console + Send + Sync>;
 
 /// Where the persons of a server answer.
 pub(super) struct Desk {
+    vault: Arc<Vault>,
     make: Make,
     server: OnceLock<McpServer>,
     console: OnceCell<Option<Console>>,
 }
 
 impl Desk {
-    /// One that is made by this.
-    pub(super) fn new(make: Make) -> Self {
-        Self { make, server: OnceLock::new(), console: OnceCell::new() }
+    /// One that is made by this, over the store of the server.
+    pub(super) fn new(vault: Arc<Vault>, make: Make) -> Self {
+        Self { vault, make, server: OnceLock::new(), console: OnceCell::new() }
     }
 
     /// Shows what this server serves. Nothing is needed of it before.
@@ -35,16 +41,18 @@ impl Desk {
     pub(super) async fn console(&self) -> Option<Console> {
         let made = self.console.get_or_init(async || {
             let server = self.server.get()?.clone();
-            match (self.make)(Box::new(move || server.served())) {
-                Ok(console) => Some(console),
-                Err(error) => {
-                    tracing::warn!("there is no console: {error:#}");
-                    None
-                }
-            }
+            let store = opened(&self.vault).await;
+            let store = store.inspect_err(|error| tracing::warn!("there is no console: {error:#}")).ok()?;
+            Some((self.make)(store, Box::new(move || server.served())))
         });
         made.await.clone()
     }
+}
+
+/// The store of a vault, opened on a thread that may wait for the disk.
+pub(super) async fn opened(vault: &Arc<Vault>) -> anyhow::Result<Arc<Store>> {
+    let vault = Arc::clone(vault);
+    Ok(tokio::task::spawn_blocking(move || vault.store()).await??)
 }
 
 impl policy::Desk for Desk {

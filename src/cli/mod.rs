@@ -141,8 +141,8 @@ pub fn main() -> ExitCode {
         Command::Keys(arguments) => run(keys::run(arguments)),
         Command::Secrets(arguments) => run(secrets::run(arguments)),
         Command::Audit(arguments) => run(audit::run(arguments)),
-        Command::Approve(arguments) => approve::run(arguments),
-        Command::Reveal(arguments) => reveal::run(arguments),
+        Command::Approve(arguments) => run(approve::run(arguments)),
+        Command::Reveal(arguments) => run(reveal::run(arguments)),
         Command::Console(arguments) => run(console::run(arguments)),
     };
     match outcome {

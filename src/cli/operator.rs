@@ -103,9 +103,11 @@ pub(super) fn plain_json(value: &Value) -> String {
     let json = format!("{value:#}");
     let mut text = String::with_capacity(json.len() + 1);
     for letter in json.chars() {
-        // All of them are in the basic plane, so there are no pairs to be made.
         if is_order(letter) && letter != '\n' {
-            text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            // What is beyond the basic plane is a pair.
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             text.push(letter);
         }

@@ -5,6 +5,7 @@ use std::{
     io::{ErrorKind, IsTerminal as _, Write as _, stdout},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -23,7 +24,10 @@ use crate::{
     backend::embedded::private_options,
     clock::Clock,
     config::AuditFlag,
-    console::trail::{Act, entry_of},
+    console::{
+        acts::{self, ActError},
+        trail::{Act, told},
+    },
     policy::store::{HandleError, HandleId, Store},
     setup::open_audit,
 };
@@ -45,7 +49,7 @@ pub(super) struct Arguments {
     data: DataOptions,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { handle, output, to_pipe, audit, data } = arguments;
     let settings = data.audited(audit)?;
     let store = store(&settings)?;
@@ -64,30 +68,29 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Err(Usage(problem.to_owned()).into());
     }
     let unknown = || Usage(format!("{} ({id})", HandleError::Unknown));
-    let store = store.ok_or_else(unknown)?;
-    let reveal = || -> anyhow::Result<SecretString> {
+    let store = Arc::new(store.ok_or_else(unknown)?);
+    let reveal = async || -> anyhow::Result<SecretString> {
         let audit = open_audit(&settings, Clock::System)?;
-        // It is written down before anybody sees the value.
         let _closing = audit.closing();
-        let value = store.reveal(&id).map_err(|error| match error {
-            HandleError::Store(error) => anyhow::Error::from(error),
-            error => Usage(format!("{error} ({id})")).into(),
-        })?;
         let by = if is_terminal { BY_TERMINAL } else { BY_COMMAND };
-        audit.note(entry_of(Act::Revealed(&id), by, audit.now_ms()));
-        Ok(value)
+        let tell = |act: Act<'_>| told(&audit, act, by);
+        acts::reveal(&store, &id, &tell).await.map_err(|error| match error {
+            ActError::Refused(HandleError::Store(error)) => anyhow::Error::from(error),
+            ActError::Refused(error) => Usage(format!("{error} ({id})")).into(),
+            unwritten @ ActError::Unwritten(_) => unwritten.into(),
+        })
     };
     match output {
-        Some(path) => write(path, reveal)?,
+        Some(path) => write(path, reveal).await?,
         None if is_terminal => {
-            let value = reveal()?;
+            let value = reveal().await?;
             let shown = on_terminal(value.expose_secret());
             if shown.expose_secret() != value.expose_secret() {
                 tracing::warn!("the value has characters that a terminal would obey; they are shown escaped");
             }
             print(&format!("{}\n", shown.expose_secret()))?;
         }
-        None => print(reveal()?.expose_secret())?,
+        None => print(reveal().await?.expose_secret())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,7 +102,7 @@ fn on_terminal(value: &str) -> SecretString {
 }
 
 /// The file is there before the value is revealed, which happens once.
-fn write(path: PathBuf, reveal: impl FnOnce() -> anyhow::Result<SecretString>) -> anyhow::Result<()> {
+async fn write(path: PathBuf, reveal: impl AsyncFnOnce() -> anyhow::Result<SecretString>) -> anyhow::Result<()> {
     let shown = plain(&path.display().to_string());
     let mut file = private_options().create_new(true).open(&path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
@@ -108,7 +111,7 @@ fn write(path: PathBuf, reveal: impl FnOnce() -> anyhow::Result<SecretString>) -
         _ => anyhow::Error::from(error).context(format!("`{shown}` cannot be made")),
     })?;
     // The reason why there is no value matters more than an empty file that stays.
-    let value = reveal().inspect_err(|_| drop(fs::remove_file(&path)))?;
+    let value = reveal().await.inspect_err(|_| drop(fs::remove_file(&path)))?;
     let written = file.write_all(value.expose_secret().as_bytes()).and_then(|()| file.sync_all());
     written
         .with_context(|| format!("`{shown}` cannot be written; the value counts as revealed, tools go on using it"))?;

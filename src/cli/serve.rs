@@ -207,14 +207,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let desk = match (beside, &settings.data_dir) {
+    let desk = match (beside, set_up.gateway.policy.vault()) {
         (Beside::Never, _) | (_, None) => None,
-        (Beside::At(_) | Beside::WhenNeeded, Some(_)) => {
+        (Beside::At(_) | Beside::WhenNeeded, Some(vault)) => {
             let (settings, live, audit) = (settings.clone(), Arc::clone(&live), audit.clone());
             let ending = shutdown.clone();
-            let make =
-                move |served| console::console(&settings, served, (Arc::clone(&live), audit.clone()), ending.clone());
-            let desk = Arc::new(Desk::new(Box::new(make)));
+            let make = move |store, served| {
+                console::console((&settings, store), served, (Arc::clone(&live), audit.clone()), ending.clone())
+            };
+            let desk = Arc::new(Desk::new(Arc::clone(vault), Box::new(make)));
             set_up.gateway.policy.set_desk(Arc::clone(&desk) as Arc<dyn policy::Desk>);
             Some(desk)
         }

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
+use crate::prose::invisible::is_unseen;
+
 /// The widest column, in characters; what is wider shifts its own row alone.
 const MAX_COLUMN: usize = 64;
 
-/// Whether a terminal may take a character for an order: what moves the cursor, and what turns the direction of writing
-/// and so shows a text as another one.
+/// Whether a terminal may take a character for an order, or shows nothing of it: what moves the cursor, and what hides or turns
+/// what is written and so shows a text as another one.
 pub(super) fn is_order(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control() || is_unseen(letter)
 }
 
 /// A text for a terminal, with such characters as `\u{9b}`: names are other people's.

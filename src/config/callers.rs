@@ -16,7 +16,7 @@ use super::{ConfigError, CredentialReference};
 use crate::{
     access::{ScopePolicy, Scopes, restrictions},
     base_url::{base_url, is_loopback},
-    catalog::risk::Risk,
+    catalog::{names, risk::Risk},
     credential::CredentialHeader,
     nearest::nearest,
 };
@@ -315,11 +315,16 @@ impl ScopesEntry {
             let risk: Risk = name.parse().map_err(|problem| format!("`scopes.risks`: {problem}"))?;
             Ok((risk, scopes(named)?))
         };
+        // A name that no tool can be offered under is the one that a spec gives it.
+        let mut of_tools: BTreeMap<String, Scopes> = BTreeMap::new();
+        for (name, named) in maps(tools)? {
+            of_tools.entry(names::offered(&name)).or_default().extend(named);
+        }
         Ok(ScopePolicy {
             required: scopes(required)?,
             risks: risks.into_iter().map(risk).collect::<Result<_, String>>()?,
             groups: maps(groups)?,
-            tools: maps(tools)?,
+            tools: of_tools,
             implied: maps(implied)?,
         })
     }
@@ -403,6 +408,17 @@ mod tests {
                 "`oauth.scopes` names the tool `fed_pet`, which no loaded spec has; did you mean `feed_pet`?",
             ]
         );
+    }
+
+    #[test]
+    fn scopes_may_call_a_tool_as_its_spec_does() {
+        let config = "oauth: { issuer: 'https://a.test', resource: 'https://b.test', scopes: { tools: { pets.drop: [x], \
+                      pets_drop: [y] } } }";
+        let callers = checked(config).expect("good settings");
+        let tools = &callers.oauth.as_ref().expect("an issuer").scopes.tools;
+        let both = Scopes::from(["x".to_owned(), "y".to_owned()]);
+        assert_eq!(tools.iter().collect::<Vec<_>>(), [(&"pets_drop".to_owned(), &both)]);
+        assert!(callers.unknown(&["pets"].into(), &["pets_drop"].into()).is_empty());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{checked, environment};
+use super::{credential::checked, environment::environment};
 use crate::{backend::embedded::MasterKeyReference, spec};
 
 /// How long a command may take.

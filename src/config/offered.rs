@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{ConfigError, list_variable, variable};
+use super::{
+    ConfigError,
+    environment::{list_variable, variable},
+    options::either,
+};
 use crate::{access::Restrictions, catalog::risk::Risk};
 
 /// What is offered, as flags.
@@ -51,9 +55,9 @@ impl OfferedOptions {
         deny.extend(list_variable("KEYGLASS_DENY"));
         Ok(Self {
             read_only: read_only || switch("KEYGLASS_READ_ONLY")?,
-            allow: super::either(&allow, list_variable("KEYGLASS_ALLOW")),
+            allow: either(&allow, list_variable("KEYGLASS_ALLOW")),
             deny,
-            risk: super::either(&risk, list_variable("KEYGLASS_RISK")),
+            risk: either(&risk, list_variable("KEYGLASS_RISK")),
         })
     }
 
@@ -72,7 +76,7 @@ impl OfferedOptions {
         };
         let restrictions = Restrictions {
             read_only: *read_only || file.read_only,
-            allow: selectors("--allow", super::either(allow, file.allow))?,
+            allow: selectors("--allow", either(allow, file.allow))?,
             deny: selectors("--deny", deny.iter().cloned().chain(file.deny).collect())?,
         };
         let given = risk.iter().map(|text| match text.split_once('=') {

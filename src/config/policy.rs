@@ -116,16 +116,24 @@ impl PolicyEntry {
 }
 
 impl PolicySettings {
+    /// The same with the names that the tools of a catalog are offered under in the place of those that specs give them.
+    #[must_use]
+    pub fn resolved(&self, catalog: &Catalog) -> Self {
+        Self { rules: self.rules.resolved(|name| catalog.offered_name(name)), ..self.clone() }
+    }
+
     /// A remark on each rule for a tool that is not there.
     pub fn unknown_tools(&self, catalog: &Catalog) -> Vec<String> {
         let unknown = self.rules.tools().filter(|name| catalog.tool(name).is_none());
         let remark = |name: &str| {
-            let tools = catalog.tools().map(|tool| tool.name.as_str());
-            let near = nearest(name, tools.chain(Risk::ALL.iter().map(|risk| risk.name())))
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
+            // Classes first: what is as near to a tool was rather meant for more than that.
+            let classes = Risk::ALL.iter().map(|risk| risk.name());
+            let near = nearest(name, classes.chain(catalog.names()));
+            let kind = |near: &str| if near.parse::<Risk>().is_ok() { "class" } else { "tool" };
+            let near = near.map(|near| format!("; did you mean the {} `{near}`?", kind(near))).unwrap_or_default();
             format!(
-                "a rule for what needs confirmation names `{name}`, which is neither a class of risk nor a tool{near}"
+                "a rule for what needs confirmation names `{name}`, which is neither a class of risk nor a tool, so it \
+                 changes nothing{near}"
             )
         };
         unknown.map(remark).collect()

@@ -1,13 +1,13 @@
 //! References by which arguments may name secrets that lie on this machine: variables and files that the operator allows.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use secrecy::SecretString;
 
-use super::{MAX_CREDENTIAL_BYTES, environment};
+use super::{credential::MAX_CREDENTIAL_BYTES, environment::environment};
 use crate::spec;
 
 /// What may be referred to. Nothing where nothing is said.
@@ -19,14 +19,36 @@ pub struct References {
     roots: Vec<PathBuf>,
 }
 
-/// Why a reference gives no value. Holds no value.
+/// A reference: `env:NAME` or `file:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReferenceProblem(String);
+pub enum Reference {
+    /// To a variable.
+    Variable(String),
+    /// To a file.
+    File(PathBuf),
+}
 
-impl fmt::Display for ReferenceProblem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+impl Reference {
+    /// What a text refers to; `None` where it is no reference.
+    pub fn of(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("env", name)) if is_name(name) => Some(Self::Variable(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Some(Self::File(path.into())),
+            _ => None,
+        }
     }
+}
+
+/// Why a reference gives no value, and what the operator can do about it. Holds no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceProblem {
+    /// The operator has not allowed it. One answer for files that are not there and for those that are not allowed: nobody
+    /// is to learn which files there are.
+    #[error("the operator has not allowed {0}, which they do under `policy.references` in the configuration file")]
+    NotAllowed(String),
+    /// It is allowed, and nothing is there.
+    #[error("{0}")]
+    Nothing(String),
 }
 
 impl References {
@@ -40,21 +62,20 @@ impl References {
         self.variables.is_empty() && self.roots.is_empty()
     }
 
-    /// The value that `env:NAME` or `file:PATH` stands for; `None` where a text is no reference.
-    pub fn value(&self, text: &str) -> Option<Result<SecretString, ReferenceProblem>> {
-        let problem = |text: String| Err(ReferenceProblem(text));
-        match text.split_once(':') {
-            Some(("env", name)) if is_name(name) => Some(if self.allows_variable(name) {
-                // Unlike a credential it may have several lines, as private keys do.
-                match environment(name).filter(|value| !value.is_empty()) {
-                    Some(value) => Ok(SecretString::from(value)),
-                    None => problem(format!("the variable `{name}` is not set where keyglass runs")),
-                }
-            } else {
-                problem(format!("the operator has not allowed the variable `{name}`"))
-            }),
-            Some(("file", path)) if !path.is_empty() => Some(self.read(Path::new(path))),
-            _ => None,
+    /// The value that a reference stands for. Reads files, and so blocks.
+    pub fn value(&self, reference: &Reference) -> Result<SecretString, ReferenceProblem> {
+        match reference {
+            Reference::Variable(name) if !self.allows_variable(name) => {
+                Err(ReferenceProblem::NotAllowed(format!("the variable `{name}`")))
+            }
+            // Unlike a credential it may have several lines, as private keys do.
+            Reference::Variable(name) => match environment(name).filter(|value| !value.is_empty()) {
+                Some(value) => Ok(SecretString::from(value)),
+                None => Err(ReferenceProblem::Nothing(format!(
+                    "the variable `{name}` is not set where keyglass runs; the operator sets it there and starts keyglass anew"
+                ))),
+            },
+            Reference::File(path) => self.read(path),
         }
     }
 
@@ -66,8 +87,7 @@ impl References {
     }
 
     fn read(&self, path: &Path) -> Result<SecretString, ReferenceProblem> {
-        // One answer for what is not there and what is not allowed: nobody is to learn which files there are.
-        let refused = || ReferenceProblem(format!("the operator has not allowed the file `{}`", path.display()));
+        let refused = || ReferenceProblem::NotAllowed(format!("the file `{}`", path.display()));
         let candidates = if path.is_absolute() {
             vec![path.to_owned()]
         } else {
@@ -78,13 +98,20 @@ impl References {
             self.roots.iter().filter_map(|root| fs::canonicalize(root).ok()).any(|root| path.starts_with(root))
         });
         let found = found.filter(|found| found.is_file()).ok_or_else(refused)?;
-        let text = spec::read_text(&found, MAX_CREDENTIAL_BYTES)
-            .map_err(|error| ReferenceProblem(format!("the file `{}` cannot be read: {error}", path.display())))?;
+        let text = spec::read_text(&found, MAX_CREDENTIAL_BYTES).map_err(|error| {
+            let path = path.display();
+            ReferenceProblem::Nothing(format!(
+                "the file `{path}` cannot be read ({error}); the operator sees to it that keyglass may read it"
+            ))
+        })?;
         // Editors and shells end a file with a line break that is no part of the secret.
         let value = text.strip_suffix('\n').unwrap_or(&text);
         let value = value.strip_suffix('\r').unwrap_or(value);
         if value.is_empty() {
-            return Err(ReferenceProblem(format!("the file `{}` is empty", path.display())));
+            let path = path.display();
+            return Err(ReferenceProblem::Nothing(format!(
+                "the file `{path}` is empty; the operator writes the value into it"
+            )));
         }
         Ok(SecretString::from(value))
     }
@@ -109,8 +136,8 @@ mod tests {
             fs::write(path.join("key"), text).unwrap();
         }
         let references = References::new(vec!["PATH".into(), "KEYGLASS_T_*".into()], vec![inside.clone()]);
-        let value = |text: &str| references.value(text);
-        let read = |text: &str| value(text).unwrap().map(|value| value.expose_secret().to_owned());
+        let value = |text: &str| references.value(&Reference::of(text).unwrap());
+        let read = |text: &str| value(text).map(|value| value.expose_secret().to_owned());
         assert_eq!(read("file:key").unwrap(), "canary-in");
         assert_eq!(read(&format!("file:{}", inside.join("key").display())).unwrap(), "canary-in");
         for refused in [
@@ -128,9 +155,14 @@ mod tests {
             assert!(read("file:link").unwrap_err().to_string().contains("has not allowed"), "a link leads out");
         }
         assert!(!read("env:PATH").unwrap().is_empty());
-        assert!(read("env:KEYGLASS_T_NONE").unwrap_err().to_string().contains("is not set"));
+        fs::write(inside.join("empty"), "\n").unwrap();
+        for (nothing, expected) in [("env:KEYGLASS_T_NONE", "is not set"), ("file:empty", "is empty")] {
+            let problem = read(nothing).unwrap_err();
+            assert!(matches!(&problem, ReferenceProblem::Nothing(told) if told.contains(expected)), "{problem}");
+            assert!(problem.to_string().contains("the operator"), "it says what to do next: {problem}");
+        }
         for plain in ["hunter2", "env:", "file:", "env:not a name", "https://a.test"] {
-            assert!(value(plain).is_none(), "{plain}");
+            assert_eq!(Reference::of(plain), None, "{plain}");
         }
     }
 }

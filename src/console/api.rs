@@ -10,13 +10,21 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Shared, session::Refused, tools, trail::Act};
+use super::{
+    Shared,
+    acts::{self, ActError},
+    session::Refused,
+    tools,
+    trail::Act,
+};
 use crate::{
+    audit::AuditError,
     catalog::JsonObject,
     policy::store::{Decision, DecisionError, Handle, HandleError, HandleId, Question, QuestionId, Store, StoreError},
 };
@@ -29,7 +37,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LINES: usize = 200;
 
 /// How a decision was made, for whoever reads of it.
-const BY: &str = "console";
+pub(super) const BY: &str = "console";
 
 /// An answer that says what is wrong.
 #[derive(Debug)]
@@ -160,9 +168,8 @@ async fn act(shared: &Arc<Shared>, path: &str, body: &Bytes, key: &SecretString)
         }
         "/api/reveal" => {
             let id = handle(&parse::<Named>(body)?.name)?;
-            let revealed = id.clone();
-            let value = stored(shared, move |store| store.reveal(&revealed)).await?.map_err(no_value)?;
-            note(shared, Act::Revealed(&id));
+            let revealed = acts::reveal(&shared.parts.store, &id, &tell(shared)).await;
+            let value = revealed.map_err(|error| not_done(error, no_value))?;
             Ok(json_answer(&json!({ "value": value.expose_secret() })))
         }
         "/api/forget" => {
@@ -171,7 +178,8 @@ async fn act(shared: &Arc<Shared>, path: &str, body: &Bytes, key: &SecretString)
             if !stored(shared, move |store| store.forget(&forgotten)).await?? {
                 return Err(no_value(HandleError::Unknown));
             }
-            note(shared, Act::Forgot(&id));
+            // It is gone; whether that can be told does not change it.
+            tell(shared)(Act::Forgot(&id)).await.ok();
             Ok(done())
         }
         "/api/tools" => parse::<Nothing>(body).map(|_| tools::list(&gateway())),
@@ -251,8 +259,8 @@ async fn decide(shared: &Arc<Shared>, decided: Decided) -> Result<Response, Prob
     } else {
         Decision::Refuse { by: BY.to_owned() }
     };
-    let question = stored(shared, move |store| store.decide(&id, decision)).await?.map_err(undecided)?;
-    note(shared, Act::Decided(&question));
+    let decided = acts::decide(&shared.parts.store, id, decision, &tell(shared)).await;
+    let question = decided.map_err(|error| not_done(error, undecided))?;
     Ok(json_answer(&json!({ "state": question.state })))
 }
 
@@ -287,9 +295,18 @@ async fn trail(shared: &Arc<Shared>) -> Result<Response, Problem> {
     }))
 }
 
-fn note(shared: &Shared, act: Act<'_>) {
-    if let Some(trail) = &shared.parts.trail {
-        trail.note(act);
+/// Writes down what a person is about to do, where there is an audit log.
+fn tell(shared: &Shared) -> impl Fn(Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> + Send + Sync {
+    move |act| match &shared.parts.trail {
+        Some(trail) => trail.tell(act),
+        None => Box::pin(async { Ok(()) }),
+    }
+}
+
+fn not_done<E: std::error::Error>(error: ActError<E>, refused: impl FnOnce(E) -> Problem) -> Problem {
+    match error {
+        ActError::Unwritten(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        ActError::Refused(error) => refused(error),
     }
 }
 

@@ -4,12 +4,14 @@
 //! - `guard`: which requests are looked at, and what every answer carries
 //! - `session`: one-time links and the sessions they open
 //! - `api`: what the page asks; `tools`: the tools among that
+//! - [`acts`]: what a person does that has to be written down first
 //! - [`trail`]: where the audit log is read
 //! - `assets/`: the page itself, plain HTML, CSS and JavaScript, which puts what comes from outside into texts alone
 //!
 //! Serves loopback addresses and nothing else. What the page shows and decides on lies in the sealed store, so a console in
 //! one process answers for calls of another one. Must not know MCP.
 
+pub mod acts;
 mod api;
 mod guard;
 mod session;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
-    api::{Problem, json_answer},
+    api::{BY, Problem, json_answer},
 };
 use crate::{
     audit::{Origin, Transport},
@@ -104,7 +104,12 @@ pub(super) async fn call(shared: &Shared, name: &str, arguments: JsonObject) -> 
 fn persons_context(request_id: &str) -> CallContext {
     let client = Some((CLIENT, env!("CARGO_PKG_VERSION")));
     let origin = Origin::new(Caller::local().principal, client, (Transport::Console, "call"));
-    CallContext { is_person: true, is_confirmed: true, origin: Some(Arc::new(origin)), ..CallContext::new(request_id) }
+    CallContext {
+        is_person: true,
+        confirmed_by: Some(BY),
+        origin: Some(Arc::new(origin)),
+        ..CallContext::new(request_id)
+    }
 }
 
 fn told(error: &CallError) -> String {

@@ -2,11 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::api::BY;
 use crate::{
-    audit::{Audit, Decision, Entry, Event, Name, Tail, verify},
+    audit::{Audit, AuditError, Decision, Entry, Event, Name, Tail, verify},
     policy::store::{HandleId, Question, State},
 };
 
@@ -43,13 +45,19 @@ impl Trail for AuditTrail {
         Ok(Lines { lines, intact: report.map(|report| report.is_intact()), problem })
     }
 
-    fn note(&self, act: Act<'_>) {
-        self.audit.note(entry_of(act, "console", self.audit.now_ms()));
+    fn tell(&self, act: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> {
+        told(&self.audit, act, BY)
     }
 }
 
+/// Writes down what a person is about to do, by what way, and waits until it is on the disk. Error: it is not, and has to be.
+pub fn told(audit: &Audit, act: Act<'_>, by: &str) -> BoxFuture<'static, Result<(), AuditError>> {
+    let (entry, audit) = (entry_of(act, by, audit.now_ms()), audit.clone());
+    Box::pin(async move { audit.record_lasting(entry).await })
+}
+
 /// What the audit log tells of what a person did, and by what way.
-pub fn entry_of(act: Act<'_>, by: &str, now_ms: i64) -> Entry {
+fn entry_of(act: Act<'_>, by: &str, now_ms: i64) -> Entry {
     match act {
         Act::Decided(question) => {
             let decision = if question.state == State::Confirmed { Decision::Confirmed } else { Decision::Declined };
@@ -65,6 +73,7 @@ pub fn entry_of(act: Act<'_>, by: &str, now_ms: i64) -> Entry {
             .with("handle", id.to_string()),
         Act::Forgot(id) => Entry { decided_by: Some(by.to_owned()), ..Entry::new(Event::Decision, now_ms) }
             .with("forgot", id.to_string()),
+        Act::NotDone(act) => Entry { outcome: Some("failed"), ..entry_of(*act, by, now_ms) },
     }
 }
 
@@ -74,19 +83,21 @@ pub trait Trail: Send + Sync {
     /// be read, as a sentence.
     fn last(&self, most: usize) -> Result<Lines, String>;
 
-    /// Writes down what a person did. A value is shown after that.
-    fn note(&self, act: Act<'_>);
+    /// Writes down what a person is about to do, or did. It is done after that. Error: it is not on the disk, and has to be.
+    fn tell(&self, act: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>>;
 }
 
 /// What a person did.
 #[derive(Clone, Copy, Debug)]
 pub enum Act<'a> {
-    /// They decided on a question; its state says how.
+    /// They decide on a question; its state says how.
     Decided(&'a Question),
     /// They are about to see the value of a handle.
     Revealed(&'a HandleId),
     /// They ended a handle.
     Forgot(&'a HandleId),
+    /// What was told before was not done after all.
+    NotDone(&'a Act<'a>),
 }
 
 /// Lines of the audit log.

@@ -208,6 +208,19 @@ impl Credential {
         }
     }
 
+    /// Whether tokens are issued to it, which change.
+    pub fn is_issued_tokens(&self) -> bool {
+        matches!(self, Self::OAuth2(_))
+    }
+
+    /// The tokens that were issued to it and may still be good.
+    pub fn issued_tokens(&self) -> Vec<SecretString> {
+        match self {
+            Self::OAuth2(oauth) => oauth.issued_tokens(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Puts it onto a request as it stands; a digest or an OAuth 2 token is none without a conversation.
     ///
     /// Errors: [`CallError::Unconfigured`] for a secret that cannot stand in its place.

@@ -183,10 +183,15 @@ impl OAuth2 {
 
     /// What no answer may repeat.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
-        let mut secrets = self.state().issued.clone();
+        let mut secrets = self.issued_tokens();
         secrets.extend(self.client.secret.secrets());
         secrets.push(SecretString::from(self.client.basic().as_str()));
         secrets
+    }
+
+    /// The tokens that were issued and may still be good.
+    pub(super) fn issued_tokens(&self) -> Vec<SecretString> {
+        self.state().issued.clone()
     }
 
     /// What a shell has in the place of the token, which no variable holds.

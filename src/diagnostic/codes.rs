@@ -561,7 +561,8 @@ codes! {
     /// Reading a resource would take something away, run or grant something.
     ///
     /// Clients read resources unasked, for their context or to show them. What deletes or cancels something, runs a command
-    /// or makes a key is left out; offered as a tool it is called on purpose.
+    /// or makes a key is left out; offered as a tool it is called on purpose. What changes something without taking it away
+    /// is offered with a warning, as many a service reads by `POST`.
     ///
     /// # Wrong
     ///
@@ -581,6 +582,33 @@ codes! {
     ///       - { name: pet, uri: 'data://pets/{id}', description: A pet., call: pets.getPet }
     /// ```
     UnsafeResource = "unsafe-resource",
+    /// A `poll` asks an operation that does more than read.
+    ///
+    /// It is asked again and again, and nobody is asked before. So the end of an operation is read by one that changes
+    /// nothing: by `GET`, or by a `POST` whose path says that it reads. What calls such an operation is left out.
+    ///
+    /// # Wrong
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: washPet
+    ///     method: POST
+    ///     description: Wash the pet.
+    ///     poll: { call: dropPet, until: { path: $.state, values: [clean] } }
+    ///   - { name: dropPet, method: DELETE, description: Delete the pet. }
+    /// ```
+    ///
+    /// # Right
+    ///
+    /// ```yaml
+    /// operations:
+    ///   - name: washPet
+    ///     method: POST
+    ///     description: Wash the pet.
+    ///     poll: { call: getPet, until: { path: $.state, values: [clean] } }
+    ///   - { name: getPet, method: GET, description: Read the pet. }
+    /// ```
+    UnsafePoll = "unsafe-poll",
     /// What lists the values of an argument cannot be used.
     ///
     /// Clients ask for values while a person types, so that the operation of a `complete` only reads, and takes nothing

@@ -1,9 +1,8 @@
 //! What the audit log tells of a call: the one place where calls of all transports and of commands are written down, with
 //! who asked, with what, and what became of it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc};
 
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::Gateway;
@@ -52,7 +51,7 @@ impl Gateway {
             request_id: Some(context.request_id.clone()),
             ..Entry::new(Event::Call, self.clock.now_ms())
         };
-        let announces = risk.is_some_and(|risk| risk > Risk::Write);
+        let announces = risk.is_some_and(Risk::is_grave);
         Ok(self.audit.begin(entry, announces).await?)
     }
 
@@ -88,18 +87,23 @@ impl Gateway {
 
     /// What is told of arguments.
     fn audited(&self, tool: &CompiledTool, arguments: &JsonObject, context: &CallContext) -> Option<Arc<Arguments>> {
+        // Of most calls nothing is told that could be a secret.
+        let of_call = OnceCell::new();
+        let is_secret = |value: &Value| {
+            let [known, of_call] = of_call.get_or_init(|| [self.known(), of_call_alone(tool, arguments, context)]);
+            self.may_be_secret(value, [known, of_call], context)
+        };
         self.audit.arguments(arguments, |name, value| {
             let Harmless { is_declared, values } =
                 tool.input.harmless(name, value, &|path| self.audit.clears(&tool.name, path));
             let values = values.into_iter();
-            let harmless =
-                |value: &HarmlessValue| value.is_listed || !self.may_be_secret(tool, arguments, &value.value, context);
+            let harmless = |value: &HarmlessValue| value.is_listed || !is_secret(&value.value);
             (is_declared, values.filter(harmless).map(|HarmlessValue { path, value, .. }| (path, value)).collect())
         })
     }
 
     /// Whether a secret that is known stands in a value.
-    fn may_be_secret(&self, tool: &CompiledTool, arguments: &JsonObject, value: &Value, context: &CallContext) -> bool {
+    fn may_be_secret(&self, value: &Value, masks: [&Mask; 2], context: &CallContext) -> bool {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
@@ -110,35 +114,24 @@ impl Gateway {
         }
         // What a handle stands for, and what has the form of a secret.
         let seen = self.policy.glass().text(&text, &context.principal, &Seen::default());
-        if matches!(seen, Cow::Owned(_)) {
-            return true;
-        }
-        let given = tool.input.marked(arguments);
-        let brought = context.caller_key.as_ref().map(|key| key.value());
-        let operations = tool.plan.operations();
-        // Tokens among them may have been issued a moment ago.
-        let of_services: Vec<SecretString> = operations
-            .iter()
-            .filter_map(|operation| operation.service.endpoint.as_ref().ok())
-            .flat_map(|endpoint| endpoint.secrets())
-            .collect();
-        let known = self.known_secrets.get_or_init(|| self.secrets());
-        let mut all = given.iter().chain(brought).chain(&of_services).chain(known);
-        if value.is_number() {
-            return all.any(|secret| secret.expose_secret() == text);
-        }
-        // Most texts hold none, and a mask looks for many forms of each.
-        Mask::new(all).text(&text) != text
+        let mut masked = value.clone();
+        let stands_in = |mask: &Mask| {
+            mask.value(&mut masked);
+            masked != *value
+        };
+        matches!(seen, Cow::Owned(_)) || masks.into_iter().any(stands_in)
     }
 }
 
+/// Finds what this call alone is given: secret arguments, and the key that its caller brings.
+fn of_call_alone(tool: &CompiledTool, arguments: &JsonObject, context: &CallContext) -> Arc<Mask> {
+    let given = tool.input.marked(arguments);
+    let brought = context.caller_key.as_ref().map(|key| key.value());
+    Arc::new(Mask::new(given.iter().chain(brought)))
+}
+
 /// Writes down what became of a call.
-pub(super) fn ended<T>(recording: Recording, outcome: &Result<T, CallError>, is_paused: impl Fn(&T) -> bool) {
-    let kind = match outcome {
-        Ok(output) if is_paused(output) => "paused",
-        Ok(_) => "ok",
-        Err(error) => error.kind(),
-    };
+pub(super) fn ended(recording: Recording, kind: &'static str) {
     match kind {
         "declined" => recording.decided(Decision::Declined, None),
         "arguments" | "capability" | "unconfigured" | "unaudited" if !recording.has_sent() => {

@@ -64,7 +64,7 @@ pub struct Tool {
     pub gated: bool,
     /// The requests it makes.
     pub calls: Vec<Call>,
-    /// What goes into them, and what else it does, a line each.
+    /// What goes into them, what else it does, and what is made of the answers, a line each.
     pub sends: Vec<String>,
     /// The schema of the arguments, as listed.
     pub input: Value,
@@ -188,8 +188,7 @@ impl Contract {
 
 impl Tool {
     fn of(tool: &CompiledTool) -> Self {
-        let CompiledTool { name: _, title, description, hints, risk, input, output, plan, shaping: _, gate, group } =
-            tool;
+        let CompiledTool { name: _, title, description, hints, risk, input, output, plan, shaping, gate, group } = tool;
         let places = |marks: Option<&Marks>| marks.map(Marks::places).unwrap_or_default();
         Self {
             title: title.clone(),
@@ -204,7 +203,7 @@ impl Tool {
             },
             gated: gate.is_some(),
             calls: calls(plan),
-            sends: sends(plan),
+            sends: sends(plan, shaping),
             input: sorted(Value::Object(input.listed())),
             secret_arguments: places(input.marks()),
             output: if output.is_promised() { sorted(Value::Object(output.listed())) } else { Value::Null },
@@ -255,7 +254,7 @@ impl Prompt {
             });
             format!("{role}: {}", pieces.collect::<String>())
         });
-        let plan = prompt.action.as_ref().map(|action| &action.0.plan);
+        let tool = prompt.action.as_ref().map(|action| &*action.0);
         Self {
             title: prompt.title.clone(),
             description: prompt.description.clone(),
@@ -263,8 +262,8 @@ impl Prompt {
             gated: prompt.gate.is_some(),
             arguments: arguments.collect(),
             messages: messages.collect(),
-            calls: plan.map(calls).unwrap_or_default(),
-            sends: plan.map(sends).unwrap_or_default(),
+            calls: tool.map(|tool| calls(&tool.plan)).unwrap_or_default(),
+            sends: tool.map(|tool| sends(&tool.plan, &tool.shaping)).unwrap_or_default(),
         }
     }
 }

@@ -1,18 +1,19 @@
-//! What a tool puts into its requests, in lines that a person reads: `query limit = {limit}`. An argument is in braces, a
-//! variable is its name alone, what comes from earlier answers is a JSONPath.
+//! What a tool puts into its requests and makes of the answers, in lines that a person reads: `query limit = {limit}`,
+//! `answers name = $.name`. An argument is in braces, a variable is its name alone, what comes from answers is a JSONPath.
 
 use super::contract::with_asked;
 use crate::{
     catalog::{
         body::BodyTemplate,
         fill::Fill,
-        plan::{CompiledOperation, Plan, Step},
+        plan::{CompiledOperation, Plan, Shaping, Step},
+        shape::Shape,
     },
     variables::Variable,
 };
 
-/// What a plan sends and does besides, in its order.
-pub(super) fn sends(plan: &Plan) -> Vec<String> {
+/// What a plan sends and does besides, in its order, and what becomes of the answer.
+pub(super) fn sends(plan: &Plan, Shaping { shapes }: &Shaping) -> Vec<String> {
     let mut lines = Vec::new();
     match plan {
         Plan::Call(operation) => of_operation(operation, "", &mut lines),
@@ -21,13 +22,20 @@ pub(super) fn sends(plan: &Plan) -> Vec<String> {
             for (name, step) in &steps.steps {
                 let before = format!("{name}: ");
                 match step {
-                    Step::Call(operation) => of_operation(operation, &before, &mut lines),
-                    Step::Lookup(lookup) => lines.push(format!(
-                        "{before}looks up {} by {} in {}",
-                        text(&lookup.value),
-                        lookup.matched.as_str(),
-                        text(&lookup.index)
-                    )),
+                    Step::Call(operation) => {
+                        of_operation(operation, &before, &mut lines);
+                        let seen = operation.projection.iter();
+                        lines.extend(seen.map(|(name, path)| format!("{before}keeps {name} = {}", path.as_str())));
+                    }
+                    Step::Lookup(lookup) => {
+                        lines.push(format!(
+                            "{before}looks up {} by {} in {}",
+                            text(&lookup.value),
+                            lookup.matched.as_str(),
+                            text(&lookup.index)
+                        ));
+                        lines.extend(lookup.outputs.iter().map(|name| format!("{before}keeps {name}")));
+                    }
                     Step::Interaction(interaction) => {
                         lines.extend(interaction.fills().into_iter().map(|fill| format!("{before}{}", text(fill))));
                     }
@@ -36,7 +44,40 @@ pub(super) fn sends(plan: &Plan) -> Vec<String> {
             lines.extend(steps.mappings.iter().map(|(to, fill)| format!("answers {} = {}", to.join("."), text(fill))));
         }
     }
+    shapes.iter().for_each(|shape| of_shape(shape, "", &mut lines));
     lines
+}
+
+/// What a shape takes from an answer for this place. Of what is in its place already there is nothing to say.
+fn of_shape(shape: &Shape, place: &str, lines: &mut Vec<String>) {
+    let Shape {
+        kind: _,
+        description: _,
+        mapping,
+        constant,
+        properties,
+        in_place,
+        items,
+        max_length,
+        // As the kind is: a part of the schema of the result.
+        schema: _,
+    } = shape;
+    let from = match (constant, mapping) {
+        (Some(constant), _) => Some(format!(" = {constant}")),
+        (None, Some(path)) => Some(format!(" = {}", path.as_str())),
+        (None, None) if !in_place && properties.is_empty() && !place.is_empty() => Some(" by its name".to_owned()),
+        (None, None) => max_length.map(|_| String::new()),
+    };
+    let at_most = max_length.map(|length| format!(", at most {length} characters")).unwrap_or_default();
+    let before = if place.is_empty() { "answers" } else { "answers " };
+    lines.extend(from.map(|from| format!("{before}{place}{from}{at_most}")));
+    for (name, property) in properties {
+        let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+        of_shape(property, &place, lines);
+    }
+    if let Some(items) = items {
+        of_shape(items, &format!("{place}[]"), lines);
+    }
 }
 
 fn of_operation(operation: &CompiledOperation, before: &str, lines: &mut Vec<String>) {

@@ -35,7 +35,7 @@ use crate::{
     caller::Caller,
     catalog::{CompiledTool, prompt},
     error::{CallError, Repetition},
-    gateway::Gateway,
+    gateway::{Gateway, kind_of},
     metrics,
     spec::{Capability, TaskTerms},
     telemetry::trace::Span,
@@ -120,14 +120,17 @@ impl McpServer {
         })
     }
 
-    /// How a call begins, or goes on. Error: a state that is not ours.
-    fn call_context(&self, round: &Round, repeated: Repeated) -> Result<CallContext, ErrorData> {
+    /// How a call of this name begins, or goes on. Error: a state that is not ours, which is written down.
+    async fn call_context(&self, round: &Round, name: &str, repeated: Repeated) -> Result<CallContext, ErrorData> {
         let resume = match repeated.state {
             None => None,
-            Some(state) => {
-                let opened = self.shared.sealer.open(&state, round.binding(&round.caller.principal.binding()));
-                Some(opened.map_err(state_error)?)
-            }
+            Some(state) => match self.shared.sealer.open(&state, round.binding(&round.caller.principal.binding())) {
+                Ok(resume) => Some(resume),
+                Err(refusal) => {
+                    round.gateway.not_continued(name, &round.request_id, round.origin.clone()).await;
+                    return Err(state_error(refusal));
+                }
+            },
         };
         let continuation = Continuation { resume, answers: repeated.answers.unwrap_or_default() };
         Ok(round.call_context(continuation))
@@ -202,14 +205,8 @@ impl McpServer {
         let arguments = arguments.unwrap_or_default();
         let keep = || Value::Object(arguments.clone());
         let round = self.round(&context, ("tools/call", &tool.name), (Some(tool), &keep))?;
-        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state });
-        let call_context = match call_context {
-            Ok(call_context) => call_context,
-            Err(refusal) => {
-                gateway.not_continued(&tool.name, &round.request_id, round.origin.clone()).await;
-                return Err(refusal);
-            }
-        };
+        let repeated = Repeated { answers: input_responses, state: request_state };
+        let call_context = self.call_context(&round, &tool.name, repeated).await?;
         let repetition = tool.hints.repetition();
         let mut counted = metrics::tool_call(&tool.name);
         let ended = if round.requester.has(Capability::Tasks) {
@@ -228,12 +225,7 @@ impl McpServer {
             self.awaited(call, &round, &context).await
         };
         let mut outcome = ended.inspect_err(|_| counted.ended("internal"))?;
-        let kind = match &outcome {
-            Ok(CallOutput::Paused(_)) => "paused",
-            Ok(_) => "ok",
-            Err(error) => error.kind(),
-        };
-        counted.ended(kind);
+        counted.ended(kind_of(&outcome, |output| matches!(output, CallOutput::Paused(_))));
         drop(counted);
         loop {
             match outcome {
@@ -372,7 +364,7 @@ impl McpServer {
                 let keep = || Value::Object(arguments.clone());
                 let round = self.round(&context, ("prompts/get", &prompt.name), (Some(tool), &keep))?;
                 let repeated = Repeated { answers: request.input_responses, state: request.request_state };
-                let call_context = self.call_context(&round, repeated)?;
+                let call_context = self.call_context(&round, &tool.name, repeated).await?;
                 let call = Box::pin(gateway.call(tool, arguments.clone(), &call_context));
                 let output = self.awaited(call, &round, &context).await?;
                 let output = output.map_err(|error| {
@@ -411,7 +403,8 @@ impl McpServer {
             return self.read_original(uri, &gateway, &access, &context).await;
         };
         let round = self.round(&context, ("resources/read", &uri), (target.tool(), &|| Value::Null))?;
-        let call_context = self.call_context(&round, Repeated { answers: input_responses, state: request_state })?;
+        let repeated = Repeated { answers: input_responses, state: request_state };
+        let call_context = self.call_context(&round, &resource.name, repeated).await?;
         let repetition = target.repetition();
         let reading = Box::pin(gateway.read(resource, target, &call_context));
         let read = self.awaited(reading, &round, &context).await?;

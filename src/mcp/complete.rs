@@ -22,7 +22,7 @@ use super::{
 use crate::{
     access::Access,
     call::{CallContext, Content, Read},
-    caller::Caller,
+    caller::{Caller, Principal},
     catalog::{
         JsonObject,
         complete::{Choices, Listing},
@@ -54,9 +54,9 @@ struct Kept {
     values: Arc<Vec<String>>,
 }
 
-/// What was completed, and what was known of the other arguments.
+/// For whom what was completed, and what was known of the other arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Key(String, String);
+struct Key(Principal, String, String);
 
 impl Recent {
     fn get(&self, key: &Key) -> Option<Arc<Vec<String>>> {
@@ -89,10 +89,10 @@ impl McpServer {
     ) -> Result<CompletionInfo, ErrorData> {
         let (caller, gateway) = (self.caller(context), self.served());
         let origin = self.origin(&gateway, &caller, (context, "completion/complete"));
-        let Caller { access, backend_key, .. } = caller;
+        let Caller { principal, access, backend_key } = caller;
         let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = request;
         let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();
-        let asked = asked(&gateway, &access, (reference, &argument.name), known)?;
+        let asked = asked(&gateway, (&principal, &access), (reference, &argument.name), known)?;
         // What a key of the caller's own opens is nobody else's.
         let is_own = backend_key.is_some();
         let kept = self.shared.recent.get(&asked.key).filter(|_| !is_own);
@@ -101,7 +101,8 @@ impl McpServer {
             (Some(_), Some(kept)) => kept,
             (Some(listing), None) => {
                 let request_id = request_id()?;
-                let call_context = CallContext { caller_key: backend_key, origin, ..CallContext::new(&request_id) };
+                let call_context =
+                    CallContext { caller_key: backend_key, principal, access, origin, ..CallContext::new(&request_id) };
                 let listing = listed(&gateway, listing, &asked.known, &call_context);
                 match self.awaited_for(listing, None, ("completion", &request_id), context).await? {
                     Ok(values) => {
@@ -135,7 +136,7 @@ struct Asked {
 /// What may be chosen from for what a client refers to. Error: it refers to nothing that this caller knows.
 fn asked<'a>(
     gateway: &Gateway,
-    access: &Access,
+    (principal, access): (&Principal, &Access),
     (reference, argument): (&Reference, &str),
     known: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> Result<Asked, ErrorData> {
@@ -155,7 +156,7 @@ fn asked<'a>(
         known.map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     known.sort_by(|(one, _), (other, _)| one.cmp(other)); // a client may send them in any order
     let known = JsonObject::from_iter(known);
-    let key = Key(format!("{of}\0{argument}"), Value::Object(known.clone()).to_string());
+    let key = Key(principal.clone(), format!("{of}\0{argument}"), Value::Object(known.clone()).to_string());
     Ok(Asked { choices, key, known })
 }
 
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn few_lists_are_kept_and_none_that_is_very_long() {
         let recent = Recent::default();
-        let key = |number: usize| Key(number.to_string(), String::new());
+        let key = |number: usize| Key(Caller::local().principal, number.to_string(), String::new());
         for number in 0..KEPT_LISTS + 5 {
             recent.keep(key(number), Arc::new(vec![number.to_string()]));
         }

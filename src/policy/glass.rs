@@ -6,7 +6,7 @@
 
 mod seen;
 
-use std::{borrow::Cow, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use aho_corasick::AhoCorasick;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use self::seen::Seen;
 use super::{
-    store::{HandleId, Kept, Origin},
+    store::{HandleId, Kept, Origin, StoreError},
     vault::{Known, MIN_INSIDE, Vault},
 };
 use crate::{
@@ -27,6 +27,8 @@ use crate::{
 
 /// How many secrets one answer may hold that get handles. The rest is masked.
 const MOST: usize = 2_000;
+/// The least number whose text is long enough to be looked for: of as many digits as [`MIN_INSIDE`].
+const LEAST_NUMBER: u64 = 10_000_000;
 /// How long a handle lives where nothing is said.
 pub const HANDLE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -122,8 +124,15 @@ impl Glass {
         }
     }
 
-    /// The same for all texts of a value.
+    /// The same for all of a value, whose secrets are known by their places as well.
     pub(crate) fn value(&self, value: &mut Value, principal: &Principal, seen: &Seen) {
+        if self.mode == Mode::Clear {
+            return;
+        }
+        let found = seen::taken_out(value, None, seen.all());
+        if !found.is_empty() {
+            found.put_back(value, |_| MASKED.to_owned());
+        }
         let masking = self.masking(principal, seen);
         each_text(value, &mut |text| match masking(text) {
             Cow::Owned(masked) => Some(masked),
@@ -133,6 +142,9 @@ impl Glass {
 
     /// The same for bytes: those that are text, and the texts among those that are none.
     pub(crate) fn bytes(&self, bytes: Bytes, principal: &Principal, seen: &Seen) -> Bytes {
+        if self.mode == Mode::Clear {
+            return bytes;
+        }
         let masking = self.masking(principal, seen);
         let mut masked = Vec::new();
         let mut is_changed = false;
@@ -160,11 +172,36 @@ impl Glass {
         if !found.is_empty() {
             let handles = self.kept(&found.secrets, (tool, &about(arguments)), principal).await;
             found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
+            // A result has parts that are hidden one by one, and say the same.
+            seen.add(found.secrets);
         }
         if let Some(known) = self.known(principal) {
-            let handle = |index: usize| known.ids.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string);
+            let mut found = BTreeSet::new();
+            each_text(result, &mut |text| {
+                found.extend(known.search.find_iter(text).map(|found| found.pattern().as_usize()));
+                None
+            });
+            if found.is_empty() {
+                return;
+            }
+            let ids: BTreeSet<&HandleId> = found.iter().filter_map(|index| known.ids.get(*index)).collect();
+            let good = self.renewed(ids.into_iter().cloned().collect(), principal).await;
+            let handle = |index: usize| match known.ids.get(index) {
+                Some(id) if good.contains(id) => id.to_string(),
+                _ => MASKED.to_owned(),
+            };
             each_text(result, &mut |text| known.search.is_match(text).then(|| replaced(&known.search, text, handle)));
         }
+    }
+
+    /// Those of these handles that are good, which they are for the whole time again: a client is shown them.
+    async fn renewed(&self, ids: Vec<HandleId>, principal: &Principal) -> BTreeSet<HandleId> {
+        let (Mode::Handles, Some(vault)) = (self.mode, &self.vault) else { return BTreeSet::new() };
+        let (owner, life) = (principal.binding(), self.life);
+        vault.work(move |store| store.renew(&owner, ids, life)).await.unwrap_or_else(|error: StoreError| {
+            tracing::warn!(%error, "handles cannot be looked up, so secrets are masked");
+            BTreeSet::new()
+        })
     }
 
     /// The handles of these values; fewer where they cannot be had.
@@ -253,7 +290,8 @@ fn replaced(search: &AhoCorasick, text: &str, stand_in: impl Fn(usize) -> String
     replaced
 }
 
-/// Changes texts of a value, names of members among them, to what is given for each.
+/// Changes texts of a value, names of members among them, to what is given for each. A number counts as its text, where all
+/// of that is changed.
 fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>) {
     match value {
         Value::String(text) => {
@@ -269,6 +307,15 @@ fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>)
                 *members = std::mem::take(members).into_iter().map(renamed).collect();
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Number(number) => {
+            // Most are too short for what is looked for.
+            if number.as_u64().is_none_or(|number| number >= LEAST_NUMBER)
+                && let Some(changed) = change(&number.to_string())
+                && (changed == MASKED || changed.parse::<HandleId>().is_ok())
+            {
+                *value = Value::String(changed);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
     }
 }

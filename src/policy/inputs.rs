@@ -14,8 +14,9 @@ use super::{
 use crate::{
     caller::Principal,
     catalog::{CompiledTool, dotted},
-    config::References,
+    config::{Reference, ReferenceProblem, References},
     error::{ArgumentProblem, CallError},
+    mask::{MASKED, Mask},
     sensitive::Marks,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 const ASK: &str = "secret://ask";
 /// Stands where a person's value will be, while the other arguments are checked.
 const TO_COME: &str = "secret-to-come";
+/// The same where it is a number.
+const NUMBER_TO_COME: &str = "secret-number-to-come";
 
 /// How arguments are read.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct Given<'a> {
     pub(crate) arguments: Cow<'a, Value>,
     /// The values that were put in, to be masked wherever they come back.
     pub(crate) secrets: Vec<SecretString>,
+    /// Where they were put in, as JSON pointers.
+    places: Vec<String>,
     /// What a person is to give.
     pub(crate) wanted: Vec<Entry>,
 }
@@ -48,11 +53,20 @@ pub(crate) struct Given<'a> {
 /// What stands in one place.
 enum Found {
     Handle(HandleId),
-    Value(SecretString),
+    Reference(Reference, Place),
     Wanted,
     Problem(String),
     /// The text as it is.
     Plain,
+}
+
+/// What a place is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// A secret.
+    Secret,
+    /// A text that may be one, and as well may not.
+    Perhaps,
 }
 
 /// Reads arguments. Errors: [`CallError::Arguments`] with what is wrong with secret ones.
@@ -76,9 +90,22 @@ pub(super) async fn given<'a>(
     }
     let mut given = Given { arguments: Cow::Owned(arguments.clone()), ..Given::default() };
     let mut problems = Vec::new();
+    let takes_values = search.takes_values();
     for (pointer, found) in search.found {
         let value = match found {
-            Found::Value(value) => value,
+            Found::Reference(reference, place) => match referred(reference, reading.references).await? {
+                Ok(value) => value,
+                // It may be a value that only looks like a reference: where values are taken, and where most are no secrets.
+                Err(_) if takes_values => continue,
+                Err(ReferenceProblem::NotAllowed(_)) if place == Place::Perhaps => continue,
+                Err(problem) => {
+                    let message = format!(
+                        "is a reference that gives nothing: {problem}; or write `{ASK}`, and a person is asked for the value"
+                    );
+                    problems.push(self::problem(&pointer, message));
+                    continue;
+                }
+            },
             Found::Handle(id) => match opened(&id, reading).await {
                 Ok(value) => value,
                 Err(message) => {
@@ -88,7 +115,9 @@ pub(super) async fn given<'a>(
             },
             Found::Wanted => {
                 let label = dotted(&pointer);
-                put(given.arguments.to_mut(), &pointer, Value::from(TO_COME));
+                let is_number = typed(marks, &pointer, "0").is_number();
+                let to_come = if is_number { NUMBER_TO_COME } else { TO_COME };
+                put(given.arguments.to_mut(), &pointer, Value::from(to_come));
                 given.wanted.push(Entry { pointer, label });
                 continue;
             }
@@ -98,8 +127,8 @@ pub(super) async fn given<'a>(
             }
             Found::Plain => continue,
         };
-        put(given.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
-        given.secrets.push(value);
+        let typed = typed(marks, &pointer, value.expose_secret());
+        given.put_in(pointer, typed, value);
     }
     if problems.is_empty() { Ok(given) } else { Err(CallError::Arguments(problems)) }
 }
@@ -108,16 +137,50 @@ impl Given<'_> {
     /// Puts in what a person gave.
     pub(crate) fn enter(&mut self, entered: BTreeMap<String, SecretString>) {
         for (pointer, value) in entered {
-            put(self.arguments.to_mut(), &pointer, Value::from(value.expose_secret()));
-            self.secrets.push(value);
+            let is_number = self.arguments.pointer(&pointer).is_some_and(|there| there == NUMBER_TO_COME);
+            let number = value.expose_secret().trim().parse().ok().filter(|_| is_number).map(Value::Number);
+            let typed = number.unwrap_or_else(|| Value::from(value.expose_secret()));
+            self.put_in(pointer, typed, value);
         }
         self.wanted.clear();
+    }
+
+    /// The same with what a person gave put in.
+    pub(crate) fn with(&self, entered: BTreeMap<String, SecretString>) -> Self {
+        let (secrets, places) = (self.secrets.clone(), self.places.clone());
+        let mut whole = Self { arguments: self.arguments.clone(), secrets, places, wanted: Vec::new() };
+        whole.enter(entered);
+        whole
+    }
+
+    fn put_in(&mut self, pointer: String, typed: Value, value: SecretString) {
+        put(self.arguments.to_mut(), &pointer, typed);
+        self.secrets.push(value);
+        self.places.push(pointer);
+    }
+
+    /// The arguments as others may see them: nothing that was put in stands there.
+    pub(crate) fn shown(&self) -> Cow<'_, Value> {
+        let mut shown = Cow::Borrowed(&*self.arguments);
+        for pointer in &self.places {
+            put(shown.to_mut(), pointer, Value::from(MASKED));
+        }
+        shown
+    }
+
+    /// An error about the arguments that repeats nothing of what was put in.
+    pub(crate) fn told(&self, error: CallError) -> CallError {
+        let mask = Mask::new(&self.secrets);
+        error.masked(&|text| mask.text(text))
     }
 
     /// Whether the arguments fit, as far as they are there: nothing is said of those that a person is to give.
     pub(crate) fn check(&self, tool: &CompiledTool) -> Result<(), CallError> {
         let Err(error) = tool.input.check(&self.arguments) else { return Ok(()) };
-        let CallError::Arguments(mut problems) = error else { return Err(error) };
+        let mut problems = match self.told(error) {
+            CallError::Arguments(problems) => problems,
+            other => return Err(other),
+        };
         let to_come: Vec<String> = self.wanted.iter().map(|entry| dotted(&entry.pointer)).collect();
         problems.retain(|problem| !to_come.contains(&problem.argument));
         if problems.is_empty() { Ok(()) } else { Err(CallError::Arguments(problems)) }
@@ -136,7 +199,7 @@ impl Search<'_> {
             Value::String(text) => {
                 let found = match (is_secret, marks.is_some_and(Marks::accepts)) {
                     (true, _) => self.secret(text),
-                    (false, true) => self.perhaps(text),
+                    (false, true) => self.read(text, Place::Perhaps),
                     (false, false) => misplaced(text),
                 };
                 if !matches!(found, Found::Plain) {
@@ -167,14 +230,14 @@ impl Search<'_> {
     }
 
     fn secret(&self, text: &str) -> Found {
-        match self.perhaps(text) {
+        match self.read(text, Place::Secret) {
             Found::Plain if self.takes_values() => Found::Plain,
             Found::Plain => Found::Problem(refusal(self.reading.references)),
             found => found,
         }
     }
 
-    fn perhaps(&self, text: &str) -> Found {
+    fn read(&self, text: &str, place: Place) -> Found {
         if text == ASK {
             return Found::Wanted;
         }
@@ -184,13 +247,7 @@ impl Search<'_> {
                 Err(_) => Found::Problem(unknown_handle(HandleError::Unknown)),
             };
         }
-        match self.reading.references.value(text) {
-            Some(Ok(value)) => Found::Value(value),
-            // Where values are taken it may be one that only looks like a reference.
-            Some(Err(_)) if self.takes_values() => Found::Plain,
-            Some(Err(problem)) => Found::Problem(format!("is a reference that gives nothing: {problem}")),
-            None => Found::Plain,
-        }
+        Reference::of(text).map_or(Found::Plain, |reference| Found::Reference(reference, place))
     }
 
     /// Secret arguments that are not there and have to be.
@@ -208,6 +265,16 @@ async fn opened(id: &HandleId, reading: Reading<'_>) -> Result<SecretString, Str
     let vault = reading.vault.ok_or_else(|| unknown_handle(HandleError::Unknown))?;
     let (owner, id) = (reading.principal.binding(), id.clone());
     vault.work(move |store| store.value(&owner, &id)).await.map_err(unknown_handle)
+}
+
+/// The value that a reference stands for, read where files may take their time.
+async fn referred(
+    reference: Reference,
+    references: &References,
+) -> Result<Result<SecretString, ReferenceProblem>, CallError> {
+    let references = references.clone();
+    let read = tokio::task::spawn_blocking(move || references.value(&reference)).await;
+    read.map_err(|_| CallError::Internal("a reference could not be read".to_owned()))
 }
 
 fn unknown_handle(error: HandleError) -> String {
@@ -247,6 +314,11 @@ fn mentions_handle(value: &Value) -> bool {
 
 fn problem(pointer: &str, message: String) -> ArgumentProblem {
     ArgumentProblem { argument: dotted(pointer), message }
+}
+
+/// A value as the schema has it at this place.
+fn typed(marks: Option<&Marks>, pointer: &str, text: &str) -> Value {
+    marks.map_or_else(|| Value::from(text), |marks| marks.typed(pointer, text))
 }
 
 /// Sets what a pointer leads to; a member that is not there is added.

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     caller::Principal,
-    catalog::{CompiledTool, risk::Risk},
+    catalog::CompiledTool,
     config::{PolicySettings, References},
     error::CallError,
 };
@@ -139,9 +139,4 @@ pub(crate) fn binding(tool: &CompiledTool, arguments: &Value) -> [u8; 32] {
         digest.update(part);
     }
     digest.finalize().into()
-}
-
-/// Classes whose calls are told of before they are carried out.
-pub fn is_grave(risk: Risk) -> bool {
-    risk > Risk::Write
 }

@@ -30,6 +30,16 @@ impl Rule {
             Self::Deny => "deny",
         }
     }
+
+    /// The more, the less can be done.
+    fn strictness(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Client => 1,
+            Self::Ask => 2,
+            Self::Deny => 3,
+        }
+    }
 }
 
 impl fmt::Display for Rule {
@@ -80,6 +90,20 @@ impl Rules {
         if self.tools.is_empty() { of_class() } else { self.tools.get(tool).copied().unwrap_or_else(of_class) }
     }
 
+    /// The same with the names that tools are offered under in the place of those that specs give them. Where several of
+    /// them are those of one tool, the strictest rule counts.
+    #[must_use]
+    pub fn resolved<'a>(&'a self, offered: impl Fn(&'a str) -> &'a str) -> Self {
+        let mut tools: BTreeMap<String, Rule> = BTreeMap::new();
+        for (name, rule) in &self.tools {
+            let known = tools.entry(offered(name).to_owned()).or_insert(*rule);
+            if rule.strictness() > known.strictness() {
+                *known = *rule;
+            }
+        }
+        Self { classes: self.classes.clone(), tools }
+    }
+
     /// The tools that have a rule of their own.
     pub fn tools(&self) -> impl Iterator<Item = &str> {
         self.tools.keys().map(String::as_str)
@@ -98,6 +122,11 @@ mod tests {
         rules.set("delete_pet", "deny".parse().unwrap());
         assert_eq!(rules.of("delete_dog", Risk::Destructive), Rule::Client);
         assert_eq!(rules.of("delete_pet", Risk::Destructive), Rule::Deny);
+        rules.set("pets.delete", Rule::Deny);
+        rules.set("pets_delete", Rule::Allow);
+        let resolved = rules.resolved(|name| if name == "pets.delete" { "pets_delete" } else { name });
+        assert_eq!(resolved.of("pets_delete", Risk::Destructive), Rule::Deny, "the strictest");
+        assert_eq!(resolved.of("delete_pet", Risk::Destructive), Rule::Deny);
         assert_eq!(
             "alow".parse::<Rule>().unwrap_err(),
             "`alow` is none of `ask`, `client`, `allow` and `deny`; did you mean `allow`?"

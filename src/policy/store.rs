@@ -80,16 +80,24 @@ pub enum StoreError {
     #[error("`{}` is not a store of this keyglass; move it away, what it holds is short-lived", .0.display())]
     Foreign(PathBuf),
     /// SQLite refused.
-    #[error("the store of handles and questions cannot be used ({0})")]
+    #[error(
+        "the store of handles and questions, `{FILE}` in the data folder, cannot be used ({0}); see that this user may write \
+         there and that the disk has room, or stop keyglass and move `{FILE}*` away, what it holds is short-lived"
+    )]
     Sqlite(#[from] rusqlite::Error),
     /// What it holds does not open.
     #[error(transparent)]
     Sealing(#[from] SealingError),
     /// The operating system has no randomness.
-    #[error("the operating system gives no random bytes")]
+    #[error(
+        "the operating system gives no random bytes; see that what confines keyglass lets it have them (getrandom)"
+    )]
     Random,
     /// What it holds is not what was written.
-    #[error("a row of the store of handles and questions is damaged")]
+    #[error(
+        "a row of the store of handles and questions is damaged; stop keyglass and move `{FILE}*` in the data folder away, what \
+         it holds is short-lived"
+    )]
     Damaged,
 }
 
@@ -183,7 +191,7 @@ fn random_text(characters: usize) -> Result<String, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use secrecy::{ExposeSecret as _, SecretString};
 
@@ -249,6 +257,31 @@ mod tests {
         assert!(store.handles().unwrap().is_empty() && store.waiting().unwrap().is_empty());
         assert!(matches!(store.decide(&question.id, confirm()), Err(DecisionError::Unknown)));
         assert!(store.take(&OWNER, &[7; 32]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_handle_that_is_shown_lives_on() {
+        static TIME: ManualClock = ManualClock::at(1_000);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), None, Clock::Manual(&TIME)).unwrap();
+        let until = || store.handles().unwrap()[0].expires_at_ms;
+        let value: SecretString = "canary".into();
+        let ids = store.keep(&OWNER, &[kept(&value)], HOUR).unwrap();
+        let all = BTreeSet::from_iter(ids.clone());
+        let first = until();
+        TIME.pass(60_000);
+        assert_eq!(store.keep(&OWNER, &[kept(&value)], HOUR).unwrap(), ids);
+        assert_eq!(store.renew(&OWNER, ids.clone(), HOUR).unwrap(), all);
+        assert_eq!(until(), first, "a minute is not worth a write");
+        TIME.pass(600_000);
+        assert_eq!(store.renew(&OWNER, ids.clone(), HOUR).unwrap(), all);
+        assert_eq!(until(), first + 660_000);
+        TIME.pass(600_000);
+        assert_eq!(store.keep(&OWNER, &[kept(&value)], HOUR).unwrap(), ids);
+        assert_eq!(until(), first + 1_260_000);
+        assert!(store.renew(&OTHER, ids.clone(), HOUR).unwrap().is_empty(), "somebody else's");
+        store.forget(&ids[0]).unwrap();
+        assert!(store.renew(&OWNER, ids, HOUR).unwrap().is_empty());
     }
 
     #[test]

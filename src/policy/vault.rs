@@ -5,7 +5,10 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -22,8 +25,10 @@ use crate::{
 
 /// Shorter values occur in texts by chance, so they are hidden in their own place alone.
 pub(super) const MIN_INSIDE: usize = 8;
-/// How many principals' values are looked for at once.
+/// How many principals' values are looked for at once, and how many values of all of them: each is looked for in many forms,
+/// which takes some KiB.
 const MOST_PRINCIPALS: usize = 1_000;
+const MOST_VALUES: usize = 10_000;
 
 /// A sealed store that may not be open yet.
 pub struct Vault {
@@ -32,6 +37,10 @@ pub struct Vault {
     clock: Clock,
     open: Mutex<Option<Arc<Store>>>,
     known: RwLock<HashMap<Principal, Arc<Known>>>,
+    /// Held while what is known of a principal is read.
+    reading: Mutex<()>,
+    /// Counts the times that something known was asked for.
+    turn: AtomicU64,
 }
 
 /// The values behind the handles of a principal.
@@ -42,12 +51,22 @@ pub(super) struct Known {
     pub(super) ids: Vec<HandleId>,
     /// All handles, those of short values among them.
     all: HashSet<HandleId>,
+    /// When it was asked for last.
+    used: AtomicU64,
 }
 
 impl Vault {
     /// The store of a data folder.
     pub fn new(data_dir: PathBuf, master_key: Option<MasterKeyReference>, clock: Clock) -> Self {
-        Self { data_dir, master_key, clock, open: Mutex::default(), known: RwLock::default() }
+        Self {
+            data_dir,
+            master_key,
+            clock,
+            open: Mutex::default(),
+            known: RwLock::default(),
+            reading: Mutex::default(),
+            turn: AtomicU64::default(),
+        }
     }
 
     /// The store, opened where it is not. Blocks on the disk.
@@ -69,6 +88,11 @@ impl Vault {
         Options { data_dir: (!is_usual).then_some(folder), ..Options::default() }.command(name)
     }
 
+    /// Whether there is a store already. One that is not there has nothing to tell.
+    pub fn is_there(&self) -> bool {
+        Store::exists(&self.data_dir)
+    }
+
     /// Works with the store on a thread that may wait for the disk.
     pub async fn work<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         self: &Arc<Self>,
@@ -81,7 +105,9 @@ impl Vault {
 
     /// The values behind a principal's handles, as far as this process has met them.
     pub(super) fn known(&self, principal: &Principal) -> Option<Arc<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(principal).cloned()
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(principal).cloned()?;
+        known.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(known)
     }
 
     /// Meets a principal: the handles that they have from before are known from now on. Only the first time costs anything.
@@ -89,35 +115,58 @@ impl Vault {
         if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(principal) {
             return;
         }
-        let values = if Store::exists(&self.data_dir) {
-            let owner = principal.binding();
-            self.work(move |store| store.values(&owner)).await.unwrap_or_else(|error: StoreError| {
-                tracing::warn!(%error, "the handles of before cannot be read");
-                Vec::new()
-            })
+        if Store::exists(&self.data_dir) {
+            self.look_again(principal).await;
         } else {
-            Vec::new()
-        };
-        self.remember(principal, values);
-    }
-
-    /// Looks for the values of these handles from now on. Those that a list shows again and again are known already.
-    pub(super) async fn remember_these(self: &Arc<Self>, principal: &Principal, ids: &[HandleId]) {
-        if self.known(principal).is_some_and(|known| ids.iter().all(|id| known.all.contains(id))) {
-            return;
-        }
-        let owner = principal.binding();
-        match self.work(move |store| store.values(&owner)).await {
-            Ok(values) => self.remember(principal, values),
-            Err(error) => {
-                let error: StoreError = error;
-                tracing::warn!(%error, "the values of handles cannot be read");
+            let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            // Somebody may have made one meanwhile, and be known by it.
+            if self.known(principal).is_none() {
+                self.insert(principal, Known::of(Vec::new()));
             }
         }
     }
 
-    /// Looks for these values, all that the principal has, from now on.
-    pub(super) fn remember(&self, principal: &Principal, values: Vec<(HandleId, SecretString)>) {
+    /// Looks for the values of these handles from now on. Those that a list shows again and again are known already.
+    pub(super) async fn remember_these(self: &Arc<Self>, principal: &Principal, ids: &[HandleId]) {
+        if !self.known(principal).is_some_and(|known| ids.iter().all(|id| known.all.contains(id))) {
+            self.look_again(principal).await;
+        }
+    }
+
+    /// Reads all values that a principal has. Where they cannot be read, those known so far stay, and the next call tries again.
+    pub(super) async fn look_again(self: &Arc<Self>, principal: &Principal) {
+        let (vault, principal) = (Arc::clone(self), principal.clone());
+        let read = self.work(move |store| {
+            // Nobody puts what was read before in the place of what was read after.
+            let _reading = vault.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            let values = store.values(&principal.binding())?;
+            vault.insert(&principal, Known::of(values));
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = read.await {
+            tracing::warn!(%error, "the values of handles cannot be read");
+        }
+    }
+
+    fn insert(&self, principal: &Principal, known: Option<Known>) {
+        let Some(known) = known else { return };
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(principal.clone(), Arc::new(known));
+        // Whoever is met again is looked up again.
+        while all.len() > 1
+            && (all.len() > MOST_PRINCIPALS || all.values().map(|known| known.all.len()).sum::<usize>() > MOST_VALUES)
+        {
+            let others = all.iter().filter(|(other, _)| *other != principal);
+            let oldest = others.min_by_key(|(_, known)| known.used.load(Ordering::Relaxed));
+            let Some(oldest) = oldest.map(|(other, _)| other.clone()) else { return };
+            all.remove(&oldest);
+        }
+    }
+}
+
+impl Known {
+    /// Of all values of a principal. None where they are too many to be looked for.
+    fn of(values: Vec<(HandleId, SecretString)>) -> Option<Self> {
         let all = values.iter().map(|(id, _)| id.clone()).collect();
         let long = |(_, value): &(HandleId, SecretString)| value.expose_secret().len() >= MIN_INSIDE;
         let in_forms = |(id, value): (HandleId, SecretString)| {
@@ -125,14 +174,8 @@ impl Vault {
         };
         let (ids, patterns): (Vec<HandleId>, Vec<_>) = values.into_iter().filter(long).flat_map(in_forms).unzip();
         let patterns = patterns.iter().map(|form| form.as_bytes());
-        let Ok(search) = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns) else {
-            return;
-        };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_PRINCIPALS && !known.contains_key(principal) {
-            known.clear(); // whoever is met again is looked up again
-        }
-        known.insert(principal.clone(), Arc::new(Known { search, ids, all }));
+        let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns).ok()?;
+        Some(Self { search, ids, all, used: AtomicU64::default() })
     }
 }
 

@@ -104,6 +104,30 @@ fn rewritten(text: &str, ends_lines: bool) -> String {
     out
 }
 
+/// Whether a character shows a person nothing, or turns or moves what they see, wherever it stands: one that goes from texts
+/// for models, a selector of presentation, or the end of a line that is none of `\n`. Pages, terminals and forms write it out
+/// instead of leaving it out, so that a person sees that it is there.
+pub fn is_unseen(character: char) -> bool {
+    fate(character, None) != Fate::Stays
+}
+
+/// A text for a person who decides on it: every character that [is not seen](is_unseen) is written out, as `\u{200b}`. Its
+/// lines end with `\n` alone, so that nobody takes one within it for another one's.
+pub fn spelled_out(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut spelled = String::with_capacity(text.len());
+    for character in text.replace("\r\n", "\n").chars() {
+        if is_unseen(character) {
+            spelled.extend(character.escape_unicode());
+        } else {
+            spelled.push(character);
+        }
+    }
+    Cow::Owned(spelled)
+}
+
 /// A text as it is seen, in one line, with one space for many.
 pub fn one_line(text: &str) -> String {
     visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -169,6 +193,8 @@ pub fn clean_by(value: &mut Value, way: &dyn for<'a> Fn(&str, &'a str) -> Cow<'a
 /// The same members under names that are seen.
 fn named_apart(members: Map<String, Value>) -> Map<String, Value> {
     let mut taken: std::collections::HashSet<String> = members.keys().filter(|name| is_clean(name)).cloned().collect();
+    // Where the search for a free number goes on: whoever sends the same name many times must not make it long.
+    let mut next: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
     let mut named = Map::new();
     for (name, member) in members {
         if is_clean(&name) {
@@ -176,8 +202,11 @@ fn named_apart(members: Map<String, Value>) -> Map<String, Value> {
             continue;
         }
         let plain = visible(&name).into_owned();
-        let numbered = (1_usize..).map(|number| if number == 1 { plain.clone() } else { format!("{plain}_{number}") });
-        if let Some(free) = numbered.into_iter().find(|name| !taken.contains(name)) {
+        let first = next.get(&plain).copied().unwrap_or(1);
+        let numbered =
+            (first..).map(|number| (number, if number == 1 { plain.clone() } else { format!("{plain}_{number}") }));
+        if let Some((number, free)) = numbered.into_iter().find(|(_, name)| !taken.contains(name)) {
+            next.insert(plain, number.saturating_add(1));
             taken.insert(free.clone());
             named.insert(free, member);
         }
@@ -220,6 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_sees_is_written_out_for_a_person() {
+        for (text, expected) in [
+            ("plain\n\ttext ~ Grüße 世界", "plain\n\ttext ~ Grüße 世界"),
+            ("a\r\nb\rc\u{85}d\u{2028}e\u{2029}f", "a\nb\\u{d}c\\u{85}d\\u{2028}e\\u{2029}f"),
+            (
+                "hi\u{e0041}\u{34f}\u{115f}\u{17b4}\u{3164}\u{ffa0}",
+                "hi\\u{e0041}\\u{34f}\\u{115f}\\u{17b4}\\u{3164}\\u{ffa0}",
+            ),
+            ("\u{2764}\u{fe0f}\u{1b}", "\u{2764}\\u{fe0f}\\u{1b}"),
+        ] {
+            assert_eq!(spelled_out(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn no_block_that_is_passed_over_holds_what_goes() {
         let all = (0..=0x0010_ffff).filter_map(char::from_u32);
         assert_eq!(all.filter(|one| is_ordinary(*one) && is_ignorable(*one)).count(), 0);
@@ -236,6 +280,20 @@ mod tests {
         assert_eq!(value, expected);
         assert!(!clean(&mut value));
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn many_names_that_look_the_same_are_numbered_in_their_order() {
+        let hidden =
+            |count: usize| format!("id{}", format!("{count:b}").replace('0', "\u{200b}").replace('1', "\u{200c}"));
+        let mut value: Value =
+            (1..=50_000).map(|count| (hidden(count), json!(count))).chain([("id_3".to_owned(), json!(0))]).collect();
+        assert!(clean(&mut value));
+        let members = value.as_object().unwrap();
+        assert_eq!(members.len(), 50_001);
+        for (name, count) in [("id", 1), ("id_2", 2), ("id_3", 0), ("id_4", 3), ("id_50001", 50_000)] {
+            assert_eq!(members[name], count, "{name}");
+        }
     }
 
     proptest! {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
-use super::names_secret_value;
+use super::{names_number, names_secret_value};
 use crate::{catalog::names::snake_case, schema::parts};
 
 /// Whose values a schema describes.
@@ -50,6 +50,8 @@ const CONSTRAINTS: [&str; 10] = [
 pub struct Marks {
     /// Everything in here.
     is_secret: bool,
+    /// What is secret here is a number.
+    is_number: bool,
     /// Texts that may be secrets, and as well may not.
     accepts: bool,
     members: BTreeMap<String, Marks>,
@@ -112,7 +114,8 @@ pub(crate) fn mark_named(name: &str, schema: &mut Value, side: Side) {
     if says_secret(schema) || schema.contains_key(X_SECRET) || !names_secret_value(name) {
         return;
     }
-    if holds_texts(schema) {
+    // Of numbers in answers their length tells more.
+    if holds_texts(schema) || side == Side::Input && holds_numbers(schema) && names_number(name) {
         match side {
             Side::Input => schema.insert("writeOnly".to_owned(), json!(true)),
             Side::Output => schema.insert("format".to_owned(), json!("password")),
@@ -143,6 +146,22 @@ fn holds_texts(schema: &Map<String, Value>) -> bool {
     is_text && !schema.contains_key("enum") && !schema.contains_key("const")
 }
 
+/// Whether values of a schema are numbers that may be long enough for a secret: the pin of a device is not.
+fn holds_numbers(schema: &Map<String, Value>) -> bool {
+    const LEAST_MOST: f64 = 100.0;
+    let is_small = schema.get("maximum").and_then(Value::as_f64).is_some_and(|most| most < LEAST_MOST);
+    is_of_numbers(schema) && !is_small && !schema.contains_key("enum") && !schema.contains_key("const")
+}
+
+/// Whether values of a schema are numbers, and no texts.
+fn is_of_numbers(schema: &Map<String, Value>) -> bool {
+    let is_number = |kind: &Value| kind == "integer" || kind == "number";
+    schema.get("type").is_some_and(|kind| match kind {
+        Value::Array(kinds) => kinds.iter().any(is_number) && !kinds.iter().any(|kind| kind == "string"),
+        kind => is_number(kind),
+    })
+}
+
 impl Marks {
     /// The marks of a schema without references, in all its branches. None where there are none.
     pub fn of(schema: &Value) -> Option<Self> {
@@ -154,6 +173,17 @@ impl Marks {
     /// Whether everything in here is secret.
     pub fn is_secret(&self) -> bool {
         self.is_secret
+    }
+
+    /// A secret that is given as a text, as its schema has it at this place, a JSON pointer: a number where that is one.
+    pub(crate) fn typed(&self, pointer: &str, text: &str) -> Value {
+        let names = pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~"));
+        let mut marks = Some(self);
+        for name in names {
+            marks = marks.and_then(|marks| marks.member(&name).or(marks.item()));
+        }
+        let number = marks.filter(|marks| marks.is_number).and_then(|_| text.trim().parse::<Number>().ok());
+        number.map_or_else(|| Value::from(text), Value::Number)
     }
 
     /// Whether texts in here may be secrets, and as well may not.
@@ -204,6 +234,7 @@ impl Marks {
     fn add(&mut self, schema: &Value) {
         let Value::Object(schema) = schema else { return };
         self.is_secret |= says_secret(schema);
+        self.is_number |= says_secret(schema) && is_of_numbers(schema);
         self.accepts |= accepts_secret(schema);
         for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             if let Some(marks) = Self::of(member) {
@@ -228,6 +259,7 @@ impl Marks {
 
     fn join(&mut self, other: Self) {
         self.is_secret |= other.is_secret;
+        self.is_number |= other.is_number;
         self.accepts |= other.accepts;
         for (name, marks) in other.members {
             self.members.entry(name).or_default().join(marks);
@@ -267,5 +299,21 @@ mod tests {
         assert_eq!(places, ["/env/*", "/mounts/*/token", "/password", "/recovery_codes/*"]);
         assert_eq!(schema["properties"]["password"]["format"], "password");
         assert!(Marks::of(&json!({"properties": {"name": {"type": "string"}}})).is_none());
+    }
+
+    #[test]
+    fn numbers_are_secret_arguments_where_their_names_say_so() {
+        let mut schema = json!({"properties": {
+            "card": {"properties": {"pin": {"type": "integer"}, "cvv": {"type": ["integer", "null"]}}},
+            "pin": {"type": "integer", "maximum": 40},
+            "token": {"type": "integer"},
+            "otp": {"type": ["integer", "string"]},
+        }});
+        mark(&mut schema, Side::Input);
+        let marks = Marks::of(&schema).unwrap();
+        assert_eq!(marks.places(), ["/card/cvv", "/card/pin", "/otp"]);
+        assert_eq!(marks.typed("/card/pin", "482915"), json!(482_915));
+        assert_eq!(marks.typed("/card/pin", "none"), json!("none"));
+        assert_eq!(marks.typed("/otp", "482915"), json!("482915"));
     }
 }

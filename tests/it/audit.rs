@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use futures_util::FutureExt as _;
 use keyglass::{
     audit::{Audit, Clear, Entry, Event, Limits, Options, Report, verify},
     clock::Clock,
@@ -95,4 +96,22 @@ fn entry(number: usize) -> Entry {
     let time = NOW_MS + i64::try_from(number).expect("a small number");
     Entry { outcome: Some("ok"), request_id: Some(format!("{number:016x}")), ..Entry::new(Event::Call, time) }
         .with("note", "x".repeat(number % 50))
+}
+
+#[tokio::test]
+async fn calls_that_need_more_room_than_there_is_do_not_wait_for_each_other() {
+    let log = Log::new();
+    let audit = log.open();
+    let begin = |announces| audit.begin(|| entry(1), announces);
+    let mut under_way = Vec::new();
+    // As many as there is room for.
+    while let Some(recording) = tokio::task::unconstrained(begin(false)).now_or_never() {
+        under_way.push(recording.expect("begun"));
+    }
+    assert!(under_way.len() > 1_000, "{}", under_way.len());
+    let (mut one, mut two) = (Box::pin(begin(true)), Box::pin(begin(true)));
+    assert!((&mut one).now_or_never().is_none() && (&mut two).now_or_never().is_none());
+    // Room for one of them.
+    under_way.truncate(under_way.len() - 2);
+    crate::support::within(futures_util::future::select(one, two)).await;
 }

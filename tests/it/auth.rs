@@ -22,7 +22,7 @@ use keyglass::{
     config::Options,
     diagnostic::{Style, render_text},
     error::CallError,
-    setup::{Purpose, Setup, setup},
+    setup::{Open, Purpose, Setup, open_audit, setup, setup_again},
 };
 use md5::Digest as _;
 use serde_json::{Value, json};
@@ -418,6 +418,45 @@ async fn a_given_client_secret_goes_to_one_authorization_server() {
     assert!(error.to_string().contains("shares its name"), "{error}");
     assert!(thief.seen("authorization").is_empty());
     assert!(said(&set_up).contains("is not given it"), "{}", said(&set_up));
+}
+
+#[tokio::test]
+async fn a_token_that_was_issued_since_is_not_told_to_the_audit_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_service, base) = Service::start().await;
+    let authentication = format!(
+        "authentication: {{type: oauth2, tokenEndpoint: '{base}/token', clientId: a, clientSecret: '{{{{CLIENT_SECRET}}}}'}}"
+    );
+    let issued = spec(folder.path(), "svc", &base, &authentication, "");
+    let plain = spec(folder.path(), "other", &base, "", "");
+    let config = folder.path().join("keyglass.yaml");
+    std::fs::write(&config, "audit: {clear: ['*.q']}\n").expect("written");
+    let options = Options {
+        capabilities: vec![issued, plain],
+        config: Some(config),
+        data_dir: Some(folder.path().join("data")),
+        timeout: Some(5),
+        ..unasked()
+    };
+    let settings = options.settings().expect("settings");
+    let audit = open_audit(&settings, Clock::System).expect("a log");
+    let open = Open { audit: audit.clone(), ..Open::default() };
+    let set_up = setup_again(&settings, Clock::System, &open).expect("set up");
+    let other = set_up.gateway.tool("get-other").expect("the tool");
+    let call = async |text: &str| {
+        let arguments = json!({"q": text}).as_object().cloned().expect("an object");
+        set_up.gateway.call(other, arguments, &CallContext::new("00000000deadbeef")).await.expect("an answer");
+    };
+    // Known by nobody yet, and what is looked for is made ready.
+    call("a canary-issued").await;
+    call("canary-client").await;
+    get(&set_up).await.expect("an answer");
+    call("b canary-issued").await;
+    call("words").await;
+    audit.close();
+    let log = std::fs::read_to_string(folder.path().join("data/audit/00000001.jsonl")).expect("a log");
+    assert!(log.contains("a canary-issued") && log.contains(r#"{"value":"words"}"#), "{log}");
+    assert!(!log.contains("b canary-issued") && !log.contains("canary-client"), "{log}");
 }
 
 #[tokio::test]

@@ -200,6 +200,11 @@ async fn names(cage: &mut Cage) {
         "password": "{{name hidden in part}}...{{name hidden in part}}",
         "auth_token": "secret://{{name like a handle}}",
         "secret": "[masked]{{name masked in part}}",
+        "passcode": "{{name of a number:digits}}", "above": {"password": {"plain": "{{name above object}}"}},
+        "parameter": {"Name": "/db/password", "Value": "{{name in capitals}}"},
+        "file": "STAGE=test\nDB_PASSWORD={{name in a line:word}}\n", "list": ["API_KEY={{name in an item:word}}"],
+        "config": "{\"user\": \"a\", \"password\": \"{{name in a text of JSON:word}}\"}",
+        "headers": "> Authorization: Bearer {{name in a header:word}}",
     });
     cage.success("read-open", &json!({}), answer).await;
 }
@@ -233,6 +238,10 @@ async fn forms(cage: &mut Cage) {
         lines.push(format!("use {prefix}{}{long}, please", word(prefix)));
     }
     lines.push(format!("npm_{}0123456789abcdef", word("npm")));
+    lines.push(format!("dop_v1_{{{{form dop:digits}}}}{}", "0123456789abcdef".repeat(3)));
+    lines.push(format!("\u{1b}[32mghp_{}{long}\u{1b}[0m", word("in colour")));
+    lines.push(format!("postgres://app:p@ss/{}@db.test/x", word("password with signs")));
+    lines.push(format!("https://{}@git.test/x", word("name in an address")));
     lines.push(format!("AIza{}0123456789abcde", word("AIza")));
     lines.push(format!("SG.0123456789abcdefgh.{}", word("SG")));
     lines.push(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", word("jwt")));
@@ -246,6 +255,7 @@ async fn forms(cage: &mut Cage) {
     }
     let answer = json!({
         "log": lines, "url": "https://b.test/o?X-Amz-Signature={{form presigned:word}}",
+        "lines": ["-----BEGIN PRIVATE KEY-----", "{{form line by line:word}}", "-----END PRIVATE KEY-----"],
         "ghp_{{form as a name:word}}0123456789abcdefghij": {"a": 1},
     });
     cage.success("read-open", &json!({}), answer).await;
@@ -266,7 +276,8 @@ async fn known(cage: &mut Cage) {
     if cage.mode != Mode::Handles {
         return;
     }
-    let all = "{{first}} {{first:json}} {{first:url}} {{first:form}} {{first:base64}}";
+    let all = "{{first}} {{first:json}} {{first:url}} {{first:form}} {{first:base64}} {{first:within}} {{first:hex}} \
+               {{first:html}}";
     let answer = json!({"text": all, "list": [all], "{{second}}": 1, "whole": "{{second}}"});
     let answered = cage.success("read-open", &json!({}), answer).await;
     assert!(answered.contains(&cage.given["first"]), "its handle stands there: {answered}");
@@ -331,7 +342,7 @@ async fn arguments(cage: &mut Cage) {
             "env": {"DATABASE": secret, "STAGE": "test"}, "choice": {"hidden_b": secret},
         })
     };
-    let echo = json!({"stored": "{{body}}", "log": "{{sent:json}} {{sent:url}} {{sent:base64}}"});
+    let echo = json!({"stored": "{{body}}", "log": "{{sent:json}} {{sent:url}} {{sent:base64}} {{sent:within}} {{sent:html}}"});
     // One place at a time: what only this place's mark hides.
     for place in everything("")
         .as_object()
@@ -379,6 +390,10 @@ async fn arguments(cage: &mut Cage) {
         let word = cage.planted.word(what);
         assert!(received.first().is_some_and(|one| one.body.contains(&word)), "{what}: {received:?} {answered}");
         cage.call("create_secret", &json!({"name": "A", "value": reference}), Scene::failures().remove(0).1).await;
+        let sent = json!({"env": {"DATABASE": reference, "STAGE": "test"}});
+        let answered = cage.success("store-everything", &sent, echo.clone()).await;
+        let received = cage.stub.take();
+        assert!(received.iter().any(|one| one.body.contains(&word)), "{what}, in a map: {received:?} {answered}");
     }
     // What nobody takes is not repeated either.
     if cage.mode == Mode::Handles && !cage.side.is_command() {

@@ -78,6 +78,9 @@ capability:
         - { name: open, description: Open it., arguments: [{ name: door, description: Which., enum: [left] }], template: [{ role: user, content: 'Open {{door}}.' }] }
 ";
 
+/// What a pet's password is, and what another one is called.
+const KEPT: &str = "canary-password-of-rex";
+
 /// A service that counts what it is asked.
 async fn service() -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -91,6 +94,7 @@ async fn service() -> (String, Arc<AtomicUsize>) {
         let kind = query.unwrap_or_default();
         async move {
             let mut names = vec!["Rex".to_owned(), "rosa".to_owned(), "Oreo".to_owned(), CREDENTIAL.to_owned()];
+            names.extend(kind.contains("kept").then(|| KEPT.to_owned()));
             names.extend((0..if kind.contains("cat") { 150 } else { 0 }).map(|number| format!("cat{number}")));
             answer(&names)
         }
@@ -104,7 +108,11 @@ async fn service() -> (String, Arc<AtomicUsize>) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let router = Router::new().route("/pets", get(pets)).route("/owners/{owner}/pets", get(of_owner));
+    let pet = async || ([(header::CONTENT_TYPE, "application/json")], json!({ "password": KEPT }).to_string());
+    let router = Router::new()
+        .route("/pets", get(pets))
+        .route("/pets/{id}", get(pet))
+        .route("/owners/{owner}/pets", get(of_owner));
     tokio::spawn(async move { axum::serve(listener, router).await });
     (format!("http://{address}"), asked)
 }
@@ -241,4 +249,27 @@ async fn the_newer_era_is_spoken_and_gates_hold() {
         let names = ask(&of_template("keyglass://specs/{name}", "name", "")).await;
         assert_eq!(names["result"].is_object(), is_in, "a spec with a gate is not named: {names}");
     }
+}
+
+#[tokio::test]
+async fn what_a_caller_has_a_handle_of_is_hidden_from_them_here_as_well() {
+    let (specs, (url, _)) = (specs(), service().await);
+    let arguments = ["--capabilities", specs.path().to_str().expect("text"), "--token", "env:TEST_TOKEN"];
+    let (_keyglass, client) = Keyglass::over_http_for(&url, &arguments).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let ask = async |method: &str, params: &Value| -> Value {
+        let mut all = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        all.extend(params["uri"].as_str().map(|name| ("mcp-name", name)));
+        all.push(("authorization", bearer.as_str()));
+        let asked = client.post("/mcp", modern(1, method, params), &all).send();
+        let text = within(asked).await.expect("an answer").text().await.expect("text");
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    };
+    let read = ask("resources/read", &json!({"uri": "data://pets/1/small"})).await;
+    let text = read["result"]["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{read}"));
+    let pet: Value = serde_json::from_str(text).expect("JSON");
+    let handle = pet["password"].as_str().filter(|value| value.starts_with("secret://")).expect("a handle");
+    let answer = ask("completion/complete", &of_prompt("pet", "", &json!({"kind": "kept"}))).await;
+    let values = &answer["result"]["completion"]["values"];
+    assert_eq!(values[4], handle, "{answer}");
 }

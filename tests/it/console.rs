@@ -1,6 +1,7 @@
 //! The console over HTTP: who gets in and who does not, decisions, values that are revealed once; and the same by command.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::Stdio,
@@ -8,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use keyglass::{
+    audit::{self, Audit, AuditError},
     clock::{Clock, ManualClock},
     config::Options,
     console::{
@@ -17,6 +20,7 @@ use keyglass::{
     },
     live::{Begun, Live},
     policy::store::{Answer, Entry, Kept, Origin, QuestionId, Shown, Store, Subject},
+    prose::invisible::is_unseen,
     setup::{Purpose, setup},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,12 +45,15 @@ struct Desk {
     announced: Arc<Mutex<Vec<String>>>,
     http: reqwest::Client,
     shutdown: CancellationToken,
-    _folder: TempDir,
+    /// Of the calls, not of the page.
+    audit: Audit,
+    folder: TempDir,
 }
 
 impl Drop for Desk {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.audit.close();
     }
 }
 
@@ -72,6 +79,14 @@ impl Desk {
         let (live, shutdown) = (Arc::new(Live::new(Clock::System)), CancellationToken::new());
         let mut gateway = setup(&options.settings().unwrap(), Purpose::Call, Clock::System).unwrap().gateway;
         gateway.live = Some(live.clone());
+        let audit = audit::Options {
+            folder: folder.path().join("audit"),
+            required: false,
+            limits: audit::Limits::default(),
+            clear: audit::Clear::default(),
+        };
+        let audit = Audit::open(audit, Clock::System).unwrap();
+        gateway.audit = audit.clone();
         let gateway = Arc::new(gateway);
         let store = Arc::new(Store::open(folder.path(), None, Clock::System).unwrap());
         let announced = Arc::new(Mutex::new(Vec::new()));
@@ -88,7 +103,7 @@ impl Desk {
         let console = Console::new(parts, shutdown.clone());
         let started = console.start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { store, live, console, started, announced, http, shutdown, _folder: folder }
+        Self { store, live, console, started, announced, http, shutdown, audit, folder }
     }
 
     fn origin(&self) -> String {
@@ -369,6 +384,54 @@ async fn a_call_is_confirmed_or_refused_as_it_was_shown() {
     }
 }
 
+/// The characters of a class of a regular expression, written as single ones, ranges and escapes.
+fn class_of(pattern: &str) -> BTreeSet<u32> {
+    let mut characters = pattern.chars().peekable();
+    let mut one = || {
+        let first = characters.next()?;
+        if first != '\\' {
+            return Some(u32::from(first));
+        }
+        assert_eq!(characters.next(), Some('u'), "another escape");
+        let is_long = characters.next_if_eq(&'{').is_some();
+        let digits: String = if is_long {
+            characters.by_ref().take_while(|digit| *digit != '}').collect()
+        } else {
+            characters.by_ref().take(4).collect()
+        };
+        Some(u32::from_str_radix(&digits, 16).unwrap())
+    };
+    let parts: Vec<u32> = std::iter::from_fn(&mut one).collect();
+    let dash = u32::from('-');
+    let mut class = BTreeSet::new();
+    let mut rest = parts.as_slice();
+    while let [first, others @ ..] = rest {
+        rest = match others {
+            [middle, last, after @ ..] if *middle == dash => {
+                class.extend(*first..=*last);
+                after
+            }
+            _ => {
+                class.insert(*first);
+                others
+            }
+        };
+    }
+    class
+}
+
+#[test]
+fn the_page_writes_out_what_the_program_takes_for_unseen() {
+    let script = include_str!("../../src/console/assets/console.js");
+    let (_, pattern) = script.split_once("const UNSEEN = /[").unwrap();
+    // By code points, or a character beyond the basic plane would be two.
+    let (pattern, _) = pattern.split_once("]/gu;").unwrap();
+    let class = class_of(pattern);
+    for character in (0..=0x0010_ffff).filter_map(char::from_u32) {
+        assert_eq!(class.contains(&u32::from(character)), is_unseen(character), "{}", character.escape_unicode());
+    }
+}
+
 #[tokio::test]
 async fn words_and_values_are_asked_for_and_no_answer_repeats_them() {
     let desk = Desk::open().await;
@@ -465,6 +528,19 @@ async fn tools_are_shown_and_called_by_the_person() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_made_on_the_page_is_confirmed_there() {
+    let desk = Desk::open().await;
+    let call = json!({ "name": "delete_secret", "arguments": { "name": "NONE" } });
+    let answer = desk.person().await.told("call", call).await;
+    assert_eq!(answer["kind"], "status", "there is none: {answer}");
+    desk.audit.close();
+    let log = std::fs::read_to_string(desk.folder.path().join("audit/00000001.jsonl")).unwrap();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let call = lines.rfind(|line| line["event"] == "call").unwrap();
+    assert_eq!((&call["decision"], &call["decided_by"]), (&json!("confirmed"), &json!("console")), "{call}");
+}
+
+#[tokio::test]
 async fn calls_of_others_are_seen_while_they_last() {
     let desk = Desk::open().await;
     let person = desk.person().await;
@@ -485,12 +561,14 @@ impl Trail for Fixed {
         self.0.clone()
     }
 
-    fn note(&self, act: Act<'_>) {
+    fn tell(&self, act: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> {
         self.1.lock().unwrap().push(match act {
             Act::Decided(question) => format!("{} {}", question.shown.tool, question.state.name()),
             Act::Revealed(handle) => format!("revealed {handle}"),
             Act::Forgot(handle) => format!("forgot {handle}"),
+            Act::NotDone(act) => format!("not done: {act:?}"),
         });
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -508,6 +586,39 @@ async fn what_a_person_does_is_told_to_the_audit_log() {
     }
     let expected = ["delete_secret confirmed".to_owned(), format!("revealed {handle}"), format!("forgot {handle}")];
     assert_eq!(*log.1.lock().unwrap(), expected, "each once, and nothing that did not happen");
+}
+
+/// A log that has to be written, on a full disk.
+struct Full;
+
+impl Trail for Full {
+    fn last(&self, _: usize) -> Result<Lines, String> {
+        Ok(Lines::default())
+    }
+
+    fn tell(&self, _: Act<'_>) -> BoxFuture<'static, Result<(), AuditError>> {
+        Box::pin(async { Err(AuditError::Unwritable("no space left on device".to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_decided_or_revealed_that_cannot_be_written_down() {
+    let desk = Desk::with(Some(Arc::new(Full))).await;
+    let person = desk.person().await;
+    let (id, handle) = (desk.question(shown()), desk.handle(REVEALED));
+    for (name, body) in [
+        ("decide", json!({ "id": id.to_string(), "confirm": true })),
+        ("decide", json!({ "id": id.to_string(), "confirm": false })),
+        ("reveal", json!({ "name": handle })),
+    ] {
+        let (status, answer) = person.ask(name, body).await;
+        assert_eq!(status, 503, "{answer}");
+        let told = answer["error"].as_str().unwrap();
+        assert!(told.contains("the audit log cannot be written (no space left on device)"), "{told}");
+        assert!(!told.contains(REVEALED) && answer["value"].is_null(), "{answer}");
+    }
+    assert_eq!(desk.store.waiting().unwrap().len(), 1, "it waits on");
+    assert_eq!(desk.store.handles().unwrap()[0].revealed_at_ms, None);
 }
 
 #[tokio::test]
@@ -580,7 +691,8 @@ fn calls_are_decided_on_by_command() {
     let store = store(folder.path());
     let (code, out, _) = run(folder.path(), &["approve"]);
     assert_eq!((code, out.as_str()), (0, "Nothing waits.\n"));
-    let spoof = Shown { client: "a\u{1b}[2Jb".into(), request: "DELETE /a\u{202e}\nx: y\r\n".into(), ..shown() };
+    let spoof =
+        Shown { client: "a\u{1b}[2Jb".into(), request: "DELETE /a\u{202e}\u{e0041}\nx: y\r\n".into(), ..shown() };
     let ask = |shown: &Shown| store.ask(&OWNER, &BINDING, shown.clone(), HOUR).unwrap().shown.code;
     let waits = ask(&spoof);
     let (code, out, err) = run(folder.path(), &["approve"]);
@@ -588,12 +700,16 @@ fn calls_are_decided_on_by_command() {
     assert!(out.contains(&waits) && out.contains("delete_secret") && out.contains("destructive"), "{out}");
     let (code, out, err) = run(folder.path(), &["approve", &waits]);
     assert!(code == 64 && err.contains("no terminal"), "{err}");
-    for part in
-        ["its name says `delete`", "it cannot be undone", "\"name\": \"A\"", "DELETE /a\\u{202e}\nx: y", "a\\u{1b}[2Jb"]
-    {
+    for part in [
+        "its name says `delete`",
+        "it cannot be undone",
+        "\"name\": \"A\"",
+        "DELETE /a\\u{202e}\\u{e0041}\nx: y",
+        "a\\u{1b}[2Jb",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}'));
+    assert!(!out.contains(['\u{1b}', '\u{202e}', '\u{e0041}']));
     let (code, _, err) = run(folder.path(), &["approve", "--yes"]);
     assert!(code == 64 && err.contains("CODE"), "{err}");
     let (code, _, err) = run(folder.path(), &["approve", "zzzzzz", "--yes"]);

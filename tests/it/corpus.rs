@@ -162,6 +162,13 @@ fn text_at(node: &Node, key: &str) -> Option<String> {
     }
 }
 
+/// A path as requests are named by it.
+fn without_query(path: &str) -> &str {
+    let path = path.trim();
+    let at = |separator| path.split_once(separator).map(|(path, _)| path).filter(|path| !path.ends_with('{'));
+    at('#').filter(|path| !path.contains('?')).or_else(|| at('?')).unwrap_or(path)
+}
+
 /// Every value of `call` and `ref` at any depth.
 fn calls(node: &Node, found: &mut BTreeSet<String>) {
     match &node.value {
@@ -233,7 +240,7 @@ impl Document {
                 self.operations.push(Operation {
                     namespace: namespace.clone(),
                     name: operation.name,
-                    request: format!("{} {path}", method.to_ascii_uppercase()),
+                    request: format!("{} {}", method.to_ascii_uppercase(), without_query(&path)),
                     own: operation.extent,
                     around: [resource.extent.clone(), service.extent.clone()],
                 });

@@ -66,6 +66,35 @@ fn a_key_in_the_query_stays_out_of_sight() {
     }
 }
 
+#[test]
+fn secrets_in_a_spec_are_shown_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spec = folder.path().join("pets.yaml");
+    let text = "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - type: http\n      namespace: pets\n      \
+        baseUri: https://pets.test\n      inputParameters:\n        - { name: X-Api-Key, in: header, value: canary-header }\n        \
+        - { name: Authorization, in: header, value: Bearer canary-bearer }\n        \
+        - { name: Cookie, in: header, value: sid=canary-cookie }\n      resources:\n        \
+        - path: '/pets?api_key=canary-path&sig=canary-sig&v=plain'\n          operations:\n            \
+        - name: washPets\n              method: POST\n              \
+        inputParameters: [{ name: token, in: query, value: canary-query }, { name: id, in: query, type: string }]\n              \
+        body: '{\"client_secret\": \"canary-body\", \"id\": \"{{id}}\"}'\n";
+    std::fs::write(&spec, text).expect("written");
+    let (data, spec) = (folder.path().join("data"), spec.display().to_string());
+    for arguments in [
+        &["call", "wash_pets", "id=a", "--dry-run"][..],
+        &["call", "wash_pets", "id=a", "--dry-run=curl"],
+        &["tools", "--json"],
+        &["tools"],
+    ] {
+        let (code, out, err) = run(&data, &[arguments, &["--capabilities", &spec]].concat());
+        assert_eq!(code, 0, "{err}");
+        assert!(!out.contains("canary"), "{out}");
+        if arguments.contains(&"call") {
+            assert!(out.contains("v=plain") && out.to_lowercase().contains("authorization: bearer "), "{out}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_shows_the_headers_that_a_call_sends() {
     let mut backend = Backend::start().await;

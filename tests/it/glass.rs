@@ -10,7 +10,7 @@ use std::{
 use axum::{Router, extract::State, routing::get};
 use http::{StatusCode, header};
 use keyglass::{
-    call::{CallContext, CallOutput},
+    call::{CallContext, CallOutput, Returned},
     clock::Clock,
     config::Options,
     error::CallError,
@@ -48,6 +48,48 @@ capability:
                 - { name: note, in: body, type: string }
                 - { name: env, in: body, type: object }
             listSecrets: { method: GET, description: List secrets. }
+        commands:
+          path: /commands
+          operations:
+            runCommand:
+              method: POST
+              description: Run a command.
+              inputParameters:
+                - { name: command, in: body, type: string, required: true }
+                - { name: env, in: body, type: object }
+            runPlain:
+              method: POST
+              description: Run a command with plain variables.
+              inputParameters:
+                - { name: command, in: body, type: string, required: true }
+                - { name: env, in: body, type: object, schema: 'plain.json#/$defs/Env' }
+";
+
+/// What a spec of another kind makes of it.
+const OFFERS: &str = "
+ikanos: 1.0.0-beta5
+info: { display: Desk, description: What is made of keys. }
+capability:
+  consumes:
+    - type: http
+      namespace: desk
+      baseUri: BASE
+      resources:
+        keys:
+          path: /keys
+          operations:
+            makeKey: { method: POST, description: Make a key. }
+  exposes:
+    - type: mcp
+      namespace: desk-mcp
+      tools:
+        - name: say_key
+          description: Say what a key is.
+          steps:
+            - { name: made, type: call, call: desk.makeKey }
+            - { type: return, text: 'It is {{made.api_key}}.', structuredContent: { of: k1, api_key: '{{made.api_key}}' } }
+      resources:
+        - { name: notes, uri: 'docs://notes/', description: Notes., location: 'file:///./notes' }
 ";
 
 /// What the service was sent.
@@ -84,9 +126,17 @@ async fn service() -> (String, Bodies) {
 }
 
 fn gateway(folder: &Path, base: &str, config: &str) -> Gateway {
+    let plain = json!({"$defs": {"Env": {"type": "object",
+        "additionalProperties": {"type": "string", "pattern": "^[A-Z]+$"}}}});
+    std::fs::write(folder.join("plain.json"), plain.to_string()).unwrap();
+    std::fs::create_dir_all(folder.join("notes")).unwrap();
+    std::fs::write(folder.join("desk.yaml"), OFFERS.replace("BASE", base)).unwrap();
     std::fs::write(folder.join("vault.yaml"), SPEC.replace("BASE", base)).unwrap();
-    std::fs::write(folder.join("keyglass.yaml"), format!("capabilities: [vault.yaml]\ndata_dir: data\n{config}"))
-        .unwrap();
+    std::fs::write(
+        folder.join("keyglass.yaml"),
+        format!("capabilities: [vault.yaml, desk.yaml]\ndata_dir: data\n{config}"),
+    )
+    .unwrap();
     let options = Options {
         config: Some(folder.join("keyglass.yaml")),
         confirm: vec!["grant=allow".to_owned()],
@@ -149,7 +199,8 @@ async fn a_person_gives_the_value_that_a_model_leaves_out() {
     let error = called(&gateway, "store_secret", arguments.clone()).await.unwrap_err();
     assert_eq!(error.kind(), "waits-for-person");
     let text = error.to_string();
-    assert!(text.contains("`password`") && text.contains("`keyglass approve --data-dir "), "{text}");
+    assert!(text.contains("waits for a person, who gives the secret value of `password`:"), "{text}");
+    assert!(text.contains("`keyglass approve --data-dir "), "{text}");
     let store = gateway.policy.vault().unwrap().store().unwrap();
     let question = store.waiting().unwrap().remove(0);
     assert_eq!(question.shown.entries[0].label, "password");
@@ -180,6 +231,18 @@ async fn what_the_operator_allows_is_taken_by_reference_or_shown() {
     let allowed = gateway(folder.path(), &base, config);
     called(&allowed, "store_secret", json!({"name": "DB", "password": "file:db"})).await.unwrap();
     assert_eq!(bodies.lock().unwrap()[0]["password"], "canary-file-99");
+    // Variables have values of many kinds, and what the operator has not allowed is one of them.
+    let env = json!({"DATABASE_URL": "file:./dev.db", "MODE": "env:production", "KEY": "file:db"});
+    called(&allowed, "store_secret", json!({"name": "DB", "password": "file:db", "env": env})).await.unwrap();
+    let expected = json!({"DATABASE_URL": "file:./dev.db", "MODE": "env:production", "KEY": "canary-file-99"});
+    assert_eq!(bodies.lock().unwrap()[1]["env"], expected);
+    for refused in ["file:./dev.db", "env:production"] {
+        let arguments = json!({"name": "DB", "password": refused});
+        let error = called(&allowed, "store_secret", arguments).await.unwrap_err().to_string();
+        for part in ["has not allowed", "`policy.references`", "`secret://ask`"] {
+            assert!(error.contains(part), "{refused}: {error}");
+        }
+    }
     let masked = gateway(folder.path(), &base, "secrets: masked\n");
     let made = called(&masked, "make_key", json!({})).await.unwrap();
     assert_eq!(made["api_key"], "[masked]");
@@ -188,4 +251,71 @@ async fn what_the_operator_allows_is_taken_by_reference_or_shown() {
     assert_eq!(masked.tool("store_secret").unwrap().input.listed()["required"], json!(["name", "password"]));
     let clear = gateway(folder.path(), &base, "secrets: clear\n");
     assert_eq!(called(&clear, "make_key", json!({})).await.unwrap()["api_key"], KEY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_handle_stands_for_is_in_no_question_and_in_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, bodies) = service().await;
+    let gateway = gateway(folder.path(), &base, "");
+    let made = called(&gateway, "make_key", json!({})).await.unwrap();
+    let handle = made["api_key"].as_str().unwrap();
+    // Nothing but the handle says that it is a secret.
+    let env = json!({"command": "deploy", "env": {"DATABASE": handle, "STAGE": "test"}});
+    let error = called(&gateway, "run_command", env).await.unwrap_err();
+    assert_eq!(error.kind(), "waits-for-person", "{error}");
+    let store = gateway.policy.vault().unwrap().store().unwrap();
+    let shown = serde_json::to_string(&store.waiting().unwrap().remove(0).shown).unwrap();
+    assert!(shown.contains("deploy") && shown.contains("DATABASE") && shown.contains("[masked]"), "{shown}");
+    assert!(!shown.contains(KEY) && !error.to_string().contains(KEY), "{shown} {error}");
+    let env = json!({"command": "deploy", "env": {"DATABASE": handle}});
+    let error = called(&gateway, "run_plain", env).await.unwrap_err().to_string();
+    assert!(error.contains("must match the pattern") && !error.contains(KEY), "{error}");
+    assert!(bodies.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_parts_of_a_result_hide_the_same() {
+    for (mode, expected) in [("handles", "secret://"), ("masked", "[masked]")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (base, _) = service().await;
+        let gateway = gateway(folder.path(), &base, &format!("secrets: {mode}\n"));
+        let tool = gateway.tool("say_key").unwrap();
+        let said =
+            gateway.call(tool, serde_json::Map::new().into_iter().collect(), &CallContext::new("1")).await.unwrap();
+        let CallOutput::Returned(Returned::Result { content, structured, .. }) = said else { panic!("{said:?}") };
+        let (key, text) = (&structured.unwrap()["api_key"], content[0]["text"].as_str().unwrap());
+        assert!(key.as_str().unwrap().starts_with(expected), "{key}");
+        assert_eq!(text, format!("It is {}.", key.as_str().unwrap()), "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_offered_hide_secrets_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, _) = service().await;
+    let token = format!("ghp_{}", "a1B2".repeat(9));
+    std::fs::create_dir(folder.path().join("notes")).unwrap();
+    std::fs::write(folder.path().join("notes/a.md"), format!("Log in with {KEY} or {token}.")).unwrap();
+    std::fs::write(folder.path().join("notes/a.bin"), [b"\xff\x00".as_slice(), token.as_bytes()].concat()).unwrap();
+    let gateway = gateway(folder.path(), &base, "");
+    called(&gateway, "make_key", json!({})).await.unwrap();
+    for file in ["a.md", "a.bin"] {
+        let (resource, target) = gateway.catalog.resources().find(&format!("docs://notes/{file}")).unwrap();
+        let read = gateway.read(resource, target, &CallContext::new("1")).await.unwrap();
+        let read = format!("{read:?}");
+        assert!(read.contains("[masked]") && !read.contains(KEY) && !read.contains(&token), "{read}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handle_that_is_gone_is_not_given_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, _) = service().await;
+    let gateway = gateway(folder.path(), &base, "");
+    let made = called(&gateway, "make_key", json!({})).await.unwrap();
+    let handle: HandleId = made["api_key"].as_str().unwrap().parse().unwrap();
+    gateway.policy.vault().unwrap().store().unwrap().forget(&handle).unwrap();
+    let listed = called(&gateway, "list_keys", json!({})).await.unwrap();
+    assert_eq!(listed["keys"][0]["comment"], "it is [masked]");
 }

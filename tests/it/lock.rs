@@ -174,6 +174,93 @@ fn every_edit_of_a_spec_is_said_in_words() {
     insta::assert_snapshot!("differences", text);
 }
 
+const SHAPED: &str = "\
+naftiko: 1.0.0-alpha2
+info: { label: Vault, description: A vault. }
+capability:
+  consumes:
+    - type: http
+      namespace: vault
+      baseUri: https://vault.test/v1
+      resources:
+        - path: /items
+          operations:
+            - name: listItems
+              method: GET
+              description: List what is in the vault.
+              outputParameters: [{ name: seen, type: array, value: $.items }]
+  exposes:
+    - type: mcp
+      namespace: vault-mcp
+      tools:
+        - name: name_item
+          description: The name of the first thing in the vault.
+          call: vault.listItems
+          outputParameters:
+            - { name: name, type: string, mapping: '$.items[0].name', maxLength: 20 }
+        - name: list_marks
+          description: The marks of all things.
+          call: vault.listItems
+          outputParameters:
+            - type: array
+              mapping: $.items
+              items: { type: object, properties: { mark: { type: string, mapping: $.mark }, by: { type: string, value: me } } }
+        - name: find_item
+          description: Find something in the vault.
+          inputParameters: [{ name: which, type: string, description: Which. }]
+          steps:
+            - { name: all, type: call, call: vault.listItems }
+            - { name: found, type: lookup, index: all.seen, match: id, lookupValue: '{{which}}', outputParameters: [label] }
+          mappings: [{ targetName: what, value: $.found.label }]
+          outputParameters: [{ name: what, type: string }]
+";
+
+#[test]
+fn what_is_made_of_answers_is_locked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("vault.yaml");
+    let of = |spec: &str| {
+        fs::write(&path, spec).expect("written");
+        contract(&[&path])
+    };
+    let before = of(SHAPED);
+    let at_most = "answers = $.items[0].name, at most 20 characters";
+    for (old, new, tool, was, is) in [
+        (
+            "$.items[0].name",
+            "$.items[0].token",
+            "name_item",
+            at_most,
+            "answers = $.items[0].token, at most 20 characters",
+        ),
+        (
+            "maxLength: 20",
+            "maxLength: 9000",
+            "name_item",
+            at_most,
+            "answers = $.items[0].name, at most 9000 characters",
+        ),
+        ("mapping: $.items\n", "mapping: $.hidden\n", "list_marks", "answers = $.items", "answers = $.hidden"),
+        ("mapping: $.mark", "mapping: $.token", "list_marks", "answers [].mark = $.mark", "answers [].mark = $.token"),
+        ("value: me", "value: you", "list_marks", "answers [].by = \"me\"", "answers [].by = \"you\""),
+        (
+            "value: $.items }]",
+            "value: $.hidden }]",
+            "find_item",
+            "all: keeps seen = $.items",
+            "all: keeps seen = $.hidden",
+        ),
+        ("[label]", "[label, token]", "find_item", "", "found: keeps token"),
+        ("$.found.label", "$.found.token", "find_item", "answers what = $.found.label", "answers what = $.found.token"),
+    ] {
+        assert_eq!(SHAPED.matches(old).count(), 1, "{old}");
+        let differences = Differences::between(&before, &of(&SHAPED.replace(old, new)));
+        assert_eq!(differences.0.iter().map(|one| one.of.as_str()).collect::<Vec<_>>(), [format!("tool `{tool}`")]);
+        let said = differences.to_string();
+        assert!(said.contains("goes elsewhere: sends:") && said.contains(was) && said.contains(is), "{old}: {said}");
+    }
+}
+
 #[test]
 fn what_matters_most_comes_first() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -271,6 +358,8 @@ fn check_and_serve_refuse_another_contract() {
         &["check", &flag, &spec],
         &["serve", "--config", &config],
         &["serve", &flag, "--capabilities", &spec],
+        &["call", "list_items", "--config", &config],
+        &["console", "--config", &config],
     ] {
         let (code, out, err) = run(arguments);
         let said = format!("{out}{err}");
@@ -284,6 +373,12 @@ fn check_and_serve_refuse_another_contract() {
     assert_eq!(value["locked"][0]["changes"][0]["kind"], "risk raised", "{out}");
     let variable = keyglass(&data, &["check", &spec]).env("KEYGLASS_LOCKED", &agreed).output().expect("runs");
     assert_eq!(variable.status.code(), Some(1));
+    let call = ["call", "list_items", "--capabilities", &spec];
+    let variable = keyglass(&data, &call).env("KEYGLASS_LOCKED", &agreed).output().expect("runs");
+    assert_eq!(variable.status.code(), Some(1));
+    assert!(!data.exists(), "nothing was opened");
+    let (code, out, err) = run(&["call", "list_items", "--dry-run", "--config", &config]);
+    assert!(code == 0 && out.contains("GET https://vault.test/v1/items"), "what sends nothing: {out}{err}");
     assert_eq!(run(&["check", &spec]).0, 0, "unless nothing is locked");
 
     // Written anew, it says what is agreed to.

@@ -252,3 +252,71 @@ fn the_command_line_calls_nothing_that_is_switched_off() {
     let (code, out, _) = run(&data, &["tools", "--deny", "*"]);
     assert!(code == 0 && out.contains("the settings switch all of them off"), "{out}");
 }
+
+const DOTTED: &str = "\
+naftiko: 1.0.0-alpha2
+info: { label: Pets, description: Pets. }
+capability:
+  consumes:
+    - type: http
+      namespace: pets
+      baseUri: https://pets.test
+      resources:
+        - path: /pets
+          operations: [{ name: list, method: GET, description: List the pets. }]
+        - path: /pets/{{id}}
+          operations:
+            - { name: drop, method: DELETE, description: Drop a pet., inputParameters: [{ name: id, in: path, type: string }] }
+  exposes:
+    - type: mcp
+      namespace: pets
+      tools:
+        - { name: pets.list, description: List the pets., call: pets.list }
+        - name: pets.drop
+          description: Drop a pet.
+          call: pets.drop
+          inputParameters: [{ name: id, type: string, description: Which. }]
+          with: { id: '{{id}}' }
+";
+
+#[test]
+fn settings_may_call_a_tool_as_its_spec_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, spec) = (folder.path().join("data"), folder.path().join("pets.yaml"));
+    fs::write(&spec, DOTTED).expect("written");
+    let spec = spec.to_str().expect("UTF-8");
+    let begun = |command: &str| -> String { format!("{command} --capabilities {spec}") };
+    let said = |command: String| {
+        let (code, out, said) = run(&data, &command.split(' ').collect::<Vec<_>>());
+        assert!(!said.contains("which no loaded spec has") && !said.contains("nor a tool"), "{command}: {said}");
+        (code, format!("{out}{said}"))
+    };
+    for (flags, list, drop) in [
+        ("", true, true),
+        ("--deny pets.drop", true, false),
+        ("--deny pets_drop", true, false),
+        ("--deny pets.*", false, false),
+        ("--deny *.drop", true, false),
+        ("--allow pets.list", true, false),
+        ("--allow pets.* --deny pets_list", false, true),
+        ("--risk pets.drop=exec --deny risk:exec", true, false),
+    ] {
+        let (code, out) = said(begun(&format!("tools {flags}")).replace("  ", " "));
+        assert_eq!((code, out.contains("pets_list"), out.contains("pets_drop")), (0, list, drop), "{flags}: {out}");
+    }
+    let (code, out) = said(begun("call pets.drop id=1 --deny pets.drop"));
+    assert!(code == 64 && out.contains("`pets_drop` is switched off by the settings (`--deny pets.drop`)"), "{out}");
+    let denied = "the operator's policy denies calls of `pets_drop`";
+    let config = folder.path().join("keyglass.yaml");
+    fs::write(&config, "policy: { confirm: { pets.drop: deny } }\n").expect("written");
+    let config = config.to_str().expect("UTF-8");
+    for flags in [
+        "--confirm pets.drop=deny".to_owned(),
+        format!("--config {config}"),
+        // Two rules for one tool.
+        format!("--config {config} --confirm pets_drop=allow"),
+    ] {
+        let (code, out) = said(begun(&format!("call pets.drop id=1 {flags}")));
+        assert!(code == 5 && out.contains(denied), "{flags}: {code} {out}");
+    }
+}

@@ -405,7 +405,7 @@ fn secrets_are_made_listed_changed_and_deleted_and_no_value_is_shown() {
 #[test]
 fn names_cannot_command_a_terminal() {
     let data = folder();
-    let name = "a\u{9b}2J\u{202e}b\u{7f}\u{2066}c";
+    let name = "a\u{9b}2J\u{202e}b\u{7f}\u{2066}c\u{e0041}\u{34f}";
     let (code, _, err) = run(data.path(), &["keys", "create", "--name", name, "--full"]);
     assert_eq!(code, 0, "{err}");
     let id = json(data.path(), &["keys", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
@@ -417,7 +417,8 @@ fn names_cannot_command_a_terminal() {
         &["keys", "revoke", &id],
     ] {
         let (_, out, _) = run(data.path(), arguments);
-        let raw = |letter: char| letter.is_control() && letter != '\n' || "\u{202e}\u{2066}".contains(letter);
+        let raw =
+            |letter: char| letter.is_control() && letter != '\n' || "\u{202e}\u{2066}\u{e0041}\u{34f}".contains(letter);
         assert!(!out.contains(raw), "{arguments:?}: {out:?}");
         assert!(out.contains("202e"), "{arguments:?}: {out:?}");
     }

@@ -176,3 +176,86 @@ fn steps_are_as_bad_as_the_worst_and_hints_follow() {
         }
     }
 }
+
+/// A spec of these operations and of what is exposed of them.
+fn offered(operations: &str, exposed: &str) -> keyglass::setup::Setup {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pets.yaml");
+    let text = format!(
+        "naftiko: 1.0.0-alpha2\ncapability:\n  consumes:\n    - type: http\n      namespace: pets\n      \
+         baseUri: https://pets.test\n      resources:\n        - path: /pets\n          operations:\n{operations}  \
+         exposes:\n    - type: mcp\n      namespace: p\n{exposed}"
+    );
+    std::fs::write(&file, text).expect("written");
+    let options = Options { capabilities: vec![file], ..Options::default() };
+    setup(&options.settings().expect("settings"), Purpose::Inspect, Clock::Fixed(0)).expect("set up")
+}
+
+#[test]
+fn another_method_in_a_header_or_a_parameter_counts() {
+    let operation = |name: &str, method: &str, parameter: &str| {
+        let text = format!(
+            "{{ name: {name}, path: /pets/search, method: {method}, description: D., inputParameters: [{parameter}] }}"
+        );
+        format!("            - {text}\n")
+    };
+    let operations = [
+        operation("fixed", "POST", "{ name: X-HTTP-Method-Override, in: header, value: delete }"),
+        operation("open", "POST", "{ name: x-http-method, in: header, type: string }"),
+        operation("form", "GET", "{ name: _method, in: query, value: DELETE }"),
+        operation("member", "POST", "{ name: _method, in: body, type: string }"),
+        operation("reading", "POST", "{ name: X-HTTP-Method-Override, in: header, value: GET }"),
+        operation("renamed", "GET", "{ name: cmd, in: query, type: string }"),
+    ];
+    let tools = "      tools:\n        - { name: fixed, description: D., hints: { readOnly: true }, call: pets.fixed }\n        \
+        - { name: renamed, description: D., hints: { readOnly: true }, call: pets.renamed, \
+        inputParameters: [{ name: x, type: string, description: X. }], with: { cmd: p.x } }\n        \
+        - { name: in_steps, description: D., inputParameters: [{ name: x, type: string, description: X. }], \
+        steps: [{ type: call, name: a, call: pets.renamed, with: { cmd: p.x } }] }\n";
+    let set_up = offered(&operations.concat(), tools);
+    for (name, class, reason) in [
+        ("fixed", Risk::Destructive, "`DELETE`, by `x-http-method-override`"),
+        ("open", Risk::Destructive, "names the method: `x-http-method`"),
+        ("form", Risk::Destructive, "`DELETE`, by `_method`"),
+        ("member", Risk::Destructive, "names the method: `_method`"),
+        ("reading", Risk::Read, "`search`"),
+        ("renamed", Risk::Exec, "takes a `cmd`"),
+        ("in_steps", Risk::Exec, "takes a `cmd`"),
+    ] {
+        let tool = set_up.gateway.tool(name).unwrap_or_else(|| panic!("{name}: {:?}", set_up.diagnostics));
+        assert_eq!(tool.risk.class, class, "{name}: {}", tool.risk.reason);
+        assert!(tool.risk.reason.contains(reason), "{name}: {}", tool.risk.reason);
+        assert_eq!(tool.hints.read_only, class == Risk::Read, "{name}");
+    }
+}
+
+#[test]
+fn what_a_resource_would_change_is_said() {
+    let operations = "            - { name: addPet, method: POST, description: D. }\n            \
+        - { name: run, path: /pets/run, method: GET, description: D., inputParameters: [{ name: command, in: query, type: string }] }\n";
+    let resources = "      resources:\n        - { name: added, uri: 'data://added', description: D., call: pets.addPet }\n        \
+        - { name: run, uri: 'data://run/{command}', description: D., call: pets.run }\n";
+    let set_up = offered(operations, resources);
+    let found = set_up.diagnostics.iter().filter(|found| found.code == Code::UnsafeResource);
+    let found: Vec<String> =
+        found.map(|found| format!("{:?} {}", found.severity, found.one_line(&set_up.sources))).collect();
+    let [added, run] = found.as_slice() else { panic!("{found:?}") };
+    assert!(added.contains("Warning") && added.contains("reading `added` would change something"), "{added}");
+    assert!(run.contains("Error") && run.contains("reading `run` would run something"), "{run}");
+}
+
+#[test]
+fn what_waits_for_the_end_is_a_part_of_what_is_agreed_to() {
+    let shown = |asked: &str, until: &str| {
+        let operations = format!(
+            "            - {{ name: drop, method: DELETE, description: D., poll: {{ call: {asked}, until: {{ path: $.s, \
+             values: [{until}] }} }} }}\n            - {{ name: look, method: GET, description: D. }}\n            \
+             - {{ name: peek, path: /peek, method: GET, description: D. }}\n"
+        );
+        let set_up = offered(&operations, "      tools: [{ name: drop, description: D., call: pets.drop }]\n");
+        set_up.gateway.tool("drop").expect("offered").plan.all_it_does()
+    };
+    assert_eq!(shown("look", "a"), shown("look", "a"));
+    assert_ne!(shown("look", "a"), shown("peek", "a"));
+    assert_ne!(shown("look", "a"), shown("look", "b"));
+}

@@ -5,7 +5,8 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use zeroize::Zeroizing;
@@ -22,7 +23,13 @@ pub struct Sealing {
     source: MasterKeySource,
     label: &'static [u8],
     key: RwLock<Key>,
+    /// When the key was last read anew and was of no help.
+    in_vain: Mutex<Option<Instant>>,
 }
+
+/// How long a key that was read anew in vain counts as the present one. Reading it may mean a command of the operator, and
+/// what was sealed with a key that is gone may be looked at thousands of times.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// A text cannot be sealed, or was not sealed by this master key for this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +49,7 @@ impl Sealing {
             None => MasterKeySource::Folder(folder.clone()),
         };
         let key = RwLock::new(source.present()?.derive(label));
-        Ok(Self { folder, source, label, key })
+        Ok(Self { folder, source, label, key, in_vain: Mutex::new(None) })
     }
 
     /// Makes a file of this name in the data folder where there is none, closed to everybody else.
@@ -61,9 +68,21 @@ impl Sealing {
 
     /// Opens what was sealed for the same place.
     pub fn unseal(&self, sealed: &[u8], place: &[&str]) -> Result<Zeroizing<Vec<u8>>, SealingError> {
-        self.key().unseal(sealed, place).or_else(|_| {
-            self.renew();
-            self.key().unseal(sealed, place).map_err(|_| SealingError)
+        let key = self.key();
+        key.unseal(sealed, place).or_else(|_| {
+            // One at a time: what another has just read need not be read again.
+            let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_costly = matches!(self.source, MasterKeySource::Reference(_));
+            let is_fresh = is_costly && in_vain.is_some_and(|at| at.elapsed() < FRESH);
+            if !is_fresh {
+                self.renew();
+            } else if self.key().id() == key.id() {
+                return Err(SealingError);
+            }
+            let opened = self.key().unseal(sealed, place).map_err(|_| SealingError);
+            *in_vain =
+                if opened.is_ok() { None } else { in_vain.filter(|_| is_fresh).or_else(|| Some(Instant::now())) };
+            opened
         })
     }
 
@@ -90,5 +109,44 @@ impl Sealing {
 impl fmt::Debug for Sealing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Sealing").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_opened_does_not_read_the_key_each_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (reads, digit) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(1)));
+        let reference = |reads: Arc<AtomicUsize>, digit: Arc<AtomicUsize>| {
+            MasterKeyReference::new("cmd:key", move || {
+                reads.fetch_add(1, Ordering::SeqCst);
+                Ok(SecretString::from(digit.load(Ordering::SeqCst).to_string().repeat(64)))
+            })
+        };
+        let own = reference(Arc::clone(&reads), Arc::clone(&digit));
+        let sealing = Sealing::open(folder.path(), Some(&own), b"test").expect("open");
+        let other = |digit: usize| {
+            let reference = reference(Arc::default(), Arc::new(AtomicUsize::new(digit)));
+            Sealing::open(folder.path(), Some(&reference), b"test").expect("open")
+        };
+        // The key that the operator changes to is seen at the first look, also behind one that is gone.
+        let of_next = other(2).seal(b"text", &["a"]).expect("sealed");
+        digit.store(2, Ordering::SeqCst);
+        let gone = other(3).seal(b"text", &["a"]).expect("sealed");
+        for _ in 0..500 {
+            assert_eq!(sealing.unseal(&gone, &["a"]), Err(SealingError));
+        }
+        assert!(reads.load(Ordering::SeqCst) < 100, "{reads:?}");
+        assert_eq!(*sealing.unseal(&of_next, &["a"]).expect("opened"), b"text");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::{answer::shorten, client::Asked};
 use crate::{
     policy::store::{Shown, are_the_words},
-    prose::invisible::hidden,
+    prose::invisible::spelled_out,
     spec::QuestionKind,
 };
 
@@ -17,7 +17,7 @@ pub(super) const MOST_ROUNDS: u8 = 3;
 pub(crate) const CONFIRM: &str = "confirm";
 /// The choice that refuses. The first one, so that a client that fills forms in by itself confirms nothing.
 pub(crate) const REFUSE: &str = "refuse";
-/// How much of an object and of a request is shown in a client's own form, in characters.
+/// How long a request may be that is shown in a client's own form, and how much of an object is, in characters.
 const MAX_FORM_TEXT: usize = 4_000;
 
 /// What a person says of a call.
@@ -77,16 +77,25 @@ pub(super) fn judged_page(answer: &Value) -> Word {
     }
 }
 
-/// The question as a form of the client, in this round, after an answer with this wrong.
-pub(super) fn form(shown: &Shown, words: Option<&str>, (round, wrong): (u8, Option<&str>)) -> Asked {
+/// The question as a form of the client, in this round, after an answer with this wrong. None where the request is too long
+/// for one: a part that is not shown must not be confirmed by it. What is read of the object may be cut, as it is told beside
+/// the request and nothing of it is sent.
+pub(super) fn form(shown: &Shown, words: Option<&str>, (round, wrong): (u8, Option<&str>)) -> Option<Asked> {
+    let (request, 0) = in_form(&shown.request) else { return None };
     let mut lines: Vec<String> = wrong.iter().map(|wrong| format!("The answer did not fit: {wrong}.")).collect();
     lines.extend([
         format!("{}: may this be carried out?", shown.title),
         format!("Tool `{}`, risk: {} ({}).", shown.tool, shown.risk, shown.reason),
-        format!("Request:\n{}", in_form(&shown.request)),
+        format!("Request:\n{request}"),
     ]);
     if let Some(subject) = &shown.subject {
-        lines.push(format!("It is about:\n{}", in_form(&subject.value.to_string())));
+        let (mut about, rest) = in_form(&subject.value.to_string());
+        if rest > 0 {
+            about.push_str(&format!(
+                "\n({rest} more characters of it are not shown here; `keyglass approve` shows all of them)"
+            ));
+        }
+        lines.push(format!("It is about:\n{about}"));
     }
     lines.extend(shown.notes.iter().map(|note| format!("Note: {note}.")));
     let mut properties = json!({
@@ -107,21 +116,17 @@ pub(super) fn form(shown: &Shown, words: Option<&str>, (round, wrong): (u8, Opti
     let schema = json!({"type": "object", "properties": properties, "required": required});
     let params =
         Map::from_iter([("message".to_owned(), Value::from(lines.join("\n"))), ("requestedSchema".to_owned(), schema)]);
-    Asked { key: key(round), kind: QuestionKind::Form, params }
+    Some(Asked { key: key(round), kind: QuestionKind::Form, params })
 }
 
-/// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen.
-fn in_form(text: &str) -> String {
-    let mut text = text.trim_end().to_owned();
-    for hidden in hidden(&text) {
-        text = text.replace(hidden, &hidden.escape_unicode().to_string());
-    }
+/// A text that others wrote, so that no line of it looks like one of ours, and nothing in it goes unseen; and how many
+/// characters of it were left out.
+fn in_form(text: &str) -> (String, usize) {
+    // Before it is taken apart into lines: clients know more ends of a line than one.
+    let text = spelled_out(text.trim_end());
     let rest = text.chars().count().saturating_sub(MAX_FORM_TEXT);
-    let mut shown: String = shorten(&text, MAX_FORM_TEXT).lines().map(|line| format!("  {line}\n")).collect();
-    if rest > 0 {
-        shown.push_str(&format!("({rest} more characters are not shown here; `keyglass approve` shows all of them)\n"));
-    }
-    shown.trim_end().to_owned()
+    let lines = shorten(&text, MAX_FORM_TEXT).split('\n').map(|line| format!("  {line}\n")).collect::<String>();
+    (lines.trim_end().to_owned(), rest)
 }
 
 /// The question as a page that the client opens.

@@ -80,22 +80,13 @@ impl Case<'_> {
 
     /// The question that waits beside the client's own is answered by that.
     pub(super) async fn settle(&self) {
-        let (owner, binding) = (self.owner, self.binding);
-        self.tell(move |store| store.settle(&owner, &binding)).await;
+        settled(self.policy().vault(), self.owner, self.binding).await;
     }
 
     /// The client was asked and nobody decided there: it is not asked again, the question waits for somebody elsewhere.
     pub(super) async fn pass_on(&self) {
         let (owner, binding) = (self.owner, self.binding);
-        self.tell(move |store| store.pass_on(&owner, &binding)).await;
-    }
-
-    /// Tells the store what became of a question.
-    async fn tell(&self, what: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static) {
-        let Some(vault) = self.policy().vault() else { return };
-        if let Err(error) = vault.work(what).await {
-            tracing::warn!(%error, "what became of a question cannot be kept");
-        }
+        tell(self.policy().vault(), move |store| store.pass_on(&owner, &binding)).await;
     }
 
     /// Handles of what a person entered.
@@ -166,6 +157,19 @@ pub(super) async fn look(
     binding: [u8; 32],
 ) -> Result<Option<Question>, CallError> {
     vault.work(move |store| store.look(&owner, &binding)).await.map_err(unreadable)
+}
+
+/// The question about a call is answered by another way.
+pub(super) async fn settled(vault: Option<&Arc<Vault>>, owner: [u8; 32], binding: [u8; 32]) {
+    tell(vault, move |store| store.settle(&owner, &binding)).await;
+}
+
+/// Tells the store what became of a question.
+async fn tell(vault: Option<&Arc<Vault>>, what: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static) {
+    let Some(vault) = vault else { return };
+    if let Err(error) = vault.work(what).await {
+        tracing::warn!(%error, "what became of a question cannot be kept");
+    }
 }
 
 fn unreadable(error: StoreError) -> CallError {

@@ -28,7 +28,8 @@ impl Case<'_> {
     pub(super) async fn shown(&self) -> Shown {
         let Self { tool, arguments, context, .. } = self;
         let no_arguments = JsonObject::new();
-        let given = self.given.arguments.as_object().unwrap_or(&no_arguments);
+        let given = self.given.shown();
+        let given = given.as_object().unwrap_or(&no_arguments);
         let masked = || Value::Object(tool.input.replace_secrets(given, MASKED));
         let request = match dry_run::dry_run(tool, given.clone()) {
             // What later steps send depends on answers, but all of it is made of the arguments.
@@ -38,7 +39,7 @@ impl Case<'_> {
             Ok(request) => request.to_text(dry_run::Format::Http),
             Err(_) => format!("{}\n\n{:#}\n", tool.plan.summary(), masked()),
         };
-        let grant = (tool.risk.class == Risk::Grant).then(|| grant(tool, arguments));
+        let grant = (tool.risk.class == Risk::Grant).then(|| grant(tool, arguments, self.environment.clock.now_ms()));
         let subject = if self.rule == Rule::Ask { self.subject().await } else { None };
         Shown {
             code: String::new(),
@@ -62,7 +63,7 @@ impl Case<'_> {
         if self.tool.risk.class != Risk::Grant || self.rule != Rule::Ask {
             return None;
         }
-        grant(self.tool, self.arguments).words()
+        grant(self.tool, self.arguments, self.environment.clock.now_ms()).words()
     }
 
     /// The object that the call is about, read by a tool that only reads. What cannot be read is not shown.
@@ -91,9 +92,9 @@ impl Case<'_> {
     }
 }
 
-/// What a call that mints a key asks for.
-pub(super) fn grant(tool: &CompiledTool, arguments: &Value) -> Grant {
+/// What a call that mints a key asks for at this time.
+pub(super) fn grant(tool: &CompiledTool, arguments: &Value, now_ms: i64) -> Grant {
     let no_arguments = JsonObject::new();
     let names = tool.input.names();
-    Grant::asked(names.iter().map(String::as_str), arguments.as_object().unwrap_or(&no_arguments))
+    Grant::asked(names.iter().map(String::as_str), arguments.as_object().unwrap_or(&no_arguments), now_ms)
 }

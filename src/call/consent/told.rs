@@ -39,19 +39,35 @@ impl Case<'_> {
     }
 
     pub(super) async fn waits(&self) -> CallError {
+        self.waits_by(self.hint().await)
+    }
+
+    /// The same where the client's form could not have shown all of it.
+    pub(super) async fn too_long(&self) -> CallError {
+        let how = if self.policy().vault().is_none() {
+            "it is too long for a form of the client, and there is no data folder to keep a question in, so make the request \
+             shorter, or tell the operator to give `--data-dir`"
+                .to_owned()
+        } else {
+            format!("it is too long for a form of the client, so {}", self.hint().await)
+        };
+        self.waits_by(how)
+    }
+
+    fn waits_by(&self, how: String) -> CallError {
         self.environment.recording.decided(Decision::Asked, None);
         let what = match (self.given.wanted.as_slice(), self.rule) {
             ([], _) => format!(
-                "whether `{}` may be carried out (risk: {}, {})",
+                "decides whether `{}` may be carried out (risk: {}, {})",
                 self.tool.name, self.tool.risk.class, self.tool.risk.reason
             ),
             (wanted, rule) => {
                 let labels: Vec<String> = wanted.iter().map(|entry| format!("`{}`", entry.label)).collect();
-                let confirm = if rule == Rule::Ask { ", and whether the call may be carried out" } else { "" };
-                format!("the secret value of {}{confirm}", labels.join(" and "))
+                let confirm = if rule == Rule::Ask { ", and decides whether the call may be carried out" } else { "" };
+                format!("gives the secret value of {}{confirm}", labels.join(" and "))
             }
         };
-        CallError::Waits { what, how: self.hint().await }
+        CallError::Waits { what, how }
     }
 
     /// Why nobody can be asked anywhere.

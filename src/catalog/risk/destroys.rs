@@ -1,12 +1,9 @@
 //! Whether an operation takes something away or overwrites it for good.
 
-use super::{
-    shapes::Shapes,
-    words::{Phrase, Words},
-};
+use super::{shapes::Shapes, words::Words};
 
 /// Words that tell wherever they stand that something is taken away.
-const ANYWHERE: [&str; 13] = [
+pub(super) const ANYWHERE: [&str; 13] = [
     "delete",
     "destroy",
     "remove",
@@ -95,14 +92,4 @@ pub(super) fn otherwise(words: &Words, shapes: &Shapes, description: &str) -> Op
         "irreversib" => "its description says that it is irreversible".to_owned(),
         said => format!("its description says `{said}`"),
     })
-}
-
-/// The same for a method that is not to change anything: both the path ends with such a verb and the name begins with it.
-pub(super) fn by_safe_method(words: &Words) -> Option<String> {
-    let action = words.action()?;
-    let verb = |phrase: &Phrase, word: &str| (phrase.first() == word || phrase.last() == word).then_some(());
-    let word = ANYWHERE.into_iter().find(|word| {
-        verb(action, word).is_some() && (words.operation().first() == *word || words.operation().last() == *word)
-    })?;
-    Some(format!("`{word}` in the path and the name"))
 }

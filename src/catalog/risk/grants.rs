@@ -18,7 +18,7 @@ const RENEWING: [&str; 9] =
     ["rotate", "regenerate", "renew", "reissue", "roll", "reset", "refresh", "recreate", "cycle"];
 
 /// What authenticates somebody.
-const CREDENTIALS: [&str; 16] = [
+pub(super) const CREDENTIALS: [&str; 16] = [
     "key",
     "keys",
     "apikey",

@@ -64,8 +64,11 @@ const STARTED: [&str; 12] = [
     "workflows",
 ];
 
+/// Arguments that hold a program, where something is run.
+const CODE: [&str; 6] = ["code", "expression", "lua", "program", "snippet", "source"];
+
 /// Words beside a run, a pipeline or an execution that tell of money and papers and not of code.
-const NO_CODE: [&str; 21] = [
+pub(super) const NO_CODE: [&str; 21] = [
     "agreement",
     "agreements",
     "billing",
@@ -120,6 +123,12 @@ pub(super) fn reason(method: &str, words: &Words, shapes: &Shapes) -> Option<Str
     }
     if let Some(name) = &shapes.command {
         return Some(format!("takes a `{name}` and runs it, now or later"));
+    }
+    // `code` alone may be that of a country.
+    if let (Some(verb), Some(name)) =
+        (words.verb_in(&["run", "execute", "eval", "evaluate", "interpret"]), CODE.iter().find(|name| shapes.has(name)))
+    {
+        return Some(format!("takes `{name}` to `{verb}`"));
     }
     if let Some(name) = &shapes.agents {
         return Some(format!("starts agents: `{name}`"));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::catalog::input::Argument;
+use crate::catalog::{arguments::Arguments, fill::Fill, input::Argument, request::RequestTemplate, slots};
 
 /// How deep schemas are looked into.
 const MAX_DEPTH: usize = 8;
@@ -130,6 +130,22 @@ impl Shapes {
             members(schema, name, 1, &mut |parent, name, schema, depth| shapes.member(parent, name, schema, depth));
         }
         shapes
+    }
+
+    /// What a request sends is called of what its caller gives, or an answer before it.
+    pub(in crate::catalog) fn of_request(request: &RequestTemplate, arguments: &Arguments) -> Self {
+        let sent = slots::named(request).into_iter().filter_map(|(name, fill)| {
+            let mut is_open = false;
+            fill.visit(&mut |fill| is_open |= matches!(fill, Fill::Argument(_) | Fill::Answer(_)));
+            let schema = match fill {
+                Fill::Object(_) => json!({}),
+                Fill::Argument(fed) => arguments.schema(fed).cloned().unwrap_or_default(),
+                _ => json!({"type": "string"}),
+            };
+            is_open.then(|| Argument { name: name.to_owned(), schema, required: false })
+        });
+        let sent: Vec<Argument> = sent.collect();
+        Self::of_arguments(&sent)
     }
 
     /// What the members of a schema are called that describes all arguments.

@@ -22,8 +22,9 @@
     node.append(...children.filter((child) => child !== null && child !== undefined).map((child) => (typeof child === "string" ? plain(child) : child)));
     return node;
   }
-  // What cannot be seen, or turns the direction of writing, could make a text look like another one: it is written out.
-  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/g;
+  // What cannot be seen, or turns the direction of writing, could make a text look like another one: it is written out. The
+  // same characters as `is_unseen` in `prose/invisible.rs`, which a test compares.
+  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
   const plain = (text) => text.replace(/\r\n/g, "\n").replace(UNSEEN, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
   // A text whose end has to be looked for says so.
   const LONG = 1500;

@@ -1,25 +1,28 @@
 //! Secrets that were seen in the answers of one call, and finding them in what is made of those.
 
-use std::sync::{Mutex, PoisonError};
+mod holder;
+
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value};
+use serde_json::{Number, Value};
+
+use self::holder::Holder;
 
 use crate::{
     mask::{MASKED, forms},
     policy::{store::HandleId, vault::MIN_INSIDE},
-    sensitive::{Marks, names_secret_value, secrets_in},
+    sensitive::{Marks, is_hidden, names_secret_value, secrets_in},
 };
 
 /// Shorter texts say that there is something rather than what.
 const SHORTEST: usize = 3;
 /// Shorter texts have no form of a secret.
 const SHORTEST_FORM: usize = 12;
-/// How many characters a service shows of a secret that it has hidden itself.
-const MOST_SHOWN: usize = 16;
-/// The member that holds what others of its object say more of.
-const VALUE: &str = "value";
 /// Stands around the index of a secret while handles are made. It is for private use (Unicode, section 23.5): an answer that
 /// holds it has a handle where it meant something else, and nothing is shown by that.
 const MARK: char = '\u{e000}';
@@ -32,7 +35,7 @@ impl Seen {
     /// Notes the secrets of an answer that stays as it is for now; `marks` are those of its schema.
     pub(crate) fn note(&self, answer: &Value, marks: Option<&Marks>) {
         let mut found = Vec::new();
-        collect(answer, marks, At::Root, &mut found);
+        collect(answer, Told { marks, is_within: false }, At::Root, &mut found);
         if !found.is_empty() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).append(&mut found);
         }
@@ -41,6 +44,16 @@ impl Seen {
     /// All that was noted, which is forgotten here.
     pub(super) fn take(&self) -> Vec<(SecretString, String)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All that was noted.
+    pub(super) fn all(&self) -> Vec<(SecretString, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes secrets that were taken out, and where.
+    pub(super) fn add(&self, secrets: Vec<(SecretString, String)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(secrets);
     }
 
     /// Finds what was noted, as far as it is long enough; none where nothing was.
@@ -68,13 +81,13 @@ impl Found {
     pub(super) fn put_back(&self, value: &mut Value, stand_in: impl Fn(usize) -> String) {
         let search = search(&self.secrets);
         super::each_text(value, &mut |text| {
-            if let Some(index) = marked(text) {
-                return Some(stand_in(index));
-            }
-            let (search, whose) = search.as_ref().filter(|(search, _)| search.is_match(text))?;
-            Some(super::replaced(search, text, |pattern| {
+            let without_marks = unmarked(text, &stand_in);
+            let found = search.as_ref().filter(|(search, _)| search.is_match(text));
+            let Some((search, whose)) = found else { return without_marks };
+            let replaced = super::replaced(search, text, |pattern| {
                 whose.get(pattern).map_or_else(|| MASKED.to_owned(), |index| stand_in(*index))
-            }))
+            });
+            Some(unmarked(&replaced, &stand_in).unwrap_or(replaced))
         });
     }
 }
@@ -83,7 +96,8 @@ impl Found {
 /// before count as well, wherever they stand.
 pub(super) fn taken_out(value: &mut Value, marks: Option<&Marks>, mut before: Vec<(SecretString, String)>) -> Found {
     let mut found = Vec::new();
-    collect(value, marks, At::Root, &mut found);
+    let told = Told { marks, is_within: false };
+    collect(value, told, At::Root, &mut found);
     // What stands in the result has the place of that.
     found.append(&mut before);
     let mut secrets: Vec<(SecretString, String)> = Vec::with_capacity(found.len());
@@ -95,7 +109,7 @@ pub(super) fn taken_out(value: &mut Value, marks: Option<&Marks>, mut before: Ve
     }
     if !secrets.is_empty() {
         let indices = secrets.iter().enumerate().map(|(index, (secret, _))| (secret.expose_secret(), index)).collect();
-        take_out(value, (marks, None), &indices);
+        take_out(value, (told, None), &indices);
     }
     Found { secrets }
 }
@@ -104,9 +118,8 @@ pub(super) fn taken_out(value: &mut Value, marks: Option<&Marks>, mut before: Ve
 #[derive(Clone, Copy)]
 enum At<'a> {
     Root,
-    Member(&'a At<'a>, &'a str),
-    /// The member `value`, and what it is the value of.
-    Value(&'a At<'a>, &'a str),
+    /// A member, and by which name it is judged.
+    Member(&'a At<'a>, &'a str, &'a str),
     Item(&'a At<'a>),
 }
 
@@ -114,7 +127,7 @@ impl At<'_> {
     fn name(&self) -> Option<&str> {
         match self {
             Self::Root => None,
-            Self::Member(_, name) | Self::Value(_, name) => Some(name),
+            Self::Member(_, _, judged) => Some(judged),
             Self::Item(list) => list.name(),
         }
     }
@@ -122,17 +135,42 @@ impl At<'_> {
     fn place(&self) -> String {
         match self {
             Self::Root => String::new(),
-            Self::Member(outer, name) => format!("{}/{name}", outer.place()),
-            Self::Value(outer, _) => format!("{}/{VALUE}", outer.place()),
+            Self::Member(outer, name, _) => format!("{}/{name}", outer.place()),
             Self::Item(list) => format!("{}/*", list.place()),
         }
     }
 }
 
-fn collect(value: &Value, marks: Option<&Marks>, at: At<'_>, found: &mut Vec<(SecretString, String)>) {
+/// What is known of a value by where it stands.
+#[derive(Clone, Copy, Default)]
+struct Told<'a> {
+    marks: Option<&'a Marks>,
+    /// It stands somewhere within what has the name of a secret.
+    is_within: bool,
+}
+
+impl<'a> Told<'a> {
+    fn of_text(&self, name: Option<&str>, text: &str) -> bool {
+        self.is_within || is_marked(self.marks) || name.is_some_and(|name| names_text(name, text))
+    }
+
+    fn of_number(&self, name: Option<&str>, number: &Number) -> bool {
+        is_marked(self.marks) || name.is_some_and(|name| holder::names_number(name, number))
+    }
+
+    fn of_item(&self) -> Self {
+        Self { marks: inner(self.marks, Marks::item), ..*self }
+    }
+
+    fn of_member(&self, holder: &Holder, name: &str) -> Told<'a> {
+        Told { marks: inner(self.marks, |marks| marks.member(name)), is_within: holder.gives(name) }
+    }
+}
+
+fn collect(value: &Value, told: Told<'_>, at: At<'_>, found: &mut Vec<(SecretString, String)>) {
     match value {
         Value::String(text) => {
-            if is_marked(marks) || at.name().is_some_and(names_secret_value) {
+            if told.of_text(at.name(), text) {
                 if tells_something(text) {
                     found.push((SecretString::from(text.as_str()), at.place()));
                 }
@@ -142,73 +180,117 @@ fn collect(value: &Value, marks: Option<&Marks>, at: At<'_>, found: &mut Vec<(Se
                 }
             }
         }
-        Value::Number(number) if is_marked(marks) => {
-            found.push((SecretString::from(number.to_string()), at.place()));
+        Value::Number(number) => {
+            if told.of_number(at.name(), number) {
+                found.push((SecretString::from(number.to_string()), at.place()));
+            }
         }
         Value::Array(items) => {
-            let inside = inner(marks, Marks::item);
-            items.iter().for_each(|item| collect(item, inside, At::Item(&at), found));
+            let keys = keys_by_lines(items);
+            found.extend(keys.iter().map(|(_, key)| (SecretString::from(key.as_str()), At::Item(&at).place())));
+            for (index, item) in items.iter().enumerate() {
+                if !keys.iter().any(|(lines, _)| lines.contains(&index)) {
+                    collect(item, told.of_item(), At::Item(&at), found);
+                }
+            }
         }
         Value::Object(members) => {
-            let valued = valued(members, at.name());
+            let holder = Holder::of(members, at.name(), told.is_within);
             for (name, member) in members {
                 for secret in pieces(name).filter(|_| name.len() >= SHORTEST_FORM) {
                     found.push((SecretString::from(secret), at.place()));
                 }
-                let here = match valued {
-                    Some(valued) if name == VALUE => At::Value(&at, valued),
-                    _ => At::Member(&at, name),
-                };
-                collect(member, inner(marks, |marks| marks.member(name)), here, found);
+                let here = At::Member(&at, name, holder.judged(name));
+                collect(member, told.of_member(&holder, name), here, found);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
-/// Puts a mark in the place of each whole text that is a secret by its place.
+/// Puts a mark in the place of each whole text that is a secret by its place, and of what is too short to be looked for.
 fn take_out(
     value: &mut Value,
-    (marks, name): (Option<&Marks>, Option<&str>),
+    (told, name): (Told<'_>, Option<&str>),
     indices: &std::collections::HashMap<&str, usize>,
 ) {
     match value {
         Value::String(text) => {
-            let by_place = is_marked(marks) || name.is_some_and(names_secret_value);
+            let by_place = told.of_text(name, text);
             if let Some(index) = indices.get(text.as_str())
                 && (by_place || text.len() >= MIN_INSIDE)
             {
                 *text = format!("{MARK}{index}{MARK}");
+            } else if !by_place && let Some(marked) = with_short_marked(text, indices) {
+                *text = marked;
             }
         }
-        Value::Number(number) if is_marked(marks) => {
-            if let Some(index) = indices.get(number.to_string().as_str()) {
+        Value::Number(number) => {
+            if told.of_number(name, number)
+                && let Some(index) = indices.get(number.to_string().as_str())
+            {
                 *value = Value::String(format!("{MARK}{index}{MARK}"));
             }
         }
         Value::Array(items) => {
-            let inside = inner(marks, Marks::item);
-            items.iter_mut().for_each(|item| take_out(item, (inside, name), indices));
+            for (lines, key) in keys_by_lines(items) {
+                let Some(index) = indices.get(key.as_str()) else { continue };
+                let mut lines = items.get_mut(lines).into_iter().flatten();
+                // One stands for all of it.
+                lines.next().into_iter().for_each(|line| *line = Value::String(format!("{MARK}{index}{MARK}")));
+                lines.for_each(|line| *line = Value::from(MASKED));
+            }
+            items.iter_mut().for_each(|item| take_out(item, (told.of_item(), name), indices));
         }
         Value::Object(members) => {
-            let valued = valued(members, name).map(str::to_owned);
+            let holder = Holder::of(members, name, told.is_within);
             for (name, member) in members {
-                let judged = valued.as_deref().filter(|_| name == VALUE).unwrap_or(name);
-                take_out(member, (inner(marks, |marks| marks.member(name)), Some(judged)), indices);
+                take_out(member, (told.of_member(&holder, name), Some(holder.judged(name))), indices);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
-/// What the member `value` of an object is the value of, where that is a secret: `{"name": "DB_PASSWORD", "value": …}`, or
-/// the object itself, as in `{"token": {"value": …}}`.
-fn valued<'a>(members: &'a Map<String, Value>, of: Option<&'a str>) -> Option<&'a str> {
-    if !members.contains_key(VALUE) {
-        return None;
+/// A text with a mark in the place of each secret in it that is too short to be looked for elsewhere. None where none is.
+fn with_short_marked(text: &str, indices: &std::collections::HashMap<&str, usize>) -> Option<String> {
+    let mut marked = String::new();
+    let mut end = 0;
+    for range in secrets_in(text).filter(|range| range.len() < MIN_INSIDE) {
+        let Some(index) = text.get(range.clone()).and_then(|secret| indices.get(secret)) else { continue };
+        marked.push_str(text.get(end..range.start).unwrap_or_default());
+        marked.push_str(&format!("{MARK}{index}{MARK}"));
+        end = range.end;
     }
-    let named = ["name", "key"].into_iter().filter_map(|name| members.get(name)?.as_str());
-    named.chain(of).find(|name| names_secret_value(name))
+    marked.push_str(text.get(end..).unwrap_or_default());
+    (end > 0).then_some(marked)
+}
+
+/// Private keys whose lines are texts of a list of their own: which, and all of each.
+fn keys_by_lines(items: &[Value]) -> Vec<(Range<usize>, String)> {
+    let mut keys: Vec<(Range<usize>, String)> = Vec::new();
+    let mut is_open = false;
+    for (index, item) in items.iter().enumerate() {
+        let Value::String(line) = item else {
+            is_open = false;
+            continue;
+        };
+        if is_open && let Some((lines, key)) = keys.last_mut() {
+            key.push('\n');
+            key.push_str(line);
+            lines.end = index + 1;
+            is_open = !line.contains("-----END ");
+        } else if let Some((_, begun)) = line.split_once("-----BEGIN ")
+            && begun.contains("PRIVATE KEY")
+            && !begun.contains("-----END ")
+        {
+            keys.push((index..index + 1, line.clone()));
+            is_open = true;
+        }
+    }
+    // A whole key in one text is a text like any other.
+    keys.retain(|(lines, _)| lines.len() > 1);
+    keys
 }
 
 /// The marks of something inside; those of the whole where all of it is marked.
@@ -231,7 +313,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a text that stands where a secret belongs is one: not a handle, nor one that its service has hidden already.
 fn tells_something(text: &str) -> bool {
-    let hidden = |one: char| matches!(one, '*' | '•' | '●' | '…' | '.' | 'x' | 'X' | '#' | '-' | '_');
+    let hiding = |one: char| matches!(one, '*' | '•' | '●' | '…' | '.' | 'x' | 'X' | '#' | '-' | '_');
     if HandleId::is_meant(text) && text.parse::<HandleId>().is_ok() {
         return false;
     }
@@ -239,9 +321,12 @@ fn tells_something(text: &str) -> bool {
         // What stands beside it may be a secret of its own, or `Bearer`.
         return text.split(MASKED).any(|beside| beside.len() >= MIN_INSIDE);
     }
-    let shown = text.chars().filter(|one| !hidden(*one)).count();
-    let is_hidden = ["***", "•••", "●●●", "..."].iter().any(|mark| text.contains(mark)) && shown <= MOST_SHOWN;
-    text.chars().count() >= SHORTEST && shown > 0 && !is_hidden
+    text.chars().count() >= SHORTEST && !text.chars().all(hiding) && !is_hidden(text)
+}
+
+/// Whether a text under this name is a secret.
+fn names_text(name: &str, text: &str) -> bool {
+    names_secret_value(name) || holder::is_list_of_tokens(name) && holder::is_opaque(text)
 }
 
 /// Finds secrets that are long enough in all their forms, and says by the number of the pattern which one it is.
@@ -255,8 +340,20 @@ fn search(secrets: &[(SecretString, String)]) -> Option<(AhoCorasick, Vec<usize>
     Some((search, whose))
 }
 
-fn marked(text: &str) -> Option<usize> {
-    text.strip_prefix(MARK)?.strip_suffix(MARK)?.parse().ok()
+/// A text with what is to stand there in the place of each mark. None where there is no mark.
+fn unmarked(text: &str, stand_in: impl Fn(usize) -> String) -> Option<String> {
+    if !text.contains(MARK) {
+        return None;
+    }
+    let parts = text.split(MARK).enumerate();
+    // Between two marks is a number.
+    Some(parts.fold(String::with_capacity(text.len()), |mut all, (index, part)| {
+        match part.parse() {
+            Ok(secret) if index % 2 == 1 => all.push_str(&stand_in(secret)),
+            _ => all.push_str(part),
+        }
+        all
+    }))
 }
 
 #[cfg(test)]
@@ -300,5 +397,77 @@ mod tests {
                 "client_secret": "</client_secret>", "</api_key>": 1,
             })
         );
+    }
+
+    #[test]
+    fn numbers_and_what_stands_within_an_object_have_its_name() {
+        let value = json!({
+            "password": 918_273_645_546_u64, "otp": 482_913, "recovery_codes": [83_920_111], "phone": 918_273_645_546_u64,
+            "max_token": 123_456, "token": 4711, "usage": {"tokens": 1234}, "pin": 13, "count": 482_913,
+            "a": {"name": "pin", "value": 998_877}, "b": {"password": {"plain": "hunter-1", "algorithm": "none at all"}},
+            "c": {"token": {"access": "hunter-2", "expires_at": "tomorrow"}}, "d": {"passwords": [{"v": "hunter-3"}]},
+            "e": {"secret": {"data": {"db": "hunter-4"}, "labels": {"team": "red team"}}},
+            "private_key": {"kty": "RSA", "d": "hunter-5", "kid": "key number 1"},
+            "jwk": {"kty": "EC", "x": "public-point", "d": "hunter-6"},
+        });
+        assert_eq!(
+            hidden(value, &json!({}), &[]),
+            json!({
+                "password": "</password>", "otp": "</otp>", "recovery_codes": ["</recovery_codes/*>"],
+                "phone": 918_273_645_546_u64,
+                "max_token": 123_456, "token": 4711, "usage": {"tokens": 1234}, "pin": 13, "count": 482_913,
+                "a": {"name": "pin", "value": "</a/value>"},
+                "b": {"password": {"plain": "</b/password/plain>", "algorithm": "none at all"}},
+                "c": {"token": {"access": "</c/token/access>", "expires_at": "tomorrow"}},
+                "d": {"passwords": [{"v": "</d/passwords/*/v>"}]},
+                "e": {"secret": {"data": {"db": "</e/secret/data/db>"}, "labels": {"team": "red team"}}},
+                "private_key": {"kty": "RSA", "d": "</private_key/d>", "kid": "key number 1"},
+                "jwk": {"kty": "EC", "x": "public-point", "d": "</jwk/d>"},
+            })
+        );
+    }
+
+    #[test]
+    fn what_describes_a_secret_stays_readable() {
+        let value = json!({
+            "secret": {"id": "sec_1", "name": "DB", "create_time_ms": 1, "owner": "someone", "scopes": ["read things"]},
+            "token": {"id": "tok_1", "account": "the account", "prefix": "tok", "note": "for tests", "value": "hunter-1"},
+            "api_keys": [{"id": "key_1", "name": "CI", "used_by": "somebody", "revoked": false}],
+            "secrets": [{"name": "DB_PASSWORD", "create_time_ms": 1}], "names": {"secrets": ["DB_PASSWORD", "API_TOKEN"]},
+            "schema": {"properties": {"password": {"type": "string", "description": "of the user", "$ref": "#/a"}}},
+            "volume": {"secret": {"secretName": "tls-for-web", "defaultMode": 420}}, "pin": {"title": "a pinned text"},
+            "authorization": {"mode": "by roles", "webhook": "none of it"}, "tokens": ["Hello", " world"],
+        });
+        let mut expected = value.clone();
+        expected["token"]["value"] = json!("</token/value>");
+        assert_eq!(hidden(value, &json!({}), &[]), expected);
+    }
+
+    #[test]
+    fn names_are_known_however_they_are_written() {
+        let value = json!({
+            "Parameter": {"Name": "/prod/db/password", "Type": "SecureString", "Value": "hunter-1"},
+            "Tags": [{"Key": "DB_PASSWORD", "Value": "hunter-2"}, {"Key": "STAGE", "Value": "test"}],
+            "other": {"Name": "/prod/db/url", "Type": "SecureString", "Value": "hunter-3"},
+            "env": ["STAGE=test", "DB_PASSWORD=hunt-4"], "log": "user: a\npassword: hunt-5\n",
+            "tokens": ["OpaqueToken-1111"], "password": "ab***realPw9",
+        });
+        assert_eq!(
+            hidden(value, &json!({}), &[]),
+            json!({
+                "Parameter": {"Name": "/prod/db/password", "Type": "SecureString", "Value": "</Parameter/Value>"},
+                "Tags": [{"Key": "DB_PASSWORD", "Value": "</Tags/*/Value>"}, {"Key": "STAGE", "Value": "test"}],
+                "other": {"Name": "/prod/db/url", "Type": "SecureString", "Value": "</other/Value>"},
+                "env": ["STAGE=test", "DB_PASSWORD=</env/*>"], "log": "user: a\npassword: </log>\n",
+                "tokens": ["</tokens/*>"], "password": "</password>",
+            })
+        );
+    }
+
+    #[test]
+    fn a_key_whose_lines_are_texts_of_a_list_is_one_secret() {
+        let lines = ["a", "-----BEGIN RSA PRIVATE KEY-----", "MIIEpA", "short", "-----END RSA PRIVATE KEY-----", "b"];
+        let expected = ["a", "</lines/*>", "[masked]", "[masked]", "[masked]", "b"];
+        assert_eq!(hidden(json!({ "lines": lines }), &json!({}), &[]), json!({ "lines": expected }));
     }
 }

@@ -1,18 +1,18 @@
 //! Handles: names for secret values that this program holds. Each belongs to one principal and expires.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use rusqlite::{OptionalExtension as _, params};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, place, random_text};
+use super::{Store, StoreError, place, questions::after, random_text};
 
 /// Characters of an id: 22 of 58 kinds hold 128 bits.
 const ID_CHARACTERS: usize = 22;
 /// How a handle begins.
 const SCHEME: &str = "secret://";
-/// How many handles one principal may have. The oldest goes first.
+/// How many handles one principal may have. Whichever was shown last the longest ago goes first.
 const MOST: i64 = 2_000;
 
 /// The name of a secret value: `secret://` and 22 characters.
@@ -58,10 +58,16 @@ pub struct Handle {
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
     /// There is none of this name for this principal.
-    #[error("there is no such handle here: it never was, is somebody else's, or has expired")]
+    #[error(
+        "there is no such handle here: it never was, is somebody else's, or has expired; `keyglass reveal` lists those there \
+         are, and the call that gave it gives a new one"
+    )]
     Unknown,
     /// A person saw its value already.
-    #[error("its value was revealed already; each is revealed once")]
+    #[error(
+        "its value was revealed already, and each is revealed once; calls go on taking the handle, and where the value is lost, \
+         have its service make a new one"
+    )]
     Revealed,
     /// The store cannot be used.
     #[error(transparent)]
@@ -93,16 +99,27 @@ impl fmt::Display for HandleId {
     }
 }
 
+/// Whoever lives until then was shown a moment ago, and what that changes is not worth a write.
+fn fresh(expires_at_ms: i64, life: Duration) -> i64 {
+    expires_at_ms.saturating_sub(i64::try_from(life.as_millis() / 24).unwrap_or_default())
+}
+
 impl Store {
     /// Keeps values for a principal, and gives the handle of each, in their order. A value that is there already keeps its
     /// handle, which lives on for as long.
     pub fn keep(&self, owner: &[u8; 32], values: &[Kept<'_>], life: Duration) -> Result<Vec<HandleId>, StoreError> {
         let now = self.now_ms();
-        let expires = now.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+        let expires = after(now, life);
+        let digests: Vec<[u8; 32]> = values
+            .iter()
+            .map(|Kept { value, .. }| self.sealing.digest("handle", &[owner, value.expose_secret().as_bytes()]))
+            .collect();
+        if let Some(ids) = self.kept_lately(owner, &digests, fresh(expires, life))? {
+            return Ok(ids);
+        }
         self.write(|connection| {
             let mut ids = Vec::with_capacity(values.len());
-            for Kept { value, origin } in values {
-                let digest = self.sealing.digest("handle", &[owner, value.expose_secret().as_bytes()]);
+            for (Kept { value, origin }, digest) in values.iter().zip(digests) {
                 let known: Option<String> = connection
                     .prepare_cached(
                         "UPDATE handles SET expires_at_ms = max(expires_at_ms, ?3) WHERE owner = ?1 AND digest = ?2
@@ -129,10 +146,65 @@ impl Store {
             connection
                 .prepare_cached(
                     "DELETE FROM handles WHERE owner = ?1 AND id NOT IN
-                     (SELECT id FROM handles WHERE owner = ?1 ORDER BY create_time_ms DESC, rowid DESC LIMIT ?2)",
+                     (SELECT id FROM handles WHERE owner = ?1 ORDER BY expires_at_ms DESC, rowid DESC LIMIT ?2)",
                 )?
                 .execute(params![owner, MOST])?;
             Ok(ids)
+        })
+    }
+
+    /// The handles of values with these digests, where all of them live until `fresh` at least.
+    fn kept_lately(
+        &self,
+        owner: &[u8; 32],
+        digests: &[[u8; 32]],
+        fresh: i64,
+    ) -> Result<Option<Vec<HandleId>>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT id FROM handles WHERE owner = ?1 AND digest = ?2 AND expires_at_ms >= ?3";
+        let mut find = connection.prepare_cached(sql)?;
+        let found = digests.iter().map(|digest| {
+            let id = find.query_row(params![owner, digest, fresh], |row| row.get(0)).optional()?;
+            Ok(id.map(HandleId))
+        });
+        found.collect()
+    }
+
+    /// Lets these handles of a principal live on for as long. Those that there are.
+    pub fn renew(
+        &self,
+        owner: &[u8; 32],
+        ids: Vec<HandleId>,
+        life: Duration,
+    ) -> Result<BTreeSet<HandleId>, StoreError> {
+        let now = self.now_ms();
+        let expires = after(now, life);
+        let fresh = fresh(expires, life);
+        let (mut good, mut old) = (BTreeSet::new(), Vec::new());
+        {
+            let connection = self.lock();
+            let mut find =
+                connection.prepare_cached("SELECT expires_at_ms FROM handles WHERE owner = ?1 AND id = ?2")?;
+            for id in ids {
+                match find.query_row(params![owner, id.0], |row| row.get::<_, i64>(0)).optional()? {
+                    Some(until) if until >= fresh => drop(good.insert(id)),
+                    Some(_) => old.push(id),
+                    None => {}
+                }
+            }
+        }
+        if old.is_empty() {
+            return Ok(good);
+        }
+        self.write(|connection| {
+            let sql = "UPDATE handles SET expires_at_ms = max(expires_at_ms, ?3) WHERE owner = ?1 AND id = ?2";
+            let mut renew = connection.prepare_cached(sql)?;
+            for id in old {
+                if renew.execute(params![owner, id.0, expires])? > 0 {
+                    good.insert(id);
+                }
+            }
+            Ok(good)
         })
     }
 

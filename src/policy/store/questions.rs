@@ -429,7 +429,7 @@ struct Row {
     passed_on_at_ms: Option<i64>,
 }
 
-fn after(now_ms: i64, life: Duration) -> i64 {
+pub(super) fn after(now_ms: i64, life: Duration) -> i64 {
     now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -9,7 +9,12 @@ use std::{
 use axum::{Router, extract::State, response::IntoResponse as _, routing::any};
 use serde_json::{Value, json};
 
-use super::{lines, segments};
+use keyglass::{
+    audit::{Audit, Options},
+    clock::Clock,
+};
+
+use super::{Log, NOW_MS, entry, lines, segments};
 use crate::{
     mcp::{initialize, initialized, modern, request, secret},
     support::{Backend, CREDENTIAL, Events, Keyglass, TOKEN, finished, keyglass, run, within},
@@ -309,6 +314,16 @@ mod full {
         (segment, text)
     }
 
+    /// A segment that takes everything and keeps nothing for sure.
+    fn slip(log: &Path) -> (PathBuf, Vec<u8>) {
+        let segment = segments(log).pop().unwrap();
+        let text = fs::read(&segment).unwrap();
+        let instead = log.join("null");
+        std::os::unix::fs::symlink("/dev/null", &instead).unwrap();
+        fs::rename(&instead, &segment).unwrap();
+        (segment, text)
+    }
+
     fn empty((segment, text): (PathBuf, Vec<u8>)) {
         fs::remove_file(&segment).unwrap();
         fs::write(&segment, text).unwrap();
@@ -348,6 +363,31 @@ mod full {
         assert!(report.lost == 6 || report.lost == 7, "{report:?}");
         let told = u64::try_from(calls(&server.audit()).len()).unwrap();
         assert_eq!(told + report.lost, 9 + 1, "nine calls and an intent are told or counted");
+    }
+
+    #[tokio::test]
+    async fn what_was_written_and_may_not_last_is_not_written_again() {
+        let log = Log::new();
+        let options = Options { required: true, ..log.options() };
+        let audit = Audit::open(options, Clock::Fixed(NOW_MS)).unwrap();
+        audit.record_lasting(entry(1)).await.unwrap();
+        let unsure = slip(log.path());
+        audit.record(entry(2)).await;
+        let error = audit.record_lasting(entry(3)).await.unwrap_err();
+        assert!(error.to_string().contains("the audit log cannot be written"), "{error}");
+        empty(unsure);
+        // It is tried again by itself, though nothing is left to be written.
+        within(async {
+            while audit.record_lasting(entry(4)).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        audit.close();
+        let told: Vec<Value> = lines(log.path());
+        let events: Vec<&str> = told.iter().filter_map(|line| line["event"].as_str()).collect();
+        assert_eq!(events.iter().filter(|event| **event == "call").count(), 2, "the first and the last: {told:?}");
+        assert!(!events.contains(&"lost"), "{told:?}");
     }
 
     #[tokio::test]

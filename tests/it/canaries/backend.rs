@@ -26,8 +26,8 @@ pub(super) enum Scene {
 }
 
 /// What is said of everything that came, whatever the call was.
-const ECHO: &str =
-    "got {{body}} from {{credential}}: {{sent}} {{sent:json}} {{sent:url}} {{sent:form}} {{sent:base64}}";
+const ECHO: &str = "got {{body}} from {{credential}}: {{sent}} {{sent:json}} {{sent:url}} {{sent:form}} {{sent:base64}} \
+    {{sent:within}} {{sent:hex}} {{sent:html}}";
 
 impl Scene {
     fn text(status: u16, kind: &'static str, body: &str) -> Self {
@@ -40,8 +40,14 @@ impl Scene {
             "message": format!("refused: {ECHO}; {{{{said elsewhere}}}} ghp_{{{{form in an error:word}}}}{}", "x".repeat(20)),
             "error_context": {"password": "{{said elsewhere}}"},
         });
-        let plain = format!("broken: {ECHO} https://u:{{{{password in an address:word}}}}@db.test/");
+        let plain = format!(
+            "broken: {ECHO} https://u:{{{{password in an address:word}}}}@db.test/ \
+             DB_PASSWORD={{{{password in a line:word}}}}"
+        );
         let nested = json!({"error": {"message": ECHO, "token": "{{beside a message}}"}});
+        // What is shown of it ends within the form, which half of it has not.
+        let before = "x".repeat(464);
+        let cut = json!({"message": format!("{before} github_pat_{{{{form across the cut:word}}}}{}", "y".repeat(60))});
         let location = ("location", "https://elsewhere.test/?token={{in a location:word}}&v={{sent:url}}");
         let moved = Self::Answer(307, "text/plain", ECHO.into(), vec![location]);
         vec![
@@ -61,6 +67,7 @@ impl Scene {
                     "secrets": ECHO, "key": ECHO,
                 })),
             ),
+            ("a long refusal", Self::text(400, "application/json", &cut.to_string())),
             ("half of it", Self::Cut),
             ("nothing", Self::Closed),
         ]

@@ -86,6 +86,7 @@ impl Planted {
                 ("credential", _) => brought.credential.clone(),
                 ("sent", _) => brought.secrets.concat(),
                 (what, "word") => return self.word(what),
+                (what, "digits") => return self.digits(what, 16).to_string(),
                 (what, _) => self.value(what),
             };
             match form {
@@ -93,6 +94,9 @@ impl Planted {
                 "url" => utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string(),
                 "form" => url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
                 "base64" => STANDARD_NO_PAD.encode(value),
+                "within" => STANDARD_NO_PAD.encode(format!("{{\"password\":\"{value}\"}}")),
+                "hex" => hexadecimal(&value),
+                "html" => in_html(&value),
                 "" => value,
                 other => panic!("no form `{other}`"),
             }
@@ -138,7 +142,7 @@ impl Planted {
 
 /// How a word is found: as it is, in base64 wherever it begins there, in hexadecimal.
 fn forms(word: &str) -> Vec<String> {
-    let hex = word.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = hexadecimal(word);
     let mut forms = vec![word.to_owned(), hex.to_uppercase(), hex];
     for shift in 0..3 {
         let encoded = STANDARD_NO_PAD.encode(format!("{}{word}", " ".repeat(shift)));
@@ -147,6 +151,16 @@ fn forms(word: &str) -> Vec<String> {
         forms.push(inside);
     }
     forms
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As a page of another library than most has it.
+fn in_html(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#x27;")
 }
 
 fn texts(value: &Value, take: &mut impl FnMut(&str)) {
@@ -178,8 +192,8 @@ fn what_is_planted_is_found_in_every_form() {
     let value = planted.value("it");
     let form = |form: &str| planted.filled(&format!("{{{{it:{form}}}}}"), &Brought::default());
     let mut texts = vec![value.clone(), form("json"), form("url"), form("form"), form("base64")];
+    texts.extend([form("within"), form("hex"), form("html")]);
     texts.extend(["a", "ab", "abc"].map(|before| STANDARD_NO_PAD.encode(format!("{before}{value}{before}"))));
-    texts.push(value.bytes().map(|byte| format!("{byte:02x}")).collect());
     for text in &texts {
         assert!(!planted.found_in([("a text".to_owned(), text.as_bytes())]).is_empty(), "{text}");
     }

@@ -136,3 +136,70 @@ fn what_is_decided_and_revealed_by_command_is_written_down() {
     assert_eq!(finished(command.output().unwrap()).0, 0);
     assert!(!other.path().join("audit").exists());
 }
+
+/// On a disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn by_command_nothing_is_decided_or_revealed_that_cannot_be_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("keyglass.yaml");
+    let written = |required: bool| fs::write(&config, format!("audit: {{ required: {required} }}\n")).unwrap();
+    written(true);
+    let config = config.to_str().unwrap();
+    let call = ["call", "list_secrets", "--config", config];
+    assert_eq!(run(folder.path(), &call).0, 0, "a log to begin with");
+    let segment = folder.path().join("audit/00000001.jsonl");
+    fs::remove_file(&segment).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &segment).unwrap();
+    let store = keyglass::policy::store::Store::open(folder.path(), None, keyglass::clock::Clock::System).unwrap();
+    let shown = Shown { tool: "delete_boat".into(), confirms: true, ..Shown::default() };
+    let hour = std::time::Duration::from_secs(3600);
+    let code = store.ask(&[1; 32], &[1; 32], shown, hour).unwrap().shown.code;
+    let value = "canary-revealed-62".into();
+    let origin = Origin { tool: "create_key".into(), place: "/key".into(), about: String::new() };
+    let handle = store.keep(&[1; 32], &[Kept { value: &value, origin }], hour).unwrap()[0].to_string();
+    let output = folder.path().join("value");
+    let to_file = ["--output", output.to_str().unwrap()];
+    let acts = [
+        vec!["approve", &code, "--yes"],
+        vec!["approve", &code, "--refuse"],
+        vec!["reveal", &handle, "--to-pipe"],
+        vec!["reveal", &handle, to_file[0], to_file[1]],
+    ];
+    for act in acts {
+        let (code, out, err) = run(folder.path(), &[&act[..], &["--config", config]].concat());
+        assert!(code == 2 && err.contains("the audit log cannot be written"), "{act:?}: {code} {err}");
+        assert!(err.contains("`required`") && !format!("{out}{err}").contains("canary-revealed"), "{out}{err}");
+    }
+    assert!(!output.exists());
+    assert_eq!(store.waiting().unwrap().len(), 1);
+    assert_eq!(store.handles().unwrap()[0].revealed_at_ms, None);
+    // Where it need not be written, nobody is stopped.
+    written(false);
+    assert_eq!(run(folder.path(), &["approve", &code, "--yes", "--config", config]).0, 0);
+    let (code, out, err) = run(folder.path(), &["reveal", &handle, "--to-pipe", "--config", config]);
+    assert_eq!((code, out.as_str()), (0, "canary-revealed-62"), "{err}");
+}
+
+#[test]
+fn a_call_that_is_repeated_with_the_word_leaves_no_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = || keyglass::policy::store::Store::open(folder.path(), None, keyglass::clock::Clock::System).unwrap();
+    let call = ["call", "delete_secret", "name=A"];
+    let (code, _, err) = run(folder.path(), &call);
+    assert!(code == 5 && err.contains("a person has to decide"), "{err}");
+    assert_eq!(store().waiting().unwrap().len(), 1);
+    let (code, _, err) = run(folder.path(), &["call", "delete_secret", "name=B", "--yes"]);
+    assert!(code == 5 && !err.contains("a person has to decide"), "{err}");
+    assert_eq!(store().waiting().unwrap().len(), 1, "of another call");
+    let (code, _, err) = run(folder.path(), &[&call[..], &["--yes"]].concat());
+    assert!(code == 5 && !err.contains("a person has to decide"), "there is no such secret: {err}");
+    assert!(store().waiting().unwrap().is_empty());
+    let log = lines(folder.path());
+    let said = log.lines().filter(|line| line.contains(r#""decided_by":"command""#)).count();
+    assert!(said >= 2, "{log}");
+    // Whoever asks nothing needs no place for questions.
+    let other = tempfile::tempdir().unwrap();
+    run(other.path(), &["call", "delete_secret", "name=A", "--yes"]);
+    assert!(!keyglass::policy::store::Store::exists(other.path()));
+}

@@ -22,7 +22,7 @@ async fn what_a_key_may_do_and_how_long_is_shown() {
         talker.with(Manners::Decline).call("create_key", &call).await;
         let question = talker.asked.pop().unwrap()["params"].clone();
         let message = question["message"].as_str().unwrap();
-        assert!(message.contains("the key may do: boats:read, docks:write Note:"), "{message}");
+        assert!(message.contains("the key may do: boats:read, docks:write, Note:"), "{message}");
         assert!(message.contains("the key expires at 2030-03-17"), "{message}");
         assert!(question["requestedSchema"]["properties"].get("words").is_none());
         let shown = yard.question().await.shown;
@@ -40,6 +40,8 @@ async fn a_key_without_limits_needs_words() {
             (key(&json!(["*"]), &json!(END)), "all rights", "never expires"),
             (key(&json!(["boats:read"]), &Value::Null), "never expires", "yes"),
             (key(&json!(["boats:read"]), &json!(0)), "never expires", ""),
+            (key(&json!(["boats:read"]), &json!(315_360_000_000_i64)), "unclear end", "never expires"),
+            (key(&json!(["*:*"]), &json!(END)), "all rights", "yes"),
         ] {
             let arguments: Value = arguments
                 .as_object()
@@ -89,6 +91,7 @@ async fn what_is_wider_than_the_ceiling_is_refused_before_anybody_is_asked() {
                 key(&json!([]), &json!(END)),
                 json!({"name": "a", "scopes": ["boats:read"]}),
                 json!({"name": "a", "scopes": ["boats:read"], "expires_at_ms": 0}),
+                key(&json!(["boats:read"]), &json!(315_360_000_000_i64)),
                 json!({"name": "a"}),
             ] {
                 let text = talker.text("create_key", &arguments).await;

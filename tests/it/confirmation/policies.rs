@@ -54,9 +54,14 @@ fn slips_in_rules_are_found() {
         assert!(error.to_string().contains(expected), "{rule}: {error}");
     }
     let folder = tempfile::tempdir().unwrap();
-    for (rule, expected) in [("destructve=ask", "did you mean `destructive`"), ("delete_secrt=deny", "delete_secret")] {
-        let (code, _, err) = run(folder.path(), &["tools", "--confirm", rule]);
-        assert!(code == 0 && err.contains(expected), "a slip leaves the default, and is told of: {rule}: {code} {err}");
+    for (rule, expected) in [
+        ("destructve=ask", "changes nothing; did you mean the class `destructive`?"),
+        ("delete_secrt=deny", "changes nothing; did you mean the tool `delete_secret`?"),
+    ] {
+        for command in ["tools", "check"] {
+            let (code, _, err) = run(folder.path(), &[command, "--confirm", rule]);
+            assert!(code == 0 && err.contains(expected), "a slip is told of: {command} {rule}: {code} {err}");
+        }
     }
 }
 

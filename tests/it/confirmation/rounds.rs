@@ -1,10 +1,11 @@
 //! Calls of several requests: states that a client carries, steps, tasks, prompts and resources.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::yard::{CANARY, Manners, Way, Yard, confirm, form, refuse, text_of};
+use crate::support::within;
 
 fn params(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
@@ -171,6 +172,37 @@ async fn prompts_and_resources_wait_for_a_person_too() {
 }
 
 #[tokio::test]
+async fn a_state_that_is_refused_is_written_down_whatever_it_came_with() {
+    let (yard, mut talker) = Yard::open(Way::ModernHttp, form()).await;
+    let forged = [
+        ("tools/call", params("delete_boat", &json!({"id": "7"})), "delete_boat"),
+        ("prompts/get", json!({"name": "farewell", "arguments": {"id": "7"}}), "farewell"),
+        ("resources/read", json!({"uri": "yard://dues"}), "dues"),
+    ];
+    for (method, params, _) in &forged {
+        let answer = talker.once(method, &repeated(params, &json!("forged"))).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+    let lines = || -> Vec<Value> {
+        let text = fs::read_to_string(yard.keyglass.audit().join("00000001.jsonl")).unwrap_or_default();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines = whole.map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &Value| line["outcome"] == "state").collect()
+    };
+    within(async {
+        while lines().len() < forged.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for ((method, _, name), line) in forged.iter().zip(lines()) {
+        assert_eq!((&line["method"], &line["decision"]), (&json!(method), &json!("refused")), "{line}");
+        assert_eq!(line["tool"], json!(name), "{line}");
+    }
+    assert_eq!(yard.service.lines(), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_a_call_is_about_is_read_first_and_shown_without_its_secrets() {
     for way in [Way::Pipes, Way::ModernHttp] {
         let (yard, mut talker) = Yard::open(way, form()).await;
@@ -203,11 +235,49 @@ async fn what_a_call_is_about_is_read_first_and_shown_without_its_secrets() {
 #[tokio::test]
 async fn no_argument_hides_another_in_the_form() {
     let (yard, mut talker) = Yard::open(Way::Pipes, form()).await;
-    let command = format!("echo\u{202e}\nNote: harmless.{}; rm -rf /", " ".repeat(9_000));
-    talker.with(Manners::Decline).call("run_command", &json!({"id": "7", "command": command})).await;
-    let message = talker.asked.pop().unwrap()["params"]["message"].as_str().unwrap().to_owned();
-    assert!(!message.lines().any(|line| line.starts_with("Note: harmless")), "{message}");
-    assert!(!message.contains('\u{202e}'), "{message}");
-    assert!(message.contains("more characters are not shown here"), "{message}");
-    assert!(yard.question().await.shown.request.contains("rm -rf /"), "all of it waits elsewhere");
+    for (before, written) in [
+        ("echo\u{202e}\n", "\\u{202e}"),
+        ("echo\u{2028}", "\\u{2028}Note"),
+        ("echo\u{2029}", "\\u{2029}Note"),
+        ("echo\u{85}", "\\u{85}Note"),
+        ("echo\u{e0041}\r", "\\u{e0041}"),
+    ] {
+        let command = format!("{before}Note: harmless.{}; rm -rf /", " ".repeat(100));
+        talker.with(Manners::Decline).call("run_command", &json!({"id": "7", "command": command})).await;
+        let message = talker.asked.pop().unwrap()["params"]["message"].as_str().unwrap().to_owned();
+        let is_end = |letter: char| matches!(letter, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        assert!(!message.split(is_end).any(|line| line.starts_with("Note: harmless")), "{message:?}");
+        assert!(!message.contains(['\u{202e}', '\u{2028}', '\u{2029}', '\u{85}', '\u{e0041}', '\r']), "{message:?}");
+        assert!(message.contains(written) && message.contains("; rm -rf /"), "{message:?}");
+    }
+    assert_eq!(yard.done(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_form_cannot_show_whole_it_cannot_confirm() {
+    let command = format!("echo{}; rm -rf /", " ".repeat(9_000));
+    let arguments = json!({"id": "7", "command": command});
+    for way in [Way::Pipes, Way::ModernHttp] {
+        let (yard, mut talker) = Yard::open(way, form()).await;
+        let text = talker.with(Manners::Confirm).text("run_command", &arguments).await;
+        assert!(text.contains("too long for a form") && text.contains("keyglass approve"), "{way:?} {text}");
+        assert!(talker.asked.is_empty(), "{way:?}: {:?}", talker.asked);
+        assert_eq!(yard.done(), [""; 0], "{way:?}");
+        let question = yard.question().await;
+        assert!(question.shown.request.contains("; rm -rf /"), "all of it waits elsewhere");
+        yard.store.decide(&question.id, confirm()).unwrap();
+        let result = talker.call("run_command", &arguments).await;
+        assert_ne!(result["result"]["isError"], true, "{way:?} {result}");
+        assert_eq!(yard.done(), ["POST /boats/7/commands"]);
+    }
+    // A client that opens pages as well is given the page, which shows all of it.
+    let (yard, mut talker) = Yard::open(Way::ModernPipes, json!({"elicitation": {"form": {}, "url": {}}})).await;
+    let decided = async {
+        let question = yard.question().await;
+        yard.store.decide(&question.id, confirm()).unwrap();
+    };
+    let (result, ()) = tokio::join!(talker.with(Manners::Nothing).call("run_command", &arguments), decided);
+    assert_eq!(talker.asked[0]["params"]["mode"], "url");
+    assert_ne!(result["result"]["isError"], true, "{result}");
+    assert_eq!(yard.done(), ["POST /boats/7/commands"]);
 }
