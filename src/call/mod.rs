@@ -38,7 +38,7 @@ use crate::{
     audit::{Origin, Recording},
     backend::{Backends, Limits},
     caller::{Caller, Principal},
-    catalog::{Catalog, CompiledTool, JsonObject, fill::Scope, output, plan::Plan, shape},
+    catalog::{Catalog, CompiledTool, JsonObject, fill::Scope, output, plan::Plan, risk::Risk, shape},
     clock::Clock,
     credential::CallerKey,
     decode::Decoded,
@@ -300,7 +300,13 @@ async fn answer_of(
     };
     let seen = Seen::default();
     let answered = carried_out(tool, given, (environment, context), &seen).await;
-    let result_of = ResultOf { tool: &tool.name, marks: tool.output.marks(), arguments, principal: &context.principal };
+    let result_of = ResultOf {
+        tool: &tool.name,
+        makes_keys: tool.risk.class == Risk::Grant,
+        marks: tool.output.marks(),
+        arguments,
+        principal: &context.principal,
+    };
     let glass = policy.glass();
     Ok(
         match answered

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    EXIT_DIAGNOSTICS, count, print, shutdown_signal,
+    EXIT_DIAGNOSTICS, Usage, count, print, shutdown_signal,
     table::{lines, plain},
 };
 use crate::{
@@ -83,6 +83,9 @@ impl Place {
         let Self { data_dir, config, audit } = self;
         let mut settings = Options { data_dir, config, ..Options::default() }.or_environment()?.settings()?;
         audit.over(&mut settings)?;
+        if !settings.audit.is_kept() {
+            return Err(Usage("`off` names no log: give the folder of one, or leave `--audit` out".to_owned()).into());
+        }
         let folder = settings.audit.folder(settings.data_dir.as_deref())?;
         Ok((settings, folder))
     }

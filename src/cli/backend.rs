@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::embedded::maintenance::{self, Progress, Rekeyed},
     clock::Clock,
-    config::{self, MasterKeyLocation},
+    config::{self, MasterKeyLocation, Settings},
     setup,
 };
 
@@ -65,6 +65,9 @@ enum Work {
         /// `cmd:COMMAND`; give it as `--master-key` from then on
         #[arg(long, value_name = "REFERENCE")]
         new_master_key: Option<String>,
+        /// End the handles of secrets that are in the data folder: a new master key opens none of them
+        #[arg(long)]
+        end_handles: bool,
         #[command(flatten)]
         data: DataOptions,
     },
@@ -80,8 +83,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => serve(arguments.serve).await,
         Some(Work::Backup { file, data }) => backup(&file, data),
         Some(Work::Restore { file, data }) => restore(&file, data),
-        Some(Work::Rekey { new_master_key: Some(reference), data }) => change_master_key(&reference, data),
-        Some(Work::Rekey { new_master_key: None, data }) => rekey(data),
+        Some(Work::Rekey { new_master_key: Some(reference), end_handles, data }) => {
+            change_master_key(&reference, end_handles, data)
+        }
+        Some(Work::Rekey { new_master_key: None, end_handles, data }) => rekey(end_handles, data),
         Some(Work::Verify { data }) => verify(data),
     }
 }
@@ -125,8 +130,30 @@ fn restore(file: &std::path::Path, data: DataOptions) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
-    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+/// A handle may be the only way to a key that its service shows once.
+fn insist_on_no_handles(settings: &Settings) -> anyhow::Result<()> {
+    let count = match super::approve::store(settings)? {
+        Some(store) => store.handles()?.len(),
+        None => 0,
+    };
+    if count == 0 {
+        return Ok(());
+    }
+    let handles = super::count(count, "handle");
+    Err(Usage(format!(
+        "nothing was changed: a new master key ends {handles} of secrets, of which some may be had nowhere else; `keyglass \
+         reveal` lists them for a person who needs one, and `--end-handles` goes on without them"
+    ))
+    .into())
+}
+
+fn rekey(end_handles: bool, data: DataOptions) -> anyhow::Result<ExitCode> {
+    let settings = data.settings()?;
+    // Where it lies outside the data folder the master key stays, and with it all handles.
+    if !end_handles && settings.master_key.is_none() {
+        insist_on_no_handles(&settings)?;
+    }
+    let options = setup::embedded_options(&settings, Clock::System)?;
     let progress = |progress| {
         if let Progress::Sealed(rows) = progress {
             tracing::info!(rows, "sealed anew");
@@ -147,10 +174,14 @@ fn rekey(data: DataOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn change_master_key(reference: &str, data: DataOptions) -> anyhow::Result<ExitCode> {
+fn change_master_key(reference: &str, end_handles: bool, data: DataOptions) -> anyhow::Result<ExitCode> {
     let location = reference.parse::<MasterKeyLocation>();
     let location = location.map_err(|error| Usage(format!("`--new-master-key`: {error}")))?;
-    let options = setup::embedded_options(&data.settings()?, Clock::System)?;
+    let settings = data.settings()?;
+    if !end_handles {
+        insist_on_no_handles(&settings)?;
+    }
+    let options = setup::embedded_options(&settings, Clock::System)?;
     maintenance::change_master_key(&options, &location.clone().reference())?;
     print(&format!(
         "the database is sealed with the master key at `{location}`: give it by `--master-key` from now on, and start \

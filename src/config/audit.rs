@@ -112,6 +112,11 @@ impl AuditSettings {
         Ok(Some(Options { folder: self.folder(data_dir)?, required, limits, clear: clear.unwrap_or(shipped) }))
     }
 
+    /// Whether there is a log.
+    pub fn is_kept(&self) -> bool {
+        self.enabled
+    }
+
     /// Where the log is, or would be.
     pub fn folder(&self, data_dir: Option<&Path>) -> Result<PathBuf, ConfigError> {
         let folder = self.path.clone().or_else(|| data_dir.map(|data_dir| data_dir.join(FOLDER)));

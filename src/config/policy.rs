@@ -54,7 +54,7 @@ pub struct ReferencesEntry {
 #[schemars(deny_unknown_fields)]
 pub struct GrantsEntry {
     /// Scopes that keys may have; `*` stands for any text. An object of a scope is written by its values with `:` between
-    /// them, as in `RESOURCE_TYPE_DEVBOX:ACCESS_LEVEL_READ` [default: any].
+    /// them, as in `RESOURCE_TYPE_DEVBOXES:ACCESS_LEVEL_READ` [default: any].
     pub scopes: Option<Vec<String>>,
     /// The longest life of a key, in days [default: any].
     #[schemars(range(min = 1, max = 36500))]

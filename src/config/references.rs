@@ -87,7 +87,11 @@ impl References {
     }
 
     fn read(&self, path: &Path) -> Result<SecretString, ReferenceProblem> {
-        let refused = || ReferenceProblem::NotAllowed(format!("the file `{}`", path.display()));
+        let refused = || {
+            // Who means the right file may count from the wrong folder.
+            let hint = if path.is_absolute() { "" } else { " (a relative path starts in an allowed folder)" };
+            ReferenceProblem::NotAllowed(format!("the file `{}`{hint}", path.display()))
+        };
         let candidates = if path.is_absolute() {
             vec![path.to_owned()]
         } else {

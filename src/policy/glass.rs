@@ -166,11 +166,19 @@ impl Glass {
         if self.mode == Mode::Clear {
             return;
         }
-        let ResultOf { tool, marks, arguments, principal } = result_of;
+        let ResultOf { tool, marks, arguments, principal, .. } = result_of;
         let before = seen.take();
         let found = seen::taken_out(result, marks, before);
         if !found.is_empty() {
-            let handles = self.kept(&found.secrets, (tool, &about(arguments)), principal).await;
+            // A key that was made is shown this once: where a model sees no handle of it, a person still can.
+            let is_kept = self.mode == Mode::Handles || result_of.makes_keys;
+            let mut handles = Vec::new();
+            if is_kept {
+                handles = self.kept(&found.secrets, (tool, &about(arguments)), principal).await;
+            }
+            if self.mode == Mode::Masked {
+                handles.clear();
+            }
             found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
             // A result has parts that are hidden one by one, and say the same.
             seen.add(found.secrets);
@@ -211,7 +219,7 @@ impl Glass {
         (tool, about): (&str, &str),
         principal: &Principal,
     ) -> Vec<HandleId> {
-        let (Mode::Handles, Some(vault)) = (self.mode, &self.vault) else { return Vec::new() };
+        let Some(vault) = &self.vault else { return Vec::new() };
         let origin = |place: &str| Origin { tool: tool.to_owned(), place: place.to_owned(), about: about.to_owned() };
         let values: Vec<(SecretString, Origin)> =
             secrets.iter().take(MOST).map(|(value, place)| (value.clone(), origin(place))).collect();
@@ -249,6 +257,8 @@ impl fmt::Debug for Glass {
 pub(crate) struct ResultOf<'a> {
     /// The tool.
     pub(crate) tool: &'a str,
+    /// Whether it makes keys, or the like.
+    pub(crate) makes_keys: bool,
     /// Where its schema marks secrets.
     pub(crate) marks: Option<&'a Marks>,
     /// What the tool was called with.

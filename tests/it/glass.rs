@@ -18,6 +18,7 @@ use keyglass::{
     policy::store::{Decision, HandleId},
     setup::{Purpose, setup},
 };
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 const KEY: &str = "canary-key-7d1f0c";
@@ -246,6 +247,10 @@ async fn what_the_operator_allows_is_taken_by_reference_or_shown() {
     let masked = gateway(folder.path(), &base, "secrets: masked\n");
     let made = called(&masked, "make_key", json!({})).await.unwrap();
     assert_eq!(made["api_key"], "[masked]");
+    let store = masked.policy.vault().unwrap().store().unwrap();
+    let kept = store.handles().unwrap();
+    assert_eq!(kept.len(), 1, "a person can still have a key that is shown this once");
+    assert_eq!(store.reveal(&kept[0].id).unwrap().expose_secret(), KEY);
     let taken = called(&masked, "store_secret", json!({"name": "DB", "password": "canary-raw-1"})).await.unwrap();
     assert!(!taken.to_string().contains("canary"), "{taken}");
     assert_eq!(masked.tool("store_secret").unwrap().input.listed()["required"], json!(["name", "password"]));

@@ -40,7 +40,13 @@ impl Case<'_> {
             Err(_) => format!("{}\n\n{:#}\n", tool.plan.summary(), masked()),
         };
         let grant = (tool.risk.class == Risk::Grant).then(|| grant(tool, arguments, self.environment.clock.now_ms()));
-        let subject = if self.rule == Rule::Ask { self.subject().await } else { None };
+        let (subject, missing) = match (self.rule == Rule::Ask).then_some(self.subject()) {
+            Some(subject) => subject.await.map_or((None, None), |found| match found {
+                Ok(subject) => (Some(subject), None),
+                Err(missing) => (None, Some(missing)),
+            }),
+            None => (None, None),
+        };
         Shown {
             code: String::new(),
             tool: tool.name.clone(),
@@ -51,7 +57,7 @@ impl Case<'_> {
             client: one_line(&context.client.name().unwrap_or_default()),
             request,
             subject,
-            notes: grant.iter().flat_map(Grant::notes).map(|note| one_line(&note)).collect(),
+            notes: grant.iter().flat_map(Grant::notes).chain(missing).map(|note| one_line(&note)).collect(),
             words: self.words(),
             entries: self.given.wanted.clone(),
             confirms: self.rule == Rule::Ask,
@@ -66,8 +72,9 @@ impl Case<'_> {
         grant(self.tool, self.arguments, self.environment.clock.now_ms()).words()
     }
 
-    /// The object that the call is about, read by a tool that only reads. What cannot be read is not shown.
-    async fn subject(&self) -> Option<Subject> {
+    /// The object that the call is about, read by a tool that only reads; an error says that there is none. What cannot be
+    /// read is not shown.
+    async fn subject(&self) -> Option<Result<Subject, String>> {
         let Self { tool, environment, context, .. } = self;
         let may_use = |reader: &CompiledTool| context.access.allows(reader);
         let (reader, arguments) = environment.catalog?.reader_of(tool, self.given.arguments.as_object()?, may_use)?;
@@ -85,10 +92,15 @@ impl Case<'_> {
         let recording = Recording::off();
         let environment = Environment { recording: &recording, ..*environment };
         let reading = Box::pin(call::attempt(reader, arguments, environment, &context));
-        let output = tokio::time::timeout(SUBJECT_WAIT, reading).await.ok()?.ok()?;
+        let output = match tokio::time::timeout(SUBJECT_WAIT, reading).await.ok()? {
+            Err(error) if matches!(error.status().map(|status| status.as_u16()), Some(404 | 410)) => {
+                return Some(Err(format!("`{}` finds nothing there, so there may be nothing to act on", reader.name)));
+            }
+            read => read.ok()?,
+        };
         let mut value = output.structured()?;
         environment.policy.glass().value(&mut value, &context.principal, &Seen::default());
-        Some(Subject { tool: reader.name.clone(), value })
+        Some(Ok(Subject { tool: reader.name.clone(), value }))
     }
 }
 
