@@ -101,6 +101,8 @@ impl Run<'_> {
             Interaction::Require(capability) => self.require(*capability)?,
             Interaction::Input(input) => return self.input(input, scope, &mask, position).await,
             Interaction::Return(returned) => {
+                // What a result is made of is hidden as a whole, behind handles where there are some.
+                let value = |fill: &Fill| self.masked(fill, scope, &mask);
                 let list = |fill: &Fill| match value(fill)? {
                     Some(Value::Array(mut items)) => {
                         items.iter_mut().for_each(say_something);
@@ -262,11 +264,19 @@ impl Run<'_> {
         }
     }
 
-    /// The value of a fill as others may see it.
-    fn shown(&self, fill: &Fill, scope: &Scope<'_>, mask: &Mask) -> Result<Option<Value>, CallError> {
+    /// The value of a fill without what the call's own secrets are.
+    fn masked(&self, fill: &Fill, scope: &Scope<'_>, mask: &Mask) -> Result<Option<Value>, CallError> {
         let mut value = fill.value(scope)?.map(std::borrow::Cow::into_owned);
         if let Some(value) = &mut value {
             mask.value(value);
+        }
+        Ok(value)
+    }
+
+    /// The value of a fill as others may see it.
+    fn shown(&self, fill: &Fill, scope: &Scope<'_>, mask: &Mask) -> Result<Option<Value>, CallError> {
+        let mut value = self.masked(fill, scope, mask)?;
+        if let Some(value) = &mut value {
             self.environment.policy.glass().value(value, self.principal, self.seen);
         }
         Ok(value)

@@ -88,6 +88,10 @@ fn any_change_of_any_line_is_found_and_located() {
         };
         log.set_lines(0, &lines);
         let damages = found(&log);
+        // The first line names the key: one that names another was written with another, as far as anybody can tell.
+        if kind == 0 && at == 0 && damages.first().is_some_and(|damage| damage.4 == Damaged::KeyMissing) {
+            return Ok(());
+        }
         prop_assert!(damages.len() == 1, "{kind} {at}: {damages:?}");
         // At the beginning and at the end it cannot be told which of two neighbours was moved.
         let is_swap = damages[0].4 == Damaged::Reordered;

@@ -187,13 +187,13 @@ fn a_call_that_is_repeated_with_the_word_leaves_no_question() {
     let store = || keyglass::policy::store::Store::open(folder.path(), None, keyglass::clock::Clock::System).unwrap();
     let call = ["call", "delete_secret", "name=A"];
     let (code, _, err) = run(folder.path(), &call);
-    assert!(code == 5 && err.contains("a person has to decide"), "{err}");
+    assert!(code == 5 && err.contains("a person has to confirm"), "{err}");
     assert_eq!(store().waiting().unwrap().len(), 1);
     let (code, _, err) = run(folder.path(), &["call", "delete_secret", "name=B", "--yes"]);
-    assert!(code == 5 && !err.contains("a person has to decide"), "{err}");
+    assert!(code == 5 && !err.contains("a person has to confirm"), "{err}");
     assert_eq!(store().waiting().unwrap().len(), 1, "of another call");
     let (code, _, err) = run(folder.path(), &[&call[..], &["--yes"]].concat());
-    assert!(code == 5 && !err.contains("a person has to decide"), "there is no such secret: {err}");
+    assert!(code == 5 && !err.contains("a person has to confirm"), "there is no such secret: {err}");
     assert!(store().waiting().unwrap().is_empty());
     let log = lines(folder.path());
     let said = log.lines().filter(|line| line.contains(r#""decided_by":"command""#)).count();
