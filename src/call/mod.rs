@@ -302,7 +302,7 @@ async fn answer_of(
     let answered = carried_out(tool, given, (environment, context), &seen).await;
     let result_of = ResultOf {
         tool: &tool.name,
-        makes_keys: tool.risk.class == Risk::Grant,
+        changes: tool.risk.class > Risk::Read,
         marks: tool.output.marks(),
         arguments,
         principal: &context.principal,

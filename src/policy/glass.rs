@@ -170,8 +170,8 @@ impl Glass {
         let before = seen.take();
         let found = seen::taken_out(result, marks, before);
         if !found.is_empty() {
-            // A key that was made is shown this once: where a model sees no handle of it, a person still can.
-            let is_kept = self.mode == Mode::Handles || result_of.makes_keys;
+            // It may be shown this once: where a model sees no handle of it, a person still can have it.
+            let is_kept = self.mode == Mode::Handles || result_of.changes;
             let mut handles = Vec::new();
             if is_kept {
                 handles = self.kept(&found.secrets, (tool, &about(arguments)), principal).await;
@@ -257,8 +257,8 @@ impl fmt::Debug for Glass {
 pub(crate) struct ResultOf<'a> {
     /// The tool.
     pub(crate) tool: &'a str,
-    /// Whether it makes keys, or the like.
-    pub(crate) makes_keys: bool,
+    /// Whether it changes anything: what it answers may not be had again.
+    pub(crate) changes: bool,
     /// Where its schema marks secrets.
     pub(crate) marks: Option<&'a Marks>,
     /// What the tool was called with.
