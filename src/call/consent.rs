@@ -136,14 +136,17 @@ pub(super) async fn consent<'a>(
         environment.recording.decided(Decision::Confirmed, Some(by.to_owned()));
     }
     let needs_word = rule == Rule::Ask && confirmed_by.is_none();
-    let (owner, binding) = (context.principal.binding(), policy::binding(tool, arguments));
+    // Most calls are never asked about, and pay for no digest.
+    let bound = || (context.principal.binding(), policy::binding(tool, arguments));
     if !needs_word && given.wanted.is_empty() {
         if confirmed_by.is_some() {
             // It may have been made before without that word, and have left a question.
+            let (owner, binding) = bound();
             settled(policy.vault().filter(|vault| vault.is_there()), owner, binding).await;
         }
         return Ok(Consent::Given(given, Stage::None));
     }
+    let (owner, binding) = bound();
     let case = Case { tool, arguments, given, environment, context, rule, owner, binding };
     Box::pin(case.decided()).await
 }
