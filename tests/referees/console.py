@@ -81,10 +81,11 @@ def check_terminal(report: Report, home: Path) -> None:
     options = ["--data-dir", str(data)]
     with Asker(data) as asker:
         code = asker.tell(do="ask", call=1, shown=shown)["code"]
-        exit_code, screen = at_terminal(home, ["approve", *options], [("code of the call", code.lower()), ("`yes` confirms", "maybe")])
+        answers = [("code of the call", code.lower()), ("`yes` confirms", "maybe"), ("`maybe` is neither", "")]
+        exit_code, screen = at_terminal(home, ["approve", *options], answers)
         report.equal("undecided: exit code", exit_code, 0)
         report.contains("the call is listed and shown", screen, code, "delete_secret", "its name says delete", "POST http://127.0.0.1/a")
-        report.equal("anything else leaves it waiting", asker.tell(do="take", call=1)["state"], "waiting")
+        report.equal("nothing leaves it waiting", asker.tell(do="take", call=1)["state"], "waiting")
         exit_code, screen = at_terminal(home, ["approve", code, *options], [("`yes` confirms", "yes")])
         report.contains("it says so", screen, "Confirmed")
         report.equal("confirmed", asker.tell(do="take", call=1), {"state": "confirmed", "by": "terminal", "entered": {}})
@@ -93,7 +94,7 @@ def check_terminal(report: Report, home: Path) -> None:
         report.equal("refused", asker.tell(do="take", call=2), {"state": "refused", "by": "terminal"})
         asked = {**shown, "words": "all of it", "entries": [{"pointer": "/value", "label": "the value of A"}]}
         code = asker.tell(do="ask", call=3, shown=asked)["code"]
-        _, screen = at_terminal(home, ["approve", code, *options], [("to confirm, write `all of it`", "all of it"), ("the value of A: ", VALUE)])
+        _, screen = at_terminal(home, ["approve", code, *options], [("to confirm, write `all of it`", "all of it"), ("the value of A (not shown): ", VALUE)])
         report.check("what is entered is not shown", VALUE not in screen, screen)
         taken = asker.tell(do="take", call=3)
         report.equal("words and value arrive", taken, {"state": "confirmed", "by": "terminal", "entered": {"/value": VALUE}})
