@@ -254,7 +254,8 @@ async fn the_newer_era_is_spoken_and_gates_hold() {
 #[tokio::test]
 async fn what_a_caller_has_a_handle_of_is_hidden_from_them_here_as_well() {
     let (specs, (url, _)) = (specs(), service().await);
-    let arguments = ["--capabilities", specs.path().to_str().expect("text"), "--token", "env:TEST_TOKEN", "--secrets", "handles"];
+    let arguments =
+        ["--capabilities", specs.path().to_str().expect("text"), "--token", "env:TEST_TOKEN", "--secrets", "handles"];
     let (_keyglass, client) = Keyglass::over_http_for(&url, &arguments).await;
     let bearer = format!("Bearer {TOKEN}");
     let ask = async |method: &str, params: &Value| -> Value {
