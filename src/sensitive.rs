@@ -11,4 +11,5 @@ mod pairs;
 pub(crate) use self::hidden::is_hidden;
 pub(crate) use self::marks::{Side, X_SECRET, accepts_secret, mark, mark_named, says_secret, set_free};
 pub(crate) use self::names::names_number;
+pub(crate) use self::pairs::SCHEMES;
 pub use self::{forms::secrets_in, marks::Marks, names::names_secret_value};

@@ -8,12 +8,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{body::BodyTemplate, fill::Fill, request::RequestTemplate};
-use crate::{sensitive::names_secret_value, variables::Variable};
+use crate::{
+    sensitive::{SCHEMES, names_secret_value},
+    variables::Variable,
+};
 
 /// Shorter values are words more often than secrets, and would be masked in every text.
 const MIN_SECRET: usize = 6;
-/// Words that stand before a secret in a header.
-const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "apikey", "digest"];
 /// Names of what a signed URL is signed with.
 const SIGNATURES: [&str; 2] = ["sig", "signature"];
 

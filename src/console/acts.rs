@@ -4,15 +4,12 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::trail::Act;
 use crate::{
     audit::AuditError,
-    policy::store::{
-        Decision, DecisionError, HandleError, HandleId, Question, QuestionId, Shown, State, Store, StoreError,
-        are_the_words,
-    },
+    policy::store::{Decision, DecisionError, HandleError, HandleId, Question, QuestionId, Store, StoreError},
 };
 
 /// Writes down what a person is about to do. Error: it is not on the disk, and has to be.
@@ -39,7 +36,7 @@ pub async fn decide(
     let found = stored(store, |store| Ok(store.waiting()?)).await.map_err(ActError::Refused)?;
     let question = found.into_iter().find(|question| question.id == id);
     let question = question.ok_or(ActError::Refused(DecisionError::Unknown))?;
-    let state = answered(&question.shown, &decision).map_err(ActError::Refused)?;
+    let state = decision.state(&question.shown).map_err(ActError::Refused)?;
     let question = Question { state, ..question };
     tell(Act::Decided(&question)).await.map_err(ActError::Unwritten)?;
     match stored(store, move |store| store.decide(&id, decision)).await {
@@ -69,22 +66,6 @@ pub async fn reveal(store: &Arc<Store>, id: &HandleId, tell: Tell<'_>) -> Result
             tell(Act::NotDone(&Act::Revealed(id))).await.ok();
             Err(ActError::Refused(error))
         }
-    }
-}
-
-/// What a decision comes to. Error: it does not count, as [`Store::decide`] would say.
-fn answered(shown: &Shown, decision: &Decision) -> Result<State, DecisionError> {
-    let Decision::Confirm { words, entered, .. } = decision else { return Ok(State::Refused) };
-    if let Some(wanted) = &shown.words
-        && !words.as_deref().is_some_and(|words| are_the_words(words, wanted))
-    {
-        return Err(DecisionError::Words(wanted.clone()));
-    }
-    let is_missing =
-        |pointer: &String| entered.get(pointer).is_none_or(|value: &SecretString| value.expose_secret().is_empty());
-    match shown.entries.iter().find(|entry| is_missing(&entry.pointer)) {
-        Some(entry) => Err(DecisionError::Missing(entry.label.clone())),
-        None => Ok(State::Confirmed),
     }
 }
 

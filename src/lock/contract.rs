@@ -13,8 +13,7 @@ use crate::{
     catalog::{
         CompiledPrompt, CompiledResource, CompiledTool,
         plan::CompiledOperation,
-        plan::{Plan, Step},
-        poll::Next,
+        plan::Plan,
         prompt::{Piece, Role},
         resource::ResourceSource,
         service::Route,
@@ -270,27 +269,7 @@ impl Prompt {
 
 /// All requests of a plan, those that wait for an end among them.
 fn calls(plan: &Plan) -> Vec<Call> {
-    let operations: Vec<&CompiledOperation> = match plan {
-        Plan::Call(operation) => vec![operation],
-        Plan::Steps(steps) => {
-            let called = steps.steps.values().filter_map(|step| match step {
-                Step::Call(operation) => Some(&**operation),
-                Step::Lookup(_) | Step::Interaction(_) => None,
-            });
-            called.collect()
-        }
-        Plan::Mock(_) => Vec::new(),
-    };
-    operations.into_iter().flat_map(with_asked).map(call).collect()
-}
-
-/// An operation and the one that is asked for its end.
-pub(super) fn with_asked(operation: &CompiledOperation) -> impl Iterator<Item = &CompiledOperation> {
-    let asked = operation.poll.as_ref().and_then(|poll| match &poll.next {
-        Next::Operation(asked) => Some(&**asked),
-        Next::Again | Next::Location => None,
-    });
-    std::iter::once(operation).chain(asked)
+    plan.every_operation().map(call).collect()
 }
 
 fn call(operation: &CompiledOperation) -> Call {

@@ -1,7 +1,6 @@
 //! What a tool puts into its requests and makes of the answers, in lines that a person reads: `query limit = {limit}`,
 //! `answers name = $.name`. An argument is in braces, a variable is its name alone, what comes from answers is a JSONPath.
 
-use super::contract::with_asked;
 use crate::{
     catalog::{
         body::BodyTemplate,
@@ -81,7 +80,7 @@ fn of_shape(shape: &Shape, place: &str, lines: &mut Vec<String>) {
 }
 
 fn of_operation(operation: &CompiledOperation, before: &str, lines: &mut Vec<String>) {
-    for operation in with_asked(operation) {
+    for operation in operation.with_asked() {
         let request = &operation.request;
         for (name, fill) in request.path.placeholders().zip(request.path.fills()) {
             // What the path says already.

@@ -17,7 +17,7 @@ const LONGEST_WORD: usize = 256;
 /// Shorter values are words.
 const SHORTEST: usize = 6;
 /// What is said first where credentials are sent (RFC 9110, section 11.1).
-const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "apikey", "digest"];
+pub(crate) const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "apikey", "digest"];
 /// Words with digits that say of which kind a value is.
 const KINDS: [&str; 14] = [
     "aes128", "aes256", "base32", "base58", "base64", "ed25519", "es256", "hs256", "oauth2", "rs256", "sha256",

@@ -203,6 +203,23 @@ impl FromStr for QuestionId {
     }
 }
 
+impl Decision {
+    /// What it comes to for a question that is shown so. Error: [`DecisionError::Words`], [`DecisionError::Missing`].
+    pub fn state(&self, shown: &Shown) -> Result<State, DecisionError> {
+        let Self::Confirm { words, entered, .. } = self else { return Ok(State::Refused) };
+        if let Some(wanted) = &shown.words
+            && !words.as_deref().is_some_and(|words| are_the_words(words, wanted))
+        {
+            return Err(DecisionError::Words(wanted.clone()));
+        }
+        let is_missing = |pointer: &String| entered.get(pointer).is_none_or(|value| value.expose_secret().is_empty());
+        match shown.entries.iter().find(|entry| is_missing(&entry.pointer)) {
+            Some(entry) => Err(DecisionError::Missing(entry.label.clone())),
+            None => Ok(State::Confirmed),
+        }
+    }
+}
+
 impl State {
     const ALL: [(Self, &'static str); 4] =
         [(Self::Waiting, "waiting"), (Self::Confirmed, "confirmed"), (Self::Refused, "refused"), (Self::Used, "used")];
@@ -345,21 +362,14 @@ impl Store {
                 .map_err(StoreError::from)?;
             let mut row = found.ok_or(DecisionError::Unknown)?;
             let question = self.question(row.clone())?;
-            let (state, written) = match decision {
-                Decision::Refuse { by } => (State::Refused, Written { by, entered: BTreeMap::new() }),
-                Decision::Confirm { by, words, mut entered } => {
-                    if let Some(wanted) = &question.shown.words
-                        && !words.as_deref().is_some_and(|words| are_the_words(words, wanted))
-                    {
-                        return Err(DecisionError::Words(wanted.clone()));
-                    }
-                    let mut values = BTreeMap::new();
-                    for entry in &question.shown.entries {
-                        let value = entered.remove(&entry.pointer).filter(|value| !value.expose_secret().is_empty());
-                        let value = value.ok_or_else(|| DecisionError::Missing(entry.label.clone()))?;
-                        values.insert(entry.pointer.clone(), value.expose_secret().to_owned());
-                    }
-                    (State::Confirmed, Written { by, entered: values })
+            let state = decision.state(&question.shown)?;
+            let written = match decision {
+                Decision::Refuse { by } => Written { by, entered: BTreeMap::new() },
+                Decision::Confirm { by, words: _, mut entered } => {
+                    let pointers = question.shown.entries.iter().map(|entry| &entry.pointer);
+                    let values = pointers.filter_map(|pointer| Some((pointer.clone(), entered.remove(pointer)?)));
+                    let values = values.map(|(pointer, value)| (pointer, value.expose_secret().to_owned()));
+                    Written { by, entered: values.collect() }
                 }
             };
             row.state = state;

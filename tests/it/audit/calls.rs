@@ -325,8 +325,20 @@ mod full {
     }
 
     fn empty((segment, text): (PathBuf, Vec<u8>)) {
-        fs::remove_file(&segment).unwrap();
-        fs::write(&segment, text).unwrap();
+        // In one step here too: what is written between two would be written over.
+        let instead = segment.with_extension("put-back");
+        fs::write(&instead, text).unwrap();
+        fs::rename(&instead, &segment).unwrap();
+    }
+
+    /// Waits until so many calls are in the log.
+    async fn has_told(log: &Path, count: usize) {
+        within(async {
+            while calls(log).len() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -338,12 +350,7 @@ mod full {
         client.ask(&request(2, "tools/call", &secret("A"))).await;
         let delete = json!({"name": "delete_secret", "arguments": {"name": "A"}});
         client.ask(&request(3, "tools/call", &delete)).await;
-        within(async {
-            while calls(&server.audit()).len() < 2 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        has_told(&server.audit(), 2).await;
         let full = fill(&server.audit());
         for id in 4..9 {
             let answer = client.ask(&request(id, "tools/call", &secret("A"))).await;
@@ -401,6 +408,8 @@ mod full {
         client.send(&initialized()).await;
         let delete = json!({"name": "delete_secret", "arguments": {"name": "A"}});
         client.ask(&request(2, "tools/call", &delete)).await;
+        // Else it is known too early that nothing can be written, and the next call is not even tried.
+        has_told(&server.audit(), 1).await;
         let full = fill(&server.audit());
         for (id, params) in [(3, delete.clone()), (4, secret("A"))] {
             let answer = client.ask(&request(id, "tools/call", &params)).await;
