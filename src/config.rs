@@ -31,7 +31,7 @@ pub use self::{
     callers::Callers,
     credential::{CredentialReference, secret_variable},
     egress::EgressEntry,
-    environment::{parsed_variable, variable},
+    environment::variable,
     file::{ConfigFile, config_file_schema},
     lock::{LockFlag, LockSettings},
     master_key::MasterKeyLocation,

@@ -16,12 +16,13 @@ use crate::{
         risk::Risk,
     },
     diagnostic::SourceMap,
-    prose::tidy,
+    policy::Policy,
+    prose::{clauses, tidy},
     spec::Workspace,
 };
 
 /// The longest guide, in characters: it is read whole before the first call.
-const MAX_GUIDE: usize = 1_500;
+const MAX_GUIDE: usize = 1_600;
 /// The longest text on what a group is for, in characters.
 const MAX_ABOUT: usize = 300;
 /// The longest text on a tool, in characters.
@@ -31,6 +32,10 @@ const MAX_LINE: usize = 90;
 const ON_ERRORS: &str = "If a call fails, read the whole message: it names what to correct and says whether the same call \
                          may help. If a setting or a credential is missing, tell me what the message asks for and stop. \
                          If a call that changes something gives no answer, look at the current state before you repeat it.";
+
+/// How a secret is given.
+const ON_SECRETS: &str =
+    "Give a secret as a handle, `secret://…`, from a result, or as `secret://ask`: then I am asked for it.";
 
 /// The guides, in the order of the groups.
 #[derive(Debug, Default)]
@@ -48,11 +53,13 @@ pub struct Guide {
     group: Arc<str>,
     /// What the servers of the group say of themselves, with the gate before each.
     about: Vec<(Option<GateId>, String)>,
+    /// Whether a tool of the group takes handles of secrets.
+    takes_secrets: bool,
 }
 
 impl Guides {
     /// A guide to each group that has tools.
-    pub fn new(workspace: &Workspace, catalog: &Catalog, sources: &SourceMap) -> Self {
+    pub fn new((workspace, sources): (&Workspace, &SourceMap), catalog: &Catalog, policy: &Policy) -> Self {
         let mut about: IndexMap<Arc<str>, Vec<(Option<GateId>, String)>> = IndexMap::new();
         for tool in catalog.tools() {
             about.entry(Arc::clone(&tool.group)).or_default();
@@ -63,7 +70,9 @@ impl Guides {
                 let described = server.description.as_ref().or(document.info.description.as_ref());
                 let texts = about.get_mut(&groups.of_server(place));
                 let Some((description, texts)) = described.zip(texts) else { continue };
-                let text = first_sentence(&tidy(description.value.trim()), MAX_ABOUT);
+                let text = tidy(description.value.trim());
+                let text = clauses::without(&text, |word| catalog.is_gone(word));
+                let text = first_sentence(&text, MAX_ABOUT);
                 if !text.is_empty() && texts.iter().all(|(_, known)| *known != text) {
                     texts.push((gate_of(document, place, sources), text));
                 }
@@ -81,7 +90,8 @@ impl Guides {
             let title = format!("Guide: {}", readable(&group));
             let description =
                 format!("How to work with the `{group}` tools: what each does, how to begin, what to do about errors.");
-            guides.push(Guide { name, title, description, group, about });
+            let takes_secrets = catalog.tools().any(|tool| tool.group == group && policy.may_want_values(tool));
+            guides.push(Guide { name, title, description, group, about, takes_secrets });
         }
         Self(guides)
     }
@@ -114,7 +124,9 @@ impl Guide {
             intro.push_str(text);
             intro.push_str(if text.ends_with(['.', '!', '?', '…']) { "" } else { "." });
         }
-        let rest = [Some(beginning(&tools)), caution(&tools), Some(ON_ERRORS.to_owned())];
+        let takes_secrets = self.takes_secrets && tools.iter().any(|tool| tool.input.marks().is_some());
+        let on_secrets = takes_secrets.then(|| ON_SECRETS.to_owned());
+        let rest = [Some(beginning(&tools)), caution(&tools), on_secrets, Some(ON_ERRORS.to_owned())];
         let rest = rest.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
         let room = MAX_GUIDE.saturating_sub(intro.chars().count() + rest.chars().count() + "\n\n\n\n".len());
         format!("{intro}\n\n{}\n\n{rest}", lines(&tools, room))

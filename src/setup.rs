@@ -9,7 +9,7 @@ use crate::{
     backend::{Backend, Backends, Lookup, Remote, embedded},
     base_url,
     catalog::{
-        self,
+        self, Catalog,
         compile::{Parts, Services},
         gate::gate_of,
         group::group_of,
@@ -25,7 +25,7 @@ use crate::{
     live::Live,
     originals::{self, Originals},
     policy::{Desk, Policy, glass::Mode, vault::Vault},
-    prose::tidy,
+    prose::{clauses, tidy},
     schema::SchemaStore,
     services::{Choices, Resolution, choice::Choice, inbound, reached},
     shipped,
@@ -219,21 +219,11 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         remote,
     };
     let routes = routes(&choices, &workspace, &services);
-    let descriptions = descriptions(&workspace, &sources);
-    // A spec of fixed values calls nobody.
-    let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
-    let lines = std::iter::once(gateway::PREAMBLE).chain(calls_go.as_deref());
-    let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
-    diagnostics.extend(untold(&workspace, &instructions));
-    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
-    diagnostics.dedup();
     let gates = Arc::new(gates);
     let limits = settings.limits;
     let parts =
         originals::Parts { settings, workspace: &workspace, schemas: &schemas, sources: &sources, catalog: &catalog };
     let originals = Originals::new(&parts);
-    let guides = Guides::new(&workspace, &catalog, &sources);
     let soft_deadline = settings.soft_deadline;
     let vault = match (&is_open.vault, &settings.data_dir) {
         (Some(vault), _) => Some(Arc::clone(vault)),
@@ -243,6 +233,17 @@ fn setup_with(settings: &Settings, purpose: Purpose, clock: Clock, is_open: &Ope
         _ => None,
     };
     let policy = Arc::new(Policy::new(&settings.policy.resolved(&catalog), vault));
+    let descriptions = descriptions(&workspace, &sources, &catalog);
+    // A spec of fixed values calls nobody.
+    let calls_go = (!routes.is_empty()).then(|| format!("Calls go to: {}.", routes.join("; ")));
+    let advice = gateway::advice(catalog.tools(), &policy);
+    let lines = std::iter::once(gateway::PREAMBLE).chain(advice).chain(calls_go.as_deref());
+    let instructions = gateway::told(lines.chain(descriptions.iter().map(|server| server.text.as_str())));
+    diagnostics.extend(untold(&workspace, &catalog, &instructions));
+    // In the order of the files: parts are read and resolved in several passes, some of them more than once.
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.file, diagnostic.primary.start));
+    diagnostics.dedup();
+    let guides = Guides::new((&workspace, &sources), &catalog, &policy);
     if let Some(desk) = &is_open.desk {
         policy.set_desk(Arc::clone(desk));
     }
@@ -390,10 +391,10 @@ fn routes(choices: &Choices, workspace: &Workspace, services: &Services) -> Vec<
 }
 
 /// A note on each server whose words about itself are more than clients are told.
-fn untold(workspace: &Workspace, instructions: &str) -> Vec<Diagnostic> {
+fn untold(workspace: &Workspace, catalog: &Catalog, instructions: &str) -> Vec<Diagnostic> {
     let servers = workspace.documents.iter().flat_map(|document| &document.servers);
     let described = servers.filter_map(|server| server.description.as_ref());
-    let untold = described.filter(|text| !instructions.contains(&*tidy(text.value.trim())));
+    let untold = described.filter(|text| !instructions.contains(&offered_part(text, catalog)));
     let note = |text: &spec::Spanned<String>| {
         let message = "clients are not told this description of a server: there is no room for it beside the others";
         Diagnostic::note(Code::LongText, text.span, message).with_help("say what it is for, in few words")
@@ -401,16 +402,22 @@ fn untold(workspace: &Workspace, instructions: &str) -> Vec<Diagnostic> {
     untold.map(note).collect()
 }
 
+/// What a description says of what is offered.
+fn offered_part(description: &spec::Spanned<String>, catalog: &Catalog) -> String {
+    let text = tidy(description.value.trim());
+    clauses::without(&text, |word| catalog.is_gone(word)).into_owned()
+}
+
 /// What the servers say about themselves.
-fn descriptions(workspace: &Workspace, sources: &SourceMap) -> Vec<Description> {
+fn descriptions(workspace: &Workspace, sources: &SourceMap, catalog: &Catalog) -> Vec<Description> {
     let servers = workspace
         .documents
         .iter()
         .flat_map(|document| document.servers.iter().enumerate().map(move |(place, server)| (document, place, server)));
     servers
         .filter_map(|(document, place, server)| {
-            let text = tidy(server.description.as_ref()?.value.trim()).into_owned();
-            Some(Description {
+            let text = offered_part(server.description.as_ref()?, catalog);
+            (!text.is_empty()).then(|| Description {
                 gate: gate_of(document, place, sources),
                 group: group_of(document, place, sources),
                 text,

@@ -2,7 +2,7 @@
 //!
 //! Knows neither files nor what a line says.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -56,6 +56,14 @@ impl Code {
         self.0
     }
 
+    /// It as lowercase hexadecimal digits.
+    pub(super) fn text(self) -> [u8; Self::TEXT_BYTES] {
+        let mut text = [0; Self::TEXT_BYTES];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        pairs.iter_mut().zip(self.0).for_each(|(pair, byte)| *pair = digits(byte));
+        text
+    }
+
     fn is(self, other: Self) -> bool {
         bool::from(self.0.ct_eq(&other.0))
     }
@@ -63,7 +71,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -126,7 +134,7 @@ impl Keys {
     pub(super) fn close(&self, body: &mut Vec<u8>, from: usize) -> Code {
         let code = self.code(body.get(from..).unwrap_or_default());
         body.extend_from_slice(BEFORE_CODE.as_bytes());
-        body.extend_from_slice(code.to_string().as_bytes());
+        body.extend_from_slice(&code.text());
         body.extend_from_slice(BEHIND_CODE.as_bytes());
         body.push(b'\n');
         code
@@ -180,11 +188,13 @@ impl std::io::Write for Digesting {
 
 /// Bytes as lowercase hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
+    bytes.iter().flat_map(|byte| digits(*byte)).map(char::from).collect()
+}
+
+/// The two lowercase hexadecimal digits of a byte.
+fn digits(byte: u8) -> [u8; 2] {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + (half - 10) };
+    [digit(byte >> 4), digit(byte & 0xf)]
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
 use super::{
@@ -326,7 +326,9 @@ impl Entry {
             members.value("shortened", &Value::Bool(true));
         }
         members.raw("prev", |line| {
-            write!(line, "\"{before}\"").ok();
+            line.push(b'"');
+            line.extend_from_slice(&before.text());
+            line.push(b'"');
         });
     }
 }
@@ -376,7 +378,7 @@ pub(super) fn json(line: &mut Vec<u8>, value: &Value) {
 /// A time as it stands in the log (RFC 3339).
 pub(super) fn time(ms: i64) -> String {
     let time = DateTime::from_timestamp_millis(ms).unwrap_or_default();
-    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A text that somebody else wrote: without characters that are orders to a terminal or hide others, and cut.

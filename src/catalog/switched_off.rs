@@ -78,6 +78,12 @@ impl Catalog {
         Some((tool, by))
     }
 
+    /// Whether a word of a text surely names a tool that the operator does not offer. A single word, as `search`, is as likely
+    /// meant as such.
+    pub fn is_gone(&self, word: &str) -> bool {
+        word.contains(['_', '-']) && self.switched_off(word).is_some()
+    }
+
     /// All that could be done if nothing were switched off: what is read for resources too.
     pub fn everything(&self) -> impl Iterator<Item = &CompiledTool> {
         let resources = self.resources.iter().chain(&self.switched_off.resources);

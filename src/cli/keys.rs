@@ -83,8 +83,10 @@ struct Create {
     /// Whose API it is for; for RunTools' call the tool `runtools_create_api_key`
     #[arg(long, value_enum, default_value = "runloop")]
     provider: Provider,
-    /// What the key may do, as RESOURCE_TYPE=LEVEL with commas between, such as `RESOURCE_TYPE_ACCOUNT=READ`; levels are
-    /// NONE, READ and WRITE. For Runtype permissions, such as `FLOWS:READ,RECORDS:READ`
+    /// What the key may do, as RESOURCE_TYPE=LEVEL with commas between, such as `RESOURCE_TYPE_ACCOUNT=READ`; types are
+    /// RESOURCE_TYPE_ with DEVBOXES, BLUEPRINTS, SNAPSHOTS, BENCHMARKS, SCENARIOS, REPO_CONNECTIONS, AGENTS, OBJECTS or
+    /// ACCOUNT (secrets and keys) behind it, levels NONE, READ and WRITE. For Runtype permissions, such as
+    /// `FLOWS:READ,RECORDS:READ`
     #[arg(long, value_name = "SCOPES", conflicts_with = "full", value_delimiter = ',')]
     scopes: Vec<String>,
     /// What a key of Runtype may do, as a group of permissions with a name, such as `flows`; several with commas between

@@ -9,12 +9,16 @@ pub fn variable(name: &str) -> Option<String> {
     environment(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A `KEYGLASS_*` variable that is not text. The value is not repeated in the error.
-pub fn parsed_variable<T: FromStr>(name: &'static str) -> Result<Option<T>, ConfigError> {
-    let parse = |text: String| {
-        text.parse().map_err(|_| ConfigError::Invalid { setting: name, problem: "not readable".to_owned() })
-    };
-    variable(name).map(parse).transpose()
+/// A `KEYGLASS_*` variable that is a number.
+pub(super) fn number_variable<T: FromStr>(name: &'static str) -> Result<Option<T>, ConfigError> {
+    let read = |text: String| whole_number(&text).map_err(|problem| ConfigError::Invalid { setting: name, problem });
+    variable(name).map(read).transpose()
+}
+
+/// Reads a number that counts something. Error: what was expected; the text is not repeated, which may be a secret in the
+/// wrong place.
+pub(super) fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| "expected a whole number, such as `60`".to_owned())
 }
 
 /// The items of a `KEYGLASS_*` variable, which commas separate.

@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 
 use super::{
     Callers, ConfigError, ConfigFile, CredentialReference, LockSettings, MasterKeyLocation, OfferedOptions, Settings,
-    environment::{list_variable, parsed_variable, variable},
+    environment::{list_variable, number_variable, variable, whole_number},
     offered::OfferedEntries,
 };
 use crate::{
@@ -63,11 +63,11 @@ pub struct Options {
     #[arg(long, value_name = "WHOSE=RULE")]
     pub confirm: Vec<String>,
     /// Deadline of one call in seconds [default: 30] [env: KEYGLASS_TIMEOUT]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole_number::<u64>)]
     pub timeout: Option<u64>,
     /// Largest answer that is read from a backend, in bytes [default: 2097152] [env:
     /// KEYGLASS_MAX_ANSWER_BYTES]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = whole_number::<usize>)]
     pub max_answer_bytes: Option<usize>,
     /// What is offered.
     #[command(flatten)]
@@ -142,10 +142,10 @@ impl Options {
             master_key: self.master_key.or_else(|| variable("KEYGLASS_MASTER_KEY")),
             secrets: self.secrets.or_else(|| variable("KEYGLASS_SECRETS")),
             confirm: texts(self.confirm, "KEYGLASS_CONFIRM"),
-            timeout: self.timeout.map_or_else(|| parsed_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
+            timeout: self.timeout.map_or_else(|| number_variable("KEYGLASS_TIMEOUT"), |given| Ok(Some(given)))?,
             max_answer_bytes: self
                 .max_answer_bytes
-                .map_or_else(|| parsed_variable("KEYGLASS_MAX_ANSWER_BYTES"), |given| Ok(Some(given)))?,
+                .map_or_else(|| number_variable("KEYGLASS_MAX_ANSWER_BYTES"), |given| Ok(Some(given)))?,
             offered: self.offered.or_environment()?,
             config: self.config.or_else(|| variable("KEYGLASS_CONFIG").map(PathBuf::from)),
         })

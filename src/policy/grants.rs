@@ -129,7 +129,8 @@ impl Grant {
         let rights = match &self.scopes {
             None => "the key has all rights of the account".to_owned(),
             Some(scopes) if scopes.is_empty() => {
-                "no scopes are asked for: the key has what the service gives by default, perhaps all rights".to_owned()
+                "no scopes are asked for: the service decides what the key may do, from nothing to everything"
+                    .to_owned()
             }
             Some(scopes) => format!("the key may do: {}", scopes.join(", ")),
         };

@@ -95,8 +95,9 @@ pub(super) async fn given<'a>(
         let value = match found {
             Found::Reference(reference, place) => match referred(reference, reading.references).await? {
                 Ok(value) => value,
-                // It may be a value that only looks like a reference: where values are taken, and where most are no secrets.
-                Err(_) if takes_values => continue,
+                // It may be a value that only looks like a reference: where models write values, and where most are no
+                // secrets. A person who writes one means it, and enters such a value when asked.
+                Err(_) if takes_values && reading.mode != Mode::Handles => continue,
                 Err(ReferenceProblem::NotAllowed(_)) if place == Place::Perhaps => continue,
                 Err(problem) => {
                     let message = format!(

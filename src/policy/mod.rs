@@ -99,7 +99,7 @@ impl Policy {
     }
 
     /// Whether a person may have to give a secret value for a call of a tool.
-    fn may_want_values(&self, tool: &CompiledTool) -> bool {
+    pub(crate) fn may_want_values(&self, tool: &CompiledTool) -> bool {
         self.glass.mode() == Mode::Handles && tool.input.marks().is_some()
     }
 

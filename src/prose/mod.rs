@@ -6,6 +6,7 @@
 //! stay, and so does all that stands in code or in XML.
 
 mod characters;
+pub mod clauses;
 pub mod invisible;
 pub mod lengths;
 mod links;

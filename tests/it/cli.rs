@@ -57,6 +57,12 @@ fn a_call_that_waits_for_a_person_says_what_helps_and_by_which_code() {
         assert_eq!((code, out.as_str()), (64, ""), "{err}");
         assert!(err.contains("the value is empty; nothing was changed, give one"), "{err}");
     }
+    // Somebody who writes a reference does not mean its letters.
+    let (code, out, err) = run(data.path(), &["call", "create_secret", "name=A", "value=env:HOME"]);
+    assert_eq!((code, out.as_str()), (5, ""), "{err}");
+    assert!(err.contains("the operator has not allowed the variable `HOME`"), "{err}");
+    let (_, out, _) = run(data.path(), &["call", "list_secrets"]);
+    assert!(out.contains("\"total_count\": 0"), "{out}");
 }
 
 #[test]
