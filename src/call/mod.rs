@@ -50,6 +50,7 @@ use crate::{
     },
     prose::invisible,
     random::random_hex,
+    work::work_on,
 };
 
 /// How much of an answer of the wrong shape is passed on, in characters.
@@ -318,7 +319,7 @@ async fn answer_of(
                 Answered::Decoded(Decoded::Json(answer))
             }
             Answered::Decoded(Decoded::Binary { media_type, bytes }) => {
-                let bytes = glass.bytes(bytes, &context.principal, &seen);
+                let bytes = work_on(bytes.len(), || glass.bytes(bytes, &context.principal, &seen));
                 Answered::Decoded(Decoded::Binary { media_type, bytes })
             }
             Answered::Returned(returned) => Answered::Returned(match returned {

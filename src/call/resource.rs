@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Answered, Binary, CallContext, Environment, Paused, Returned, answer_of, file, log, run::work_on};
+use super::{Answered, Binary, CallContext, Environment, Paused, Returned, answer_of, file, log};
 use crate::{
     catalog::resource::{CompiledResource, Target},
     decode::Decoded,
     error::CallError,
     media_type::is_json,
     policy::glass::Seen,
+    work::work_on,
 };
 
 const JSON: &str = "application/json";

@@ -26,10 +26,8 @@ use crate::{
     mask::Mask,
     policy::glass::Seen,
     prose::invisible::{self, one_line},
+    work::work_on,
 };
-
-/// From how many bytes of answers on reading and shaping them keeps a thread busy long enough for others to notice.
-const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 
 /// One call under way.
 #[derive(Clone, Copy)]
@@ -204,18 +202,6 @@ pub(super) struct Sent {
     pub(super) uri: String,
 }
 
-/// Does something with so many bytes. Where they are many, other calls do not wait for this thread meanwhile.
-pub(super) fn work_on<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    let may_leave = || match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread,
-        Err(_) => false,
-    };
-    if bytes < LARGE_ANSWER_BYTES || !may_leave() {
-        return work();
-    }
-    tokio::task::block_in_place(work)
-}
-
 fn decoded(
     response: &Response<Bytes>,
     operation: &CompiledOperation,
@@ -238,22 +224,5 @@ fn decoded(
             let reason = format!("{kind}; {}", one_line(&hide(&problem.reason)));
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::mpsc, time::Duration};
-
-    use super::*;
-
-    #[test]
-    fn a_large_answer_stops_no_other_call() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        let wait = move || work_on(LARGE_ANSWER_BYTES, || receiver.recv_timeout(Duration::from_secs(20)));
-        let waiting = runtime.spawn(async move { wait() });
-        runtime.spawn(async move { sender.send(()) });
-        assert_eq!(runtime.block_on(waiting).unwrap(), Ok(()), "the other call had a thread");
     }
 }

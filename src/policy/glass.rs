@@ -23,6 +23,7 @@ use crate::{
     mask::MASKED,
     nearest::nearest,
     sensitive::{Marks, secrets_in},
+    work::work_on,
 };
 
 /// How many secrets one answer may hold that get handles. The rest is masked.
@@ -167,8 +168,8 @@ impl Glass {
             return;
         }
         let ResultOf { tool, marks, arguments, principal, .. } = result_of;
-        let before = seen.take();
-        let found = seen::taken_out(result, marks, before);
+        let (before, bytes) = (seen.take(), text_bytes(result));
+        let found = work_on(bytes, || seen::taken_out(result, marks, before));
         if !found.is_empty() {
             // It may be shown this once: where a model sees no handle of it, a person still can have it.
             let is_kept = self.mode == Mode::Handles || result_of.changes;
@@ -179,16 +180,18 @@ impl Glass {
             if self.mode == Mode::Masked {
                 handles.clear();
             }
-            found.put_back(result, |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string));
+            let stand_in = |index| handles.get(index).map_or_else(|| MASKED.to_owned(), ToString::to_string);
+            work_on(bytes, || found.put_back(result, stand_in));
             // A result has parts that are hidden one by one, and say the same.
             seen.add(found.secrets);
         }
         if let Some(known) = self.known(principal) {
             let mut found = BTreeSet::new();
-            each_text(result, &mut |text| {
+            let mut look = |text: &str| {
                 found.extend(known.search.find_iter(text).map(|found| found.pattern().as_usize()));
                 None
-            });
+            };
+            work_on(bytes, || each_text(result, &mut look));
             if found.is_empty() {
                 return;
             }
@@ -198,7 +201,8 @@ impl Glass {
                 Some(id) if good.contains(id) => id.to_string(),
                 _ => MASKED.to_owned(),
             };
-            each_text(result, &mut |text| known.search.is_match(text).then(|| replaced(&known.search, text, handle)));
+            let mut replace = |text: &str| known.search.is_match(text).then(|| replaced(&known.search, text, handle));
+            work_on(bytes, || each_text(result, &mut replace));
         }
     }
 
@@ -298,6 +302,16 @@ fn replaced(search: &AhoCorasick, text: &str, stand_in: impl Fn(usize) -> String
         true
     });
     replaced
+}
+
+/// How long the texts of a value are together, in bytes.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(members) => members.iter().map(|(name, member)| name.len() + text_bytes(member)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => size_of::<u64>(),
+    }
 }
 
 /// Changes texts of a value, names of members among them, to what is given for each. A number counts as its text, where all
