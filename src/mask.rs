@@ -119,25 +119,31 @@ pub(crate) fn forms(plain: &str) -> Vec<Zeroizing<String>> {
     if plain.is_empty() {
         return Vec::new();
     }
+    let mut forms = written(plain);
+    // Answers are looked at without what nobody sees.
+    if let Cow::Owned(seen) = visible(plain)
+        && !seen.is_empty()
+    {
+        forms.extend(written(&Zeroizing::new(seen)));
+    }
+    forms.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    forms.dedup();
+    forms
+}
+
+fn written(plain: &str) -> Vec<Zeroizing<String>> {
     let json = in_json(plain);
     let encoded = [NON_ALPHANUMERIC, UNRESERVED_KEPT].map(|set| utf8_percent_encode(plain, set).to_string());
     let lower = encoded.each_ref().map(|form| lower_case_escapes(form));
     let twice = encoded.each_ref().map(|form| form.replace('%', "%25"));
     let form = url::form_urlencoded::byte_serialize(plain.as_bytes()).collect::<String>();
-    let written = [plain.to_owned(), in_php(&json), in_dotnet(&json), in_json(&json), in_python(&json), form];
-    // Answers are looked at without what nobody sees.
-    let seen = match visible(plain) {
-        Cow::Owned(seen) if !seen.is_empty() => Some(seen),
-        _ => None,
-    };
-    let all = written.into_iter().chain([json]).chain(in_html(plain)).chain(encoded).chain(lower).chain(twice);
-    let mut forms: Vec<Zeroizing<String>> = all.chain(seen).map(Zeroizing::new).collect();
+    let texts = [plain.to_owned(), in_php(&json), in_dotnet(&json), in_json(&json), in_python(&json), form, json];
+    let all = texts.into_iter().chain(in_html(plain)).chain(encoded).chain(lower).chain(twice);
+    let mut forms: Vec<Zeroizing<String>> = all.map(Zeroizing::new).collect();
     if plain.len() >= MIN_INSIDE_BYTES {
         forms.extend(in_base64(plain));
         forms.extend([hexadecimal(plain, false), hexadecimal(plain, true)]);
     }
-    forms.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-    forms.dedup();
     forms
 }
 

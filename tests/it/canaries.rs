@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use self::{
     backend::{Scene, Stub},
-    planted::{Planted, files},
+    planted::{Planted, UNSEEN, files},
     ways::{Command, Side, Way, path_text},
 };
 
@@ -63,7 +63,7 @@ impl Cage {
         let (code, out, error) =
             crate::support::run(folder.path(), &["import", "openapi", &foreign.0, "-o", &foreign.1]);
         assert_eq!(code, 0, "{out}{error}");
-        fs::write(of("references/file"), planted.value("by file") + "\n").unwrap();
+        fs::write(of("references/file"), planted.value(UNSEEN) + "\n").unwrap();
         let config = "policy: { references: { files: [references], env: [CANARY_REFERENCE] } }\n";
         fs::write(of("keyglass.yaml"), config).unwrap();
         let mut arguments = vec!["--config".to_owned(), path_text(&of("keyglass.yaml"))];
@@ -79,6 +79,7 @@ impl Cage {
         let variables = vec![
             ("STUB_KEY", credential),
             ("CANARY_TOKEN", planted.word("a variable")),
+            ("CANARY_PART", planted.word("a variable in a header")),
             ("CANARY_REFERENCE", planted.value("by variable")),
             ("KEYGLASS_SECRETS", mode_name.to_owned()),
             ("KEYGLASS_CONFIRM", "grant=allow,destructive=allow,exec=allow".to_owned()),
@@ -165,10 +166,11 @@ async fn shipped_tools(cage: &mut Cage) {
 /// An answer with more in it than its schema knows.
 fn with_more(mut answer: Value) -> Value {
     answer["unexpected"] = json!({
-        "log": "{{credential}} {{sent}} {{sent:json}} {{sent:url}} {{sent:base64}} {{body}}",
+        "log": format!("{{{{body}}}} {} {}", Planted::in_every_form("credential"), Planted::in_every_form("sent")),
         "headers": {"Authorization": "Bearer {{an unexpected header}}"},
         "db": {"password": "{{an unexpected password}}", "port": 5432},
         "{{sent}}": 1,
+        "{{credential}}": 2,
     });
     answer
 }
@@ -204,7 +206,10 @@ async fn names(cage: &mut Cage) {
         "parameter": {"Name": "/db/password", "Value": "{{name in capitals}}"},
         "file": "STAGE=test\nDB_PASSWORD={{name in a line:word}}\n", "list": ["API_KEY={{name in an item:word}}"],
         "config": "{\"user\": \"a\", \"password\": \"{{name in a text of JSON:word}}\"}",
-        "headers": "> Authorization: Bearer {{name in a header:word}}",
+        "headers": "> Authorization: Bearer {{name in a header:word}}", "pin": "{{name of a short one:short}}",
+        "tokens": ["{{name of a list:word}}"], "again": "{{name of a number:digits}}",
+        "quoted": "{\"password\": \"a \\\"{{name behind a quote:word}}\"}",
+        "line": "password: {{name of a short one in a line:short}}\n",
     });
     cage.success("read-open", &json!({}), answer).await;
 }
@@ -254,7 +259,7 @@ async fn forms(cage: &mut Cage) {
         lines.push(format!("see https://b.test/o?a=1&{name}={} now", word(name)));
     }
     let answer = json!({
-        "log": lines, "url": "https://b.test/o?X-Amz-Signature={{form presigned:word}}",
+        "log": lines, "url": "https://b.test/{{form presigned, path:word}}?X-Amz-Signature={{form presigned:word}}",
         "lines": ["-----BEGIN PRIVATE KEY-----", "{{form line by line:word}}", "-----END PRIVATE KEY-----"],
         "ghp_{{form as a name:word}}0123456789abcdefghij": {"a": 1},
     });
@@ -276,8 +281,7 @@ async fn known(cage: &mut Cage) {
     if cage.mode != Mode::Handles {
         return;
     }
-    let all = "{{first}} {{first:json}} {{first:url}} {{first:form}} {{first:base64}} {{first:within}} {{first:hex}} \
-               {{first:html}}";
+    let all = &Planted::in_every_form("first");
     let answer = json!({"text": all, "list": [all], "{{second}}": 1, "whole": "{{second}}"});
     let answered = cage.success("read-open", &json!({}), answer).await;
     assert!(answered.contains(&cage.given["first"]), "its handle stands there: {answered}");
@@ -304,7 +308,8 @@ async fn known(cage: &mut Cage) {
 
 /// What a spec makes of secrets on the way to a result.
 async fn ways_through_specs(cage: &mut Cage) {
-    let secret = |what: &str| json!({"api_key": format!("{{{{{what}}}}}"), "id": "1"});
+    let short = |what: &str| format!("{{{{{what}, short:short}}}}");
+    let secret = |what: &str| json!({"api_key": format!("{{{{{what}}}}}"), "id": "1", "pin": short(what), "log": "{{a variable in a header:word}}"});
     cage.success("pick", &json!({}), secret("picked")).await;
     cage.success("walk", &json!({"count": 1}), secret("walked")).await;
     cage.success("misfit", &json!({"note": "a"}), secret("misfit")).await;
@@ -342,7 +347,7 @@ async fn arguments(cage: &mut Cage) {
             "env": {"DATABASE": secret, "STAGE": "test"}, "choice": {"hidden_b": secret},
         })
     };
-    let echo = json!({"stored": "{{body}}", "log": "{{sent:json}} {{sent:url}} {{sent:base64}} {{sent:within}} {{sent:html}}"});
+    let echo = json!({"stored": "{{body}}", "log": Planted::in_every_form("sent")});
     // One place at a time: what only this place's mark hides.
     for place in everything("")
         .as_object()
@@ -382,7 +387,7 @@ async fn arguments(cage: &mut Cage) {
             }
         }
     }
-    for (what, reference) in [("by file", "file:file"), ("by variable", "env:CANARY_REFERENCE")] {
+    for (what, reference) in [(UNSEEN, "file:file"), ("by variable", "env:CANARY_REFERENCE")] {
         let sent = json!({"plain_a": reference, "outer": {"list": [{"token": reference}]}});
         cage.stub.take();
         let answered = cage.success("store-everything", &sent, echo.clone()).await;

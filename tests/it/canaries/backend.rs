@@ -1,6 +1,6 @@
 //! A service that answers as the test says, well or badly, and repeats what it was sent.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -26,8 +26,8 @@ pub(super) enum Scene {
 }
 
 /// What is said of everything that came, whatever the call was.
-const ECHO: &str = "got {{body}} from {{credential}}: {{sent}} {{sent:json}} {{sent:url}} {{sent:form}} {{sent:base64}} \
-    {{sent:within}} {{sent:hex}} {{sent:html}}";
+static ECHO: LazyLock<String> =
+    LazyLock::new(|| format!("got {{{{body}}}} from {{{{credential}}}}: {}", Planted::in_every_form("sent")));
 
 impl Scene {
     fn text(status: u16, kind: &'static str, body: &str) -> Self {
@@ -36,35 +36,36 @@ impl Scene {
 
     /// All that can go wrong, each with what was sent in it, and secrets that nobody asked for.
     pub(super) fn failures() -> Vec<(&'static str, Self)> {
+        let echo = ECHO.as_str();
         let refused = json!({
-            "message": format!("refused: {ECHO}; {{{{said elsewhere}}}} ghp_{{{{form in an error:word}}}}{}", "x".repeat(20)),
+            "message": format!("refused: {echo}; {{{{said elsewhere}}}} ghp_{{{{form in an error:word}}}}{}", "x".repeat(20)),
             "error_context": {"password": "{{said elsewhere}}"},
         });
         let plain = format!(
-            "broken: {ECHO} https://u:{{{{password in an address:word}}}}@db.test/ \
+            "broken: {echo} https://u:{{{{password in an address:word}}}}@db.test/ \
              DB_PASSWORD={{{{password in a line:word}}}}"
         );
-        let nested = json!({"error": {"message": ECHO, "token": "{{beside a message}}"}});
+        let nested = json!({"error": {"message": echo, "token": "{{beside a message}}"}});
         // What is shown of it ends within the form, which half of it has not.
         let before = "x".repeat(464);
         let cut = json!({"message": format!("{before} github_pat_{{{{form across the cut:word}}}}{}", "y".repeat(60))});
         let location = ("location", "https://elsewhere.test/?token={{in a location:word}}&v={{sent:url}}");
-        let moved = Self::Answer(307, "text/plain", ECHO.into(), vec![location]);
+        let moved = Self::Answer(307, "text/plain", echo.into(), vec![location]);
         vec![
             ("a refusal", Self::text(400, "application/json", &refused.to_string())),
             ("a nested refusal", Self::text(422, "application/problem+json", &nested.to_string())),
             ("a breakdown", Self::text(500, "text/plain", &plain)),
-            ("a page of errors", Self::text(502, "text/html", &format!("<p>{ECHO} {{{{in a page}}}}</p>"))),
+            ("a page of errors", Self::text(502, "text/html", &format!("<p>{echo} {{{{in a page}}}}</p>"))),
             ("another address", moved),
-            ("no JSON", Self::text(200, "application/json", &format!("{{\"a\": {ECHO} {{{{in bad JSON}}}}"))),
-            ("a page", Self::text(200, "text/html", &format!("<p>{ECHO} {{{{in a good page}}}}</p>"))),
-            ("XML", Self::text(200, "application/{{sent:url}}", &format!("<a>{ECHO}</b>"))),
-            ("a list", Self::Success(json!([{"password": "{{in a list}}", "log": ECHO}]))),
+            ("no JSON", Self::text(200, "application/json", &format!("{{\"a\": {echo} {{{{in bad JSON}}}}"))),
+            ("a page", Self::text(200, "text/html", &format!("<p>{echo} {{{{in a good page}}}}</p>"))),
+            ("XML", Self::text(200, "application/{{sent:url}}", &format!("<a>{echo}</b>"))),
+            ("a list", Self::Success(json!([{"password": "{{in a list}}", "log": echo}]))),
             (
                 "a wrong shape",
                 Self::Success(json!({
-                    "id": {"token": "{{in a wrong place}}"}, "name": [ECHO], "data": ECHO, "apiKey": ECHO, "keys": ECHO,
-                    "secrets": ECHO, "key": ECHO,
+                    "id": {"token": "{{in a wrong place}}"}, "name": [echo], "data": echo, "apiKey": echo, "keys": echo,
+                    "secrets": echo, "key": echo,
                 })),
             ),
             ("a long refusal", Self::text(400, "application/json", &cut.to_string())),
@@ -141,7 +142,8 @@ async fn answer(
             (status, kind, body, headers)
         }
         Scene::Cut => {
-            let begun = planted.filled_value(&json!({"id": ECHO, "password": "{{in half an answer}}"}), &brought);
+            let begun =
+                planted.filled_value(&json!({"id": ECHO.as_str(), "password": "{{in half an answer}}"}), &brought);
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
             return stream.write_all(format!("{head}{begun}").as_bytes()).await;
         }

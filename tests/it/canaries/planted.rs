@@ -17,6 +17,32 @@ use serde_json::Value;
 const MARK: &str = "cnry";
 /// What stands behind the part that is looked for: JSON, addresses, pages and forms each write it otherwise.
 const TAIL: &str = "\"/+&<é = ~'";
+/// The same with a character that nobody sees, for values that are not taken from answers: those are taken as they are seen.
+const UNSEEN_TAIL: &str = "\"/+&<é\u{200b} = ~'";
+/// The value that has it.
+pub(super) const UNSEEN: &str = "by file";
+
+/// All forms but the plain one.
+pub(super) const FORMS: [&str; 18] = [
+    "json",
+    "jsontwice",
+    "php",
+    "dotnet",
+    "python",
+    "url",
+    "lower",
+    "twice",
+    "form",
+    "base64",
+    "within",
+    "hex",
+    "upper",
+    "html",
+    "numbers",
+    "mixed",
+    "padded",
+    "named",
+];
 
 /// Values of their own for all places, by what they are.
 #[derive(Default)]
@@ -44,7 +70,25 @@ impl Planted {
 
     /// The same with characters behind it that are written in many ways.
     pub(super) fn value(&self, what: &str) -> String {
-        self.word(what) + TAIL
+        self.word(what) + if what == UNSEEN { UNSEEN_TAIL } else { TAIL }
+    }
+
+    /// The same, shorter than what is looked for in all that a service says. No digest has such letters.
+    pub(super) fn short(&self, what: &str) -> String {
+        let new = || {
+            let mut left = getrandom::u64().unwrap();
+            let mut letter = || {
+                let at = usize::try_from(left % 20).unwrap();
+                left /= 20;
+                char::from(b"ghijklmnopqrstuvwxyz"[at])
+            };
+            format!(
+                "{}7{}",
+                String::from_iter([letter(), letter(), letter()]),
+                String::from_iter([letter(), letter(), letter()])
+            )
+        };
+        self.all().entry(what.to_owned()).or_insert_with(new).clone()
     }
 
     /// A number of this many digits.
@@ -86,20 +130,11 @@ impl Planted {
                 ("credential", _) => brought.credential.clone(),
                 ("sent", _) => brought.secrets.concat(),
                 (what, "word") => return self.word(what),
+                (what, "short") => return self.short(what),
                 (what, "digits") => return self.digits(what, 16).to_string(),
                 (what, _) => self.value(what),
             };
-            match form {
-                "json" => Value::from(value).to_string().trim_matches('"').to_owned(),
-                "url" => utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string(),
-                "form" => url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
-                "base64" => STANDARD_NO_PAD.encode(value),
-                "within" => STANDARD_NO_PAD.encode(format!("{{\"password\":\"{value}\"}}")),
-                "hex" => hexadecimal(&value),
-                "html" => in_html(&value),
-                "" => value,
-                other => panic!("no form `{other}`"),
-            }
+            written(&value, form)
         };
         PLACE.replace_all(text, fill).into_owned()
     }
@@ -119,6 +154,12 @@ impl Planted {
             }
             other => other.clone(),
         }
+    }
+
+    /// A text that repeats something in every form.
+    pub(super) fn in_every_form(what: &str) -> String {
+        let forms: Vec<String> = FORMS.iter().map(|form| format!("{{{{{what}:{form}}}}}")).collect();
+        format!("{{{{{what}}}}} {}", forms.join(" "))
     }
 
     /// What is found in these places: what it is, and what stands around it where it is first.
@@ -157,10 +198,47 @@ fn hexadecimal(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As a page of another library than most has it.
-fn in_html(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;").replace('\'', "&#x27;")
+/// A text as one program or another writes it.
+fn written(text: &str, form: &str) -> String {
+    let json = |text: &str| Value::from(text).to_string().trim_matches('"').to_owned();
+    let percent = || utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    match form {
+        "" => text.to_owned(),
+        "json" => json(text),
+        "jsontwice" => json(&json(text)),
+        "php" => json(text).replace('/', "\\/"),
+        "dotnet" => [('"', "\\u0022"), ('&', "\\u0026"), ('\'', "\\u0027"), ('+', "\\u002B"), ('<', "\\u003C")]
+            .iter()
+            .fold(text.to_owned(), |text, (from, to)| text.replace(*from, to)),
+        "python" => json(text).replace('é', "\\u00e9").replace('\u{200b}', "\\u200b"),
+        "url" => percent(),
+        "lower" => percent()
+            .replace("%2B", "%2b")
+            .replace("%2F", "%2f")
+            .replace("%3C", "%3c")
+            .replace("%3D", "%3d")
+            .replace("%7E", "%7e")
+            .replace("%C3%A9", "%c3%a9")
+            .replace("%E2%80%8B", "%e2%80%8b"),
+        "twice" => percent().replace('%', "%25"),
+        "form" => url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        "base64" => STANDARD_NO_PAD.encode(text),
+        "within" => STANDARD_NO_PAD.encode(format!("{{\"password\":\"{text}\"}}")),
+        "hex" => hexadecimal(text),
+        "upper" => hexadecimal(text).to_uppercase(),
+        page => {
+            let quotes = match page {
+                "html" => ("&quot;", "&#x27;"),
+                "numbers" => ("&#34;", "&#39;"),
+                "mixed" => ("&quot;", "&#39;"),
+                "padded" => ("&quot;", "&#039;"),
+                "named" => ("&quot;", "&apos;"),
+                other => panic!("no form `{other}`"),
+            };
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            text.replace('"', quotes.0).replace('\'', quotes.1)
+        }
+    }
 }
 
 fn texts(value: &Value, take: &mut impl FnMut(&str)) {
@@ -191,8 +269,8 @@ fn what_is_planted_is_found_in_every_form() {
     let planted = Planted::default();
     let value = planted.value("it");
     let form = |form: &str| planted.filled(&format!("{{{{it:{form}}}}}"), &Brought::default());
-    let mut texts = vec![value.clone(), form("json"), form("url"), form("form"), form("base64")];
-    texts.extend([form("within"), form("hex"), form("html")]);
+    let mut texts: Vec<String> = FORMS.into_iter().map(form).collect();
+    texts.push(value.clone());
     texts.extend(["a", "ab", "abc"].map(|before| STANDARD_NO_PAD.encode(format!("{before}{value}{before}"))));
     for text in &texts {
         assert!(!planted.found_in([("a text".to_owned(), text.as_bytes())]).is_empty(), "{text}");
