@@ -79,7 +79,7 @@ impl Cage {
         let variables = vec![
             ("STUB_KEY", credential),
             ("CANARY_TOKEN", planted.word("a variable")),
-            ("CANARY_PART", planted.word("a variable in a header")),
+            ("CANARY_PART_TOKEN", planted.word("a variable in a header")),
             ("CANARY_REFERENCE", planted.value("by variable")),
             ("KEYGLASS_SECRETS", mode_name.to_owned()),
             ("KEYGLASS_CONFIRM", "grant=allow,destructive=allow,exec=allow".to_owned()),
