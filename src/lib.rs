@@ -50,7 +50,7 @@
 //! | [`console`] | a local page for a person: what waits for them, secrets, tools, calls; who may use it | MCP |
 //! | [`cli`] | a file for each command; alone prints to standard output | |
 //! | [`metrics`], [`live`], [`telemetry`] | what the process counts; the calls of a moment ago; logs and traces | arguments, answers, secrets |
-//! | [`shipped`], [`clock`], [`random`], [`nearest`], `wildcard`, `work`, [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, patterns with `*`, work on much data, URLs, kinds of content, HTML in texts, serving a port, no core files | |
+//! | [`shipped`], [`clock`], [`random`], [`nearest`], `members`, `wildcard`, `work`, [`base_url`], [`media_type`], [`prose`], [`http_server`], [`core_dump`] | leaves: compiled-in files, time, identifiers, slips, members under other names, patterns with `*`, work on much data, URLs, kinds of content, HTML in texts, serving a port, no core files | |
 //!
 //! # Rules of direction
 //!
@@ -97,6 +97,7 @@ pub mod lock;
 pub mod mask;
 pub mod mcp;
 pub mod media_type;
+mod members;
 pub mod metrics;
 pub mod nearest;
 pub mod openapi;

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::prose::invisible::visible;
+use crate::{members::renamed, prose::invisible::visible};
 
 /// What stands in a text where a secret was.
 pub const MASKED: &str = "[masked]";
@@ -94,8 +94,7 @@ impl Mask {
             Value::Object(members) => {
                 members.values_mut().for_each(|member| self.value(member));
                 if members.keys().any(|name| self.occurs_in(name)) {
-                    *members =
-                        std::mem::take(members).into_iter().map(|(name, value)| (self.text(&name), value)).collect();
+                    *members = renamed(std::mem::take(members), |name| self.occurs_in(name).then(|| self.text(name)));
                 }
             }
             Value::Number(number) => {
@@ -284,6 +283,9 @@ mod tests {
         let mut value = json!({"pa\"ss": ["x pa\"ss", 1]});
         mask.value(&mut value);
         assert_eq!(value, json!({"[masked]": ["x [masked]", 1]}));
+        let mut value = json!({"pa\"ss": 1, "pa\"ss word": 2});
+        mask.value(&mut value);
+        assert_eq!(value, json!({"[masked]": 1, "[masked]_2": 2}));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     caller::Principal,
     mask::MASKED,
+    members::renamed,
     nearest::nearest,
     sensitive::{Marks, secrets_in},
     work::work_on,
@@ -327,8 +328,7 @@ fn each_text(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>)
         Value::Object(members) => {
             members.values_mut().for_each(|member| each_text(member, change));
             if members.keys().any(|name| change(name).is_some()) {
-                let renamed = |(name, member): (String, Value)| (change(&name).unwrap_or(name), member);
-                *members = std::mem::take(members).into_iter().map(renamed).collect();
+                *members = renamed(std::mem::take(members), &mut *change);
             }
         }
         Value::Number(number) => {

@@ -10,7 +10,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::members::renamed;
 
 /// Whether nothing can become of a character, by a look at its block alone: most letters are in none of these.
 fn is_ordinary(character: char) -> bool {
@@ -180,7 +182,8 @@ pub fn clean_by(value: &mut Value, way: &dyn for<'a> Fn(&str, &'a str) -> Cow<'a
                 }
                 let has_hidden = members.keys().any(|name| !is_clean(name));
                 if has_hidden {
-                    *members = named_apart(std::mem::take(members));
+                    *members =
+                        renamed(std::mem::take(members), |name| (!is_clean(name)).then(|| visible(name).into_owned()));
                 }
                 changed | has_hidden
             }
@@ -188,30 +191,6 @@ pub fn clean_by(value: &mut Value, way: &dyn for<'a> Fn(&str, &'a str) -> Cow<'a
         }
     }
     within(value, "", way)
-}
-
-/// The same members under names that are seen.
-fn named_apart(members: Map<String, Value>) -> Map<String, Value> {
-    let mut taken: std::collections::HashSet<String> = members.keys().filter(|name| is_clean(name)).cloned().collect();
-    // Where the search for a free number goes on: whoever sends the same name many times must not make it long.
-    let mut next: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
-    let mut named = Map::new();
-    for (name, member) in members {
-        if is_clean(&name) {
-            named.insert(name, member);
-            continue;
-        }
-        let plain = visible(&name).into_owned();
-        let first = next.get(&plain).copied().unwrap_or(1);
-        let numbered =
-            (first..).map(|number| (number, if number == 1 { plain.clone() } else { format!("{plain}_{number}") }));
-        if let Some((number, free)) = numbered.into_iter().find(|(_, name)| !taken.contains(name)) {
-            next.insert(plain, number.saturating_add(1));
-            taken.insert(free.clone());
-            named.insert(free, member);
-        }
-    }
-    named
 }
 
 #[cfg(test)]
