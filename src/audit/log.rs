@@ -110,6 +110,10 @@ impl Log {
                     batch.push(&rotation::opening(at.segment, &keys, self.clock));
                     batch.push(&Entry::new(Event::Recovered, self.clock.now_ms()).with("reason", "key missing"));
                     batch.write(&self.folder)?;
+                } else {
+                    // So that a key without any lines is one whose lines somebody removed.
+                    self.beginning(&keys)?.write(&self.folder)?.sync_all()?;
+                    self.folder.sync()?;
                 }
                 Ok(keys)
             }
@@ -177,11 +181,12 @@ impl Log {
             head => {
                 let segments = self.folder.segments()?;
                 let Some(last) = segments.last().copied() else {
-                    let at = Position { segment: 1, offset: 0, seq: 0, code: Code::NONE };
-                    // First, so that whoever is killed behind the first line has not lost what tells how far it went.
-                    self.folder.write_head(keys, &at)?;
-                    let mut batch = Batch::new(keys, at);
-                    batch.push(&rotation::opening(at.segment, keys, self.clock));
+                    tracing::warn!(
+                        folder = %self.folder.path().display(),
+                        "all lines of the audit log are gone; a new chain begins"
+                    );
+                    let mut batch = self.beginning(keys)?;
+                    batch.push(&Entry::new(Event::Recovered, self.clock.now_ms()).with("reason", "all lines missing"));
                     return Ok(batch);
                 };
                 let reason = if head == Head::Missing { "head missing" } else { "head broken" };
@@ -222,6 +227,16 @@ impl Log {
         if !whole {
             batch.text.push(b'\n');
         }
+        Ok(batch)
+    }
+
+    /// The beginning of a chain, not written yet.
+    fn beginning<'a>(&self, keys: &'a Keys) -> io::Result<Batch<'a>> {
+        let at = Position { segment: 1, offset: 0, seq: 0, code: Code::NONE };
+        // First, so that whoever is killed behind the first line has not lost what tells how far it went.
+        self.folder.write_head(keys, &at)?;
+        let mut batch = Batch::new(keys, at);
+        batch.push(&rotation::opening(at.segment, keys, self.clock));
         Ok(batch)
     }
 

@@ -252,7 +252,7 @@ pub fn verify(folder: &Path) -> io::Result<Report> {
         segments.push((number, file.take(length)));
     }
     drop(turn);
-    if segments.is_empty() && matches!(head, None | Some(Head::Missing)) {
+    if segments.is_empty() && keys.is_none() {
         let message = format!("there is no audit log in `{}`", folder.path().display());
         return Err(io::Error::new(ErrorKind::NotFound, message));
     }

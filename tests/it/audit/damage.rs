@@ -163,6 +163,22 @@ async fn a_head_that_is_gone_or_put_back_is_told() {
 }
 
 #[tokio::test]
+async fn a_log_of_which_only_the_key_is_left_is_told() {
+    let log = Log::new();
+    log.write(10).await;
+    for name in ["00000001.jsonl", "audit.head"] {
+        fs::remove_file(log.path().join(name)).unwrap();
+    }
+    assert_eq!(found(&log), [(0, 0, None, 1, Damaged::HeadMissing)]);
+    log.write(1).await;
+    assert_eq!(found(&log), [(1, 2, Some(2), 1, Damaged::Recovered("all lines missing".to_owned()))]);
+    assert_eq!(log.verified().lines, 3);
+    let unused = Log::new();
+    unused.write(0).await;
+    assert!(unused.verified().is_intact(), "a program that did nothing leaves no gap");
+}
+
+#[tokio::test]
 async fn without_its_key_nothing_of_a_log_is_believed() {
     let log = Log::new();
     log.write(10).await;
