@@ -34,6 +34,18 @@ const PLACEHOLDER: &str = "CREDENTIAL";
 /// The shell variable for a secret of the spec, and how those for arguments begin.
 const VARIABLE: &str = "SECRET";
 
+/// What stands before a request to the embedded backend.
+const TO_EMBEDDED: &str =
+    "# to the backend built into keyglass, as `keyglass backend --listen 127.0.0.1:8080` serves it\n";
+
+/// The method and the URL of a request that is shown as text; of one to the embedded backend, which has no address of its
+/// own, the path alone.
+pub fn in_a_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim_start().starts_with('#')).unwrap_or_default();
+    let example = if text.contains(TO_EMBEDDED) { BACKEND_EXAMPLE } else { "" };
+    line.replacen(example, "", 1)
+}
+
 /// How a request is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -277,10 +289,7 @@ impl DryRun {
     /// Comments that go before the request.
     fn notes(&self) -> String {
         let mut notes = match self.route {
-            Route::Embedded => {
-                "# to the backend built into keyglass, as `keyglass backend --listen 127.0.0.1:8080` serves it\n"
-                    .to_owned()
-            }
+            Route::Embedded => TO_EMBEDDED.to_owned(),
             Route::Remote => String::new(),
         };
         if let Some(awaited) = &self.awaited {

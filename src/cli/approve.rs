@@ -30,6 +30,7 @@ use crate::{
         acts::{self, ActError},
         trail::{Act, told},
     },
+    dry_run,
     policy::store::{Decision, DecisionError, Question, Shown, State, Store, are_the_words},
     setup::{self, open_audit},
 };
@@ -114,8 +115,8 @@ fn choose(store: Option<&Store>) -> anyhow::Result<Option<String>> {
 
 /// The call in a few words.
 fn about(shown: &Shown) -> String {
-    let line = shown.request.lines().find(|line| !line.trim_start().starts_with('#')).unwrap_or_default();
-    let text = if shown.entries.is_empty() { line.to_owned() } else { format!("asks for a value: {line}") };
+    let line = dry_run::in_a_line(&shown.request);
+    let text = if shown.entries.is_empty() { line } else { format!("asks for a value: {line}") };
     match text.char_indices().nth(MAX_ABOUT) {
         None => text,
         Some(_) => format!("{}…", text.chars().take(MAX_ABOUT - 1).collect::<String>()),

@@ -50,6 +50,8 @@ fn a_call_that_waits_for_a_person_says_what_helps_and_by_which_code() {
         let approve = format!("`keyglass approve --data-dir {} {}`", data.path().display(), waiting.shown.code);
         assert!(err.contains(&approve), "{approve}: {err}");
     }
+    let (_, out, _) = run(data.path(), &["approve"]);
+    assert!(out.contains("POST /v1/secrets/B/delete") && !out.contains("8080"), "{out}");
     for arguments in
         [&["create_secret", "name=A", "value="][..], &["create_secret", "--json", r#"{"name": "A", "value": ""}"#]]
     {
