@@ -167,6 +167,7 @@ async fn shipped_tools(cage: &mut Cage) {
 fn with_more(mut answer: Value) -> Value {
     answer["unexpected"] = json!({
         "log": format!("{{{{body}}}} {} {}", Planted::in_every_form("credential"), Planted::in_every_form("sent")),
+        "unseen": "{{credential:split}} {{sent:split}}",
         "headers": {"Authorization": "Bearer {{an unexpected header}}"},
         "db": {"password": "{{an unexpected password}}", "port": 5432},
         "{{sent}}": 1,

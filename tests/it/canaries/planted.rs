@@ -22,7 +22,7 @@ const UNSEEN_TAIL: &str = "\"/+&<é\u{200b} = ~'";
 /// The value that has it.
 pub(super) const UNSEEN: &str = "by file";
 
-/// All forms but the plain one.
+/// All forms but the plain one, and those that only texts are looked through for.
 pub(super) const FORMS: [&str; 18] = [
     "json",
     "jsontwice",
@@ -181,10 +181,10 @@ impl Planted {
     }
 }
 
-/// How a word is found: as it is, in base64 wherever it begins there, in hexadecimal.
+/// How a word is found: as it is, with what nobody sees in it, in base64 wherever it begins there, in hexadecimal.
 fn forms(word: &str) -> Vec<String> {
     let hex = hexadecimal(word);
-    let mut forms = vec![word.to_owned(), hex.to_uppercase(), hex];
+    let mut forms = vec![word.to_owned(), split(word), hex.to_uppercase(), hex];
     for shift in 0..3 {
         let encoded = STANDARD_NO_PAD.encode(format!("{}{word}", " ".repeat(shift)));
         // What is beside it takes part in the first and the last characters.
@@ -192,6 +192,12 @@ fn forms(word: &str) -> Vec<String> {
         forms.push(inside);
     }
     forms
+}
+
+/// With a character in it that nobody sees.
+fn split(text: &str) -> String {
+    let (start, end) = text.split_at(text.len().min(6));
+    format!("{start}\u{200b}{end}")
 }
 
 fn hexadecimal(text: &str) -> String {
@@ -224,6 +230,7 @@ fn written(text: &str, form: &str) -> String {
         "form" => url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
         "base64" => STANDARD_NO_PAD.encode(text),
         "within" => STANDARD_NO_PAD.encode(format!("{{\"password\":\"{text}\"}}")),
+        "split" => split(text),
         "hex" => hexadecimal(text),
         "upper" => hexadecimal(text).to_uppercase(),
         page => {
