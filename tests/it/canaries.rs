@@ -248,6 +248,7 @@ async fn forms(cage: &mut Cage) {
     lines.push(format!("\u{1b}[32mghp_{}{long}\u{1b}[0m", word("in colour")));
     lines.push(format!("postgres://app:p@ss/{}@db.test/x", word("password with signs")));
     lines.push(format!("https://{}@git.test/x", word("name in an address")));
+    lines.push(format!("keysk-proj-{}{long}", word("behind letters")));
     lines.push(format!("AIza{}0123456789abcde", word("AIza")));
     lines.push(format!("SG.0123456789abcdefgh.{}", word("SG")));
     lines.push(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", word("jwt")));
