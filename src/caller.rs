@@ -2,7 +2,11 @@
 //!
 //! Must not know MCP, specs nor how a caller is recognized.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
@@ -88,12 +92,14 @@ impl Eq for Caller {}
 impl Caller {
     /// Whoever started the program and speaks to it over a transport of their own.
     pub fn local() -> Self {
-        Self::new(Principal::new(Identity::Local, "local"), Access::Everything)
+        static LOCAL: LazyLock<Principal> = LazyLock::new(|| Principal::new(Identity::Local, "local"));
+        Self::new(LOCAL.clone(), Access::Everything)
     }
 
     /// Somebody who showed nothing.
     pub fn anonymous() -> Self {
-        Self::new(Principal::new(Identity::Anonymous, "anonymous"), Access::nothing())
+        static ANONYMOUS: LazyLock<Principal> = LazyLock::new(|| Principal::new(Identity::Anonymous, "anonymous"));
+        Self::new(ANONYMOUS.clone(), Access::nothing())
     }
 
     /// Whoever shows the operator's own token.

@@ -1,6 +1,6 @@
 //! Replacing known secret values wherever text comes back from outside. Must not know where the secrets come from.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{
     Engine as _,
@@ -25,10 +25,13 @@ const MIN_INSIDE_BYTES: usize = 8;
 /// As requests are encoded: all but the unreserved characters of RFC 3986, section 2.3.
 const UNRESERVED_KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Secret values to look for, in the forms they commonly come back in.
+/// Secret values to look for, in the forms they commonly come back in. Clones share them.
+#[derive(Clone)]
 pub struct Mask {
     /// Longest first, so that a secret that contains another one is replaced whole.
-    needles: Vec<Zeroizing<String>>,
+    needles: Arc<[Zeroizing<String>]>,
+    /// Whether one of them may be written as a number.
+    has_number: bool,
 }
 
 impl Mask {
@@ -40,7 +43,8 @@ impl Mask {
         }
         needles.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         needles.dedup();
-        Self { needles }
+        let is_number = |needle: &Zeroizing<String>| needle.bytes().all(|byte| b"0123456789+-.eE".contains(&byte));
+        Self { has_number: needles.iter().any(is_number), needles: needles.into() }
     }
 
     /// The bytes with every secret in them replaced: as a text where they are one, else wherever it stands, unless it is
@@ -70,7 +74,7 @@ impl Mask {
     /// The text with every secret replaced; a very short one only where it is no part of a word.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for needle in &self.needles {
+        for needle in &*self.needles {
             if needle.len() >= MIN_INSIDE_WORDS {
                 if text.contains(needle.as_str()) {
                     text = text.replace(needle.as_str(), MASKED);
@@ -84,6 +88,9 @@ impl Mask {
 
     /// Replaces secrets in every text of a JSON value, names of members included, and numbers that are one.
     pub fn value(&self, value: &mut Value) {
+        if self.needles.is_empty() {
+            return;
+        }
         match value {
             Value::String(text) => {
                 if self.occurs_in(text) {
@@ -97,13 +104,13 @@ impl Mask {
                     *members = renamed(std::mem::take(members), |name| self.occurs_in(name).then(|| self.text(name)));
                 }
             }
-            Value::Number(number) => {
+            Value::Number(number) if self.has_number => {
                 let number = number.to_string();
                 if number.len() >= MIN_INSIDE_WORDS && self.needles.iter().any(|needle| **needle == number) {
                     *value = Value::from(MASKED);
                 }
             }
-            Value::Null | Value::Bool(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 

@@ -1,16 +1,13 @@
 //! Random identifiers.
 
-use std::fmt::Write as _;
-
 /// So many random bytes of the operating system, as lowercase hexadecimal digits. Error: it has none.
 pub fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().fold(String::with_capacity(BYTES.saturating_mul(2)), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    }))
+    let mut text = String::with_capacity(BYTES.saturating_mul(2));
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -383,6 +383,10 @@ pub(super) fn time(ms: i64) -> String {
 
 /// A text that somebody else wrote: without characters that are orders to a terminal or hide others, and cut.
 pub fn cleaned(text: &str, most: usize) -> String {
+    // Most texts have nothing to hide, and are short.
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let hides = |character: char| character.is_control() || is_unseen(character);
     let mut characters = text.chars().filter(|character| !hides(*character));
     let mut cleaned: String = characters.by_ref().take(most).collect();

@@ -110,13 +110,15 @@ impl Run<'_> {
             other => other,
         })?;
         // After sending, since a token may have been issued on the way.
-        let of_service = endpoint.secrets();
-        let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets()).collect::<Vec<_>>();
+        let of_variables = operation.request.fills().into_iter().flat_map(|fill| fill.secrets());
         let of_caller = own.iter().flat_map(Credential::secrets).collect::<Vec<_>>();
         // Whatever it is for: who is sent it elsewhere may have told this service.
         let brought = self.caller_key.map(CallerKey::value);
-        let all = of_service.iter().chain(self.secrets).chain(of_variables).chain(&of_caller).chain(brought);
-        let mask = Mask::new(all);
+        let others: Vec<_> = self.secrets.iter().chain(of_variables).chain(&of_caller).chain(brought).collect();
+        let mask = match endpoint.mask() {
+            Some(fixed) if others.is_empty() => fixed.clone(),
+            _ => Mask::new(endpoint.secrets().iter().chain(others)),
+        };
         let status = response.status().as_u16();
         tracing::Span::current().record("status", status);
         let theirs = id_in(response.headers()).map(|theirs| self.hidden(&mask.text(theirs)));
@@ -208,10 +210,14 @@ fn decoded(
     hide: &dyn Fn(&str) -> String,
 ) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    // It is handed on with bytes, in lower case, where no secret would be known again.
+    let decode = |kind| decode::decode(&operation.format, kind, response.body());
+    if let Ok(json @ Decoded::Json(_)) = decode(kind) {
+        return Ok(json);
+    }
+    // It is handed on with bytes and with what is wrong, in lower case, where no secret would be known again.
     let kind = kind.map(hide);
     let kind = kind.as_deref();
-    match decode::decode(&operation.format, kind, response.body()) {
+    match decode(kind) {
         Ok(Decoded::Binary { media_type, bytes }) => {
             // What the service says of its bytes counts, unless it says nothing.
             let stated = operation.media_type.clone().filter(|_| media_type == "application/octet-stream");

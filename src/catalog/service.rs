@@ -1,6 +1,6 @@
 //! A service as calls see it: its base URL and how to authenticate, resolved, or the reason why it cannot be called.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use secrecy::SecretString;
 use url::Url;
@@ -48,7 +48,13 @@ pub struct Endpoint {
     pub credential: Credential,
     /// Secrets that stand in the base URL.
     pub secrets: Vec<SecretString>,
+    /// Over all secrets, once it was asked for.
+    pub fixed: FixedMask,
 }
+
+/// A mask that is made when it is first needed: each secret is looked for in many forms.
+#[derive(Default)]
+pub struct FixedMask(OnceLock<Mask>);
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,6 +67,11 @@ impl Endpoint {
     /// Everything that no answer may repeat, at this moment.
     pub fn secrets(&self) -> Vec<SecretString> {
         self.secrets.iter().cloned().chain(self.credential.secrets()).collect()
+    }
+
+    /// A mask over [all of them](Self::secrets), where they stay the same for as long as there are calls.
+    pub fn mask(&self) -> Option<&Mask> {
+        (!self.credential.is_issued_tokens()).then(|| self.fixed.0.get_or_init(|| Mask::new(&self.secrets())))
     }
 }
 

@@ -61,8 +61,6 @@ struct Round {
     /// The arguments of a call that may need them in another round.
     arguments: Value,
     plan: String,
-    /// The namespaces of the services that it calls.
-    services: Vec<String>,
 }
 
 /// What a client sends besides the arguments when it repeats a call.
@@ -75,13 +73,15 @@ impl Round {
     fn call_context(&self, continuation: Continuation) -> CallContext {
         let Caller { principal, access, backend_key } = self.caller.clone();
         CallContext {
+            request_id: self.request_id.clone(),
             client: self.requester.clone(),
             continuation,
             caller_key: backend_key,
             principal,
             access,
+            is_person: false,
+            confirmed_by: None,
             origin: self.origin.clone(),
-            ..CallContext::new(&self.request_id)
         }
     }
 
@@ -99,24 +99,23 @@ impl McpServer {
         (tool, arguments): (Option<&CompiledTool>, &dyn Fn() -> Value),
     ) -> Result<Round, ErrorData> {
         let gateway = self.served();
-        let services = convert::services(tool.map(|tool| &tool.plan));
         // Most calls need no other round, and keep nothing for one.
         let plan = tool.map(|tool| gateway.course(tool)).unwrap_or_default();
         let arguments = if plan.is_empty() { Value::Null } else { arguments() };
         let caller = self.caller(context);
-        let origin = self.origin(&gateway, &caller, (context, method));
+        let requester = Requester::new(&self.shared, &self.level, context);
+        let origin = self.origin(&gateway, &caller, (requester.info(), method));
         Ok(Round {
             caller,
             gateway,
             origin,
-            requester: Arc::new(Requester::new(&self.shared, &self.level, context)),
+            requester: Arc::new(requester),
             request_id: request_id()?,
             is_modern: is_modern(context),
             method,
             name: name.to_owned(),
             arguments,
             plan,
-            services,
         })
     }
 
@@ -197,7 +196,7 @@ impl McpServer {
         // A tool that the caller may not use is as unknown as one that is not there.
         let tool = gateway.tool(&name).filter(|tool| access.allows(*tool));
         let Some(tool) = tool else {
-            let origin = self.origin(&gateway, &self.caller(&context), (&context, "tools/call"));
+            let origin = self.origin(&gateway, &self.caller(&context), (context.client_info().as_ref(), "tools/call"));
             let known = gateway.tool(&name).map(|tool| tool.name.as_str());
             gateway.turned_away((&name, known), arguments.as_ref(), origin).await;
             return Err(self.unknown_tool(&name, &access));
@@ -211,7 +210,7 @@ impl McpServer {
         let mut counted = metrics::tool_call(&tool.name);
         let ended = if round.requester.has(Capability::Tasks) {
             let work = owned_call(&gateway, &tool.name, arguments.clone(), call_context);
-            match self.followed(work, repetition, &round, &context).await {
+            match self.followed(work, tool, &round, &context).await {
                 Ok(Followed::Ended(outcome)) => Ok(outcome),
                 Ok(Followed::Task(response)) => {
                     counted.goes_on();
@@ -240,7 +239,7 @@ impl McpServer {
                             };
                             let work = owned_call(&gateway, &tool.name, arguments, call_context);
                             match self.shared.tasks.check_room(&round.caller.principal) {
-                                Ok(()) => return Ok(self.as_task(work, terms, repetition, &round)),
+                                Ok(()) => return Ok(self.as_task(work, terms, tool, &round)),
                                 Err(full) if terms.required => return Err(full),
                                 // It takes as long, but it is done.
                                 Err(_) => {
@@ -258,7 +257,7 @@ impl McpServer {
                 ended => {
                     let mut result = result(
                         ended,
-                        (repetition, &round.services),
+                        (repetition, &convert::services(&tool.plan)),
                         &round.request_id,
                         round.is_modern,
                         self.capacity.limits.max_result_bytes,
@@ -274,7 +273,7 @@ impl McpServer {
     async fn followed(
         &self,
         mut work: BoxFuture<'static, Result<CallOutput, CallError>>,
-        repetition: Repetition,
+        tool: &CompiledTool,
         round: &Round,
         context: &RequestContext<RoleServer>,
     ) -> Result<Followed, ErrorData> {
@@ -287,21 +286,22 @@ impl McpServer {
             return Ok(Followed::Ended(self.awaited(work, round, context).await?));
         }
         tracing::debug!(request_id = round.request_id, tool = round.name, "a long call goes on as a task");
-        Ok(Followed::Task(self.as_task(work, LONG_CALL, repetition, round)))
+        Ok(Followed::Task(self.as_task(work, LONG_CALL, tool, round)))
     }
 
     fn as_task(
         &self,
         work: BoxFuture<'static, Result<CallOutput, CallError>>,
         terms: TaskTerms,
-        repetition: Repetition,
+        tool: &CompiledTool,
         round: &Round,
     ) -> CallToolResponse {
         let (abort, most) = (self.abort.clone(), self.capacity.limits.max_result_bytes);
         let (leaving, entered) = (self.departure.leaving.clone(), self.departure.in_flight.enter());
-        let Round { requester, request_id, is_modern, services, .. } = round;
+        let Round { requester, request_id, is_modern, .. } = round;
         let (requester, request_id, is_modern) = (requester.clone(), request_id.clone(), *is_modern);
-        let services = services.clone();
+        let repetition = tool.hints.repetition();
+        let services: Vec<String> = convert::services(&tool.plan).into_iter().map(str::to_owned).collect();
         let created = self.shared.tasks.start(&round.caller.principal, terms, move |task: TaskContext| {
             requester.becomes(task.clone(), leaving);
             Box::pin(async move {
@@ -312,6 +312,7 @@ impl McpServer {
                     () = abort.cancelled() => Ok(Err(CallError::Cancelled)),
                 };
                 let outcome = settled(outcome, &request_id).map_err(TaskExit::Error)?;
+                let services: Vec<&str> = services.iter().map(String::as_str).collect();
                 result(outcome, (repetition, &services), &request_id, is_modern, most).map_err(TaskExit::Error)
             })
         });
@@ -344,7 +345,8 @@ impl McpServer {
         let Some(prompt) = prompt else {
             let guide = gateway.guides.find(&request.name, &gateway.catalog, &access);
             let Some(guide) = guide else {
-                let origin = self.origin(&gateway, &self.caller(&context), (&context, "prompts/get"));
+                let client = context.client_info();
+                let origin = self.origin(&gateway, &self.caller(&context), (client.as_ref(), "prompts/get"));
                 let known = gateway.catalog.prompt(&request.name).map(|prompt| prompt.name.as_str());
                 gateway.turned_away((&request.name, known), request.arguments.as_ref(), origin).await;
                 return Err(self.unknown_prompt(&request.name, &access));
@@ -371,7 +373,7 @@ impl McpServer {
                     protocol_error(&error, round.is_modern)
                         .unwrap_or_else(|| convert::prompt_error(&error, tool.hints.repetition(), &round.request_id))
                 })?;
-                services = round.services.clone();
+                services = convert::services(&tool.plan);
                 match output {
                     CallOutput::Paused(paused) => {
                         return Ok(GetPromptResponse::InputRequired(self.input_required(*paused, &round)?));
@@ -402,7 +404,8 @@ impl McpServer {
         let Some((resource, target)) = found.filter(|(resource, _)| access.allows(*resource)) else {
             return self.read_original(uri, &gateway, &access, &context).await;
         };
-        let round = self.round(&context, ("resources/read", &uri), (target.tool(), &|| Value::Null))?;
+        let tool = target.tool();
+        let round = self.round(&context, ("resources/read", &uri), (tool, &|| Value::Null))?;
         let repeated = Repeated { answers: input_responses, state: request_state };
         let call_context = self.call_context(&round, &resource.name, repeated).await?;
         let repetition = target.repetition();
@@ -425,7 +428,8 @@ impl McpServer {
             }
         };
         let mut result = ReadResourceResult::new(contents);
-        convert::note_provenance(&mut result.meta, &round.services);
+        let services = tool.map(|tool| convert::services(&tool.plan)).unwrap_or_default();
+        convert::note_provenance(&mut result.meta, &services);
         self.sign(&mut result.meta, &context);
         Ok(ReadResourceResponse::Complete(result))
     }
@@ -440,7 +444,8 @@ impl McpServer {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let original = gateway.originals.find(&uri).filter(|original| original.is_open_to(access));
         let Some(original) = original else {
-            let origin = self.origin(gateway, &self.caller(context), (context, "resources/read"));
+            let origin =
+                self.origin(gateway, &self.caller(context), (context.client_info().as_ref(), "resources/read"));
             let known = gateway.catalog.resources().find(&uri).map(|(resource, _)| resource.name.as_str());
             gateway.turned_away((&uri, known), None, origin).await;
             return Err(convert::unknown_resource(&uri));
@@ -512,7 +517,7 @@ fn settled<T>(
 /// The outcome of a call of these services as a result. Error: one that is the protocol's.
 fn result(
     outcome: Result<CallOutput, CallError>,
-    (repetition, services): (Repetition, &[String]),
+    (repetition, services): (Repetition, &[&str]),
     request_id: &str,
     is_modern: bool,
     most: usize,

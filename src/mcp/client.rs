@@ -14,8 +14,8 @@ use futures_util::future::{BoxFuture, try_join_all};
 use rmcp::{
     RoleServer,
     model::{
-        ClientCapabilities, CreateMessageRequest, ElicitRequest, InputRequest, ListRootsRequest, LoggingLevel,
-        LoggingMessageNotificationParam, ProgressNotificationParam, ProgressToken,
+        ClientCapabilities, CreateMessageRequest, ElicitRequest, Implementation, InputRequest, ListRootsRequest,
+        LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam, ProgressToken,
     },
     service::{Peer, RequestContext, ServiceError},
     task_manager::{TaskContext, TaskExit},
@@ -40,8 +40,8 @@ pub(super) struct Requester {
     peer: Peer<RoleServer>,
     shared: Arc<Shared>,
     capabilities: ClientCapabilities,
-    /// What it calls itself, without what a terminal would obey.
-    client: Option<String>,
+    /// What it calls itself.
+    info: Option<Implementation>,
     is_modern: bool,
     /// Wanted by the client; progress goes nowhere without it.
     progress_token: Option<ProgressToken>,
@@ -105,14 +105,6 @@ fn cannot_be_asked(context: &RequestContext<RoleServer>) -> bool {
     parts.is_some_and(|parts| parts.extensions.get::<CannotBeAsked>().is_some())
 }
 
-/// What the client of a request calls itself.
-fn client_name(context: &RequestContext<RoleServer>) -> Option<String> {
-    let info = context.client_info()?;
-    let name = format!("{} {}", info.name, info.version);
-    let name: String = name.chars().filter(|character| !character.is_control()).take(MAX_CLIENT_NAME).collect();
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
-}
-
 impl Requester {
     pub(super) fn new(shared: &Arc<Shared>, level: &SessionLevel, context: &RequestContext<RoleServer>) -> Self {
         let is_modern = is_modern(context);
@@ -125,7 +117,7 @@ impl Requester {
             peer: context.peer.clone(),
             shared: Arc::clone(shared),
             capabilities,
-            client: client_name(context),
+            info: context.client_info(),
             is_modern,
             progress_token: context.meta.get_progress_token(),
             progress: Mutex::new(None),
@@ -134,6 +126,11 @@ impl Requester {
             task: OnceLock::new(),
             stays: AtomicBool::new(false),
         }
+    }
+
+    /// What it calls itself.
+    pub(super) fn info(&self) -> Option<&Implementation> {
+        self.info.as_ref()
     }
 
     /// Whether it wants to hear how far a call is.
@@ -213,8 +210,12 @@ impl Client for Requester {
         }
     }
 
+    /// Without what a terminal would obey.
     fn name(&self) -> Option<String> {
-        self.client.clone()
+        let info = self.info.as_ref()?;
+        let name = format!("{} {}", info.name, info.version);
+        let name: String = name.chars().filter(|character| !character.is_control()).take(MAX_CLIENT_NAME).collect();
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     }
 
     fn follows(&self) -> bool {

@@ -88,7 +88,7 @@ impl McpServer {
         context: &RequestContext<RoleServer>,
     ) -> Result<CompletionInfo, ErrorData> {
         let (caller, gateway) = (self.caller(context), self.served());
-        let origin = self.origin(&gateway, &caller, (context, "completion/complete"));
+        let origin = self.origin(&gateway, &caller, (context.client_info().as_ref(), "completion/complete"));
         let Caller { principal, access, backend_key } = caller;
         let CompleteRequestParams { r#ref: reference, argument, context: known, .. } = request;
         let known = known.iter().filter_map(|known| known.arguments.as_ref()).flatten();

@@ -171,7 +171,7 @@ pub(super) fn read_error(error: &CallError, repetition: Repetition, uri: &str, r
 }
 
 /// Adds to `_meta` that a result holds words of the backends that a plan calls; nothing where it calls none.
-pub(super) fn note_provenance(meta: &mut Option<MetaObject>, services: &[String]) {
+pub(super) fn note_provenance(meta: &mut Option<MetaObject>, services: &[&str]) {
     if !services.is_empty() {
         let provenance = json!({ "source": "backend", "services": services, "trust": "untrusted-data" });
         meta.get_or_insert_default().0.insert(PROVENANCE_META_KEY.to_owned(), provenance);
@@ -179,11 +179,12 @@ pub(super) fn note_provenance(meta: &mut Option<MetaObject>, services: &[String]
 }
 
 /// The namespaces of the services that a plan calls, each once.
-pub(super) fn services(plan: Option<&Plan>) -> Vec<String> {
-    let mut services: Vec<String> = Vec::new();
-    for operation in plan.into_iter().flat_map(Plan::operations) {
-        if !services.contains(&operation.service.namespace) {
-            services.push(operation.service.namespace.clone());
+pub(super) fn services(plan: &Plan) -> Vec<&str> {
+    let mut services: Vec<&str> = Vec::new();
+    for operation in plan.operations() {
+        let namespace = operation.service.namespace.as_str();
+        if !services.contains(&namespace) {
+            services.push(namespace);
         }
     }
     services

@@ -82,6 +82,9 @@ const HOW_TO_BEGIN: &str = "send `initialize` first (with `protocolVersion`, `ca
 /// Marks arguments that stand in headers as well (MCP 2026-07-28, streamable HTTP), which the library checks.
 const IN_HEADER: &str = "x-mcp-header";
 
+/// The `_meta` key under which a request says its version of the protocol (MCP 2026-07-28).
+const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -273,13 +276,12 @@ impl McpServer {
         &self,
         gateway: &Gateway,
         caller: &Caller,
-        (context, method): (&RequestContext<RoleServer>, &'static str),
+        (client, method): (Option<&Implementation>, &'static str),
     ) -> Option<Arc<Origin>> {
         if !gateway.audit.is_on() {
             return None;
         }
-        let client = context.client_info();
-        let client = client.as_ref().map(|client| (client.name.as_str(), client.version.as_str()));
+        let client = client.map(|client| (client.name.as_str(), client.version.as_str()));
         Some(Arc::new(Origin::new(caller.principal.clone(), client, (self.transport, method))))
     }
 
@@ -371,7 +373,12 @@ pub fn counts(gateway: &Gateway) -> Counts {
 /// Whether the request is of the 2026-07-28 era or later.
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     // Versions are dates, which compare as text.
-    context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+    let is_newer = |version: &str| version >= ProtocolVersion::V_2026_07_28.as_str();
+    // The request says it itself, or the handshake did. Looked at where it stands: each call asks several times.
+    match context.meta.get(PROTOCOL_VERSION).and_then(Value::as_str) {
+        Some(version) => is_newer(version),
+        None => context.peer.peer_info().is_some_and(|info| is_newer(info.protocol_version.as_str())),
+    }
 }
 
 #[cfg(test)]

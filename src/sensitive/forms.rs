@@ -58,6 +58,10 @@ const STRICT: [&str; 8] = ["http", "https", "ws", "wss", "git", "ssh", "ftp", "s
 
 /// Shorter texts hold no form, and no name with a value.
 const SHORTEST: usize = 10;
+/// Shorter texts hold none without one of [`SIGNS`]: the one form that needs no sign has so many letters.
+const SHORTEST_WITHOUT_SIGN: usize = 39;
+/// Every other form, and every name with a value, has one of these.
+const SIGNS: [u8; 5] = [b'_', b'-', b'.', b':', b'='];
 
 /// Where secrets of a known form stand in a text, in order, none within another.
 pub fn secrets_in(text: &str) -> impl Iterator<Item = Range<usize>> + use<> {
@@ -66,7 +70,8 @@ pub fn secrets_in(text: &str) -> impl Iterator<Item = Range<usize>> + use<> {
     static SIGNED_FORM: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(SIGNED).ok());
     static ADDRESS_FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&IN_ADDRESS.join("|")).ok());
     let mut found: Vec<Range<usize>> = Vec::new();
-    if text.len() < SHORTEST {
+    let has_sign = || text.bytes().any(|byte| SIGNS.contains(&byte));
+    if text.len() < SHORTEST || text.len() < SHORTEST_WITHOUT_SIGN && !has_sign() {
         return found.into_iter();
     }
     for search in [&*DISTINCT_FORMS, &*SIGNED_FORM].into_iter().flatten() {
@@ -232,6 +237,7 @@ mod tests {
             }
         }
         let google = format!("AIza{}", letters.get(..35).unwrap());
+        assert_eq!(found(&google), [google.as_str()]);
         assert_eq!(found(&format!("%3D{google}&b")), [google.as_str()]);
         let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLWhlcmU";
         assert_eq!(found(&format!("[32m{token}")), [token]);

@@ -25,7 +25,7 @@ use crate::{
     base_url::{base_url, is_loopback},
     catalog::{
         compile::Services,
-        service::{Endpoint, Route, Service},
+        service::{Endpoint, FixedMask, Route, Service},
     },
     config::{ConfigError, CredentialReference},
     credential::{Credential, CredentialHeader, Secret, Slot},
@@ -233,7 +233,7 @@ impl Resolution<'_> {
             let message = format!("`{base}` is not encrypted: the credential travels in clear text");
             problems.push(Diagnostic::warning(Code::InsecureBaseUri, namespace.span, message));
         }
-        Ok((site, Ok(Endpoint { base, credential, secrets })))
+        Ok((site, Ok(Endpoint { base, credential, secrets, fixed: FixedMask::default() })))
     }
 
     /// Whether callers may bring a key for this service. Error: they may, but it asks for more than a key.
@@ -344,5 +344,5 @@ fn embedded_endpoint(consumes: &Consumes, root_key: Option<&SecretString>) -> Re
     let StandIn { base_uri, path_prefix } = choice::stand_in(consumes).unwrap_or(&embedded::RUNLOOP);
     let base = base_url(&format!("{base_uri}{path_prefix}")).map_err(str::to_owned)?;
     let credential = root_key.map_or(Credential::None, |key| Credential::Bearer(Secret::unnamed(key.clone())));
-    Ok(Endpoint { base, credential, secrets: Vec::new() })
+    Ok(Endpoint { base, credential, secrets: Vec::new(), fixed: FixedMask::default() })
 }

@@ -268,6 +268,7 @@ fn with_short_marked(text: &str, indices: &std::collections::HashMap<&str, usize
 
 /// Private keys whose lines are texts of a list of their own: which, and all of each.
 fn keys_by_lines(items: &[Value]) -> Vec<(Range<usize>, String)> {
+    const BEGIN: &str = "-----BEGIN ";
     let mut keys: Vec<(Range<usize>, String)> = Vec::new();
     let mut is_open = false;
     for (index, item) in items.iter().enumerate() {
@@ -280,7 +281,8 @@ fn keys_by_lines(items: &[Value]) -> Vec<(Range<usize>, String)> {
             key.push_str(line);
             lines.end = index + 1;
             is_open = !line.contains("-----END ");
-        } else if let Some((_, begun)) = line.split_once("-----BEGIN ")
+        } else if line.len() > BEGIN.len()
+            && let Some((_, begun)) = line.split_once(BEGIN)
             && begun.contains("PRIVATE KEY")
             && !begun.contains("-----END ")
         {
@@ -304,9 +306,13 @@ fn is_marked(marks: Option<&Marks>) -> bool {
 
 /// The secrets within a text that are known by their form. An address that lets in whoever has it is one as a whole.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let is_address = text.contains("://") && !text.contains(char::is_whitespace) && !HandleId::is_meant(text);
     let mut found = secrets_in(text).peekable();
-    let whole = (is_address && found.peek().is_some()).then_some(text);
+    // In most texts nothing is found, and nothing else asked.
+    let is_address = found.peek().is_some()
+        && text.contains("://")
+        && !text.contains(char::is_whitespace)
+        && !HandleId::is_meant(text);
+    let whole = is_address.then_some(text);
     let parts = found.filter_map(move |range| text.get(range).filter(|_| whole.is_none()));
     whole.into_iter().chain(parts)
 }

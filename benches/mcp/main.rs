@@ -5,9 +5,10 @@
 //! backend answers a `GET` with one small item. The hop is a handler that reads a JSON-RPC message, asks the backend and
 //! answers in JSON-RPC: what any server of MCP has to do at least. Each is a process of its own; all have their turn in
 //! every round, so that the machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is
-//! asserted about time. `beside=PROGRAM` among the parts measures calls of another build of keyglass beside.
+//! asserted about time. `beside=PROGRAM` among the parts measures calls of another build of keyglass beside; `added` alone
+//! tells by how much one call of this build takes longer than one of that.
 
-use std::{ffi::OsStr, fmt::Write as _, fs, path::Path, process::Stdio, time::Instant};
+use std::{ffi::OsStr, fmt::Write as _, fs, path::Path, time::Instant};
 
 use axum::{
     Router,
@@ -19,13 +20,14 @@ use axum::{
 use bytes::Bytes;
 use http::header;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-};
+use tokio::process::Command;
 
+mod added;
+mod clients;
+#[path = "../measure/mod.rs"]
 mod measure;
-use measure::{Client, Failure, ROUNDS, SPAN, Sample, Server, micros, middle, processor_time, quantile};
+use clients::{StdioClient, handshake, initialized, listing, message_posted, meta_with_level, modern, posted};
+use measure::{Client, Failure, ROUNDS, Sample, Server, micros, middle, quantile};
 
 const KEYGLASS: &str = env!("CARGO_BIN_EXE_keyglass");
 /// What it says before where it listens.
@@ -117,6 +119,9 @@ async fn measure(parts: &[String], beside: Option<&str>) -> Result<String, Failu
     fs::write(specs.join("bench.yaml"), spec(&backend.address))?;
     if wanted("http") || wanted("stdio") {
         calls(folder, &backend, (wanted("http"), wanted("stdio")), beside, &mut report).await?;
+    }
+    if let Some(beside) = beside.filter(|_| wanted("added")) {
+        added::added(folder, beside, &mut report).await?;
     }
     if wanted("start") {
         start(folder, &mut report).await?;
@@ -372,112 +377,4 @@ async fn session(http: &reqwest::Client, address: &str) -> Result<(), Failure> {
     opened.bytes().await?;
     send(Some(session), initialized()).await?.error_for_status()?.bytes().await?;
     Ok(())
-}
-
-fn handshake() -> Value {
-    let client = json!({"name": "bench", "version": "1"});
-    let parameters = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
-    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters})
-}
-
-fn initialized() -> Value {
-    json!({"jsonrpc": "2.0", "method": "notifications/initialized"})
-}
-
-fn meta() -> Value {
-    json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-    })
-}
-
-fn meta_with_level() -> Value {
-    let mut meta = meta();
-    if let Some(meta) = meta.as_object_mut() {
-        meta.insert("io.modelcontextprotocol/logLevel".to_owned(), json!("emergency"));
-    }
-    meta
-}
-
-/// A call of a tool, in the era 2026-07-28.
-fn modern(tool: &str, arguments: &Value) -> Value {
-    let parameters = json!({"name": tool, "arguments": arguments, "_meta": meta()});
-    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": parameters})
-}
-
-fn listing() -> Value {
-    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta()}})
-}
-
-fn posted(tool: &str, call: &Value) -> Vec<u8> {
-    message_posted("tools/call", Some(tool), call)
-}
-
-fn message_posted(method: &str, name: Option<&str>, message: &Value) -> Vec<u8> {
-    let (body, name) = (message.to_string(), name.map(|name| format!("mcp-name: {name}\r\n")).unwrap_or_default());
-    format!(
-        "POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\naccept: application/json, \
-         text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{name}content-length: \
-         {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-/// A client over standard input and output, past the handshake of the older era; messages may be of either.
-struct StdioClient {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl StdioClient {
-    async fn start(mut command: Command) -> Result<Self, Failure> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let input = child.stdin.take().ok_or("no input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-        let mut client = Self { child, input, output };
-        client.ask(&handshake()).await?;
-        client.input.write_all(format!("{}\n", initialized()).as_bytes()).await?;
-        Ok(client)
-    }
-
-    async fn ask(&mut self, message: &Value) -> Result<String, Failure> {
-        self.input.write_all(format!("{message}\n").as_bytes()).await?;
-        self.output.next_line().await?.ok_or_else(|| "the program ended".into())
-    }
-
-    /// Keeps so many requests under way.
-    async fn load(&mut self, at_a_time: usize, message: &Value, sample: &mut Sample) -> Result<(), Failure> {
-        let mut message = message.clone();
-        let mut lines = Vec::new();
-        for id in 0..at_a_time {
-            *message.get_mut("id").ok_or("no id")? = json!(id);
-            lines.push(format!("{message}\n").into_bytes());
-        }
-        let (mut times, mut sent) = (Vec::new(), vec![Instant::now(); at_a_time]);
-        let (before, begun) = (processor_time(&self.child), Instant::now());
-        for (line, sent) in lines.iter().zip(&mut sent) {
-            *sent = Instant::now();
-            self.input.write_all(line).await?;
-        }
-        let mut under_way = at_a_time;
-        while under_way > 0 {
-            let answer = self.output.next_line().await?.ok_or("the program ended")?;
-            let id = answer.split_once(r#""id":"#).and_then(|(_, rest)| rest.split([',', '}']).next());
-            let id: usize = id.ok_or("an answer without an id")?.parse()?;
-            let (Some(line), Some(sent)) = (lines.get(id), sent.get_mut(id)) else { return Err("another id".into()) };
-            times.push(sent.elapsed());
-            if begun.elapsed() < SPAN {
-                *sent = Instant::now();
-                self.input.write_all(line).await?;
-            } else {
-                under_way -= 1;
-            }
-        }
-        let elapsed = begun.elapsed();
-        sample.add(&mut times, elapsed, processor_time(&self.child) - before);
-        Ok(())
-    }
 }
