@@ -3,6 +3,10 @@
 //! A machine that does other things beside is now slower and now faster, for seconds on end, and by more than is looked for
 //! here. So both have short turns, one right after the other and each first in every second round, and what counts is the
 //! difference between two turns that follow each other.
+//!
+//! Where client, server and backend run on several processors, waking one up costs more than all else of a call, on virtual
+//! machines several times as much, and by chance more or less. Bound to one processor, as by `taskset -c 0` before the
+//! command, all that is done for a call shows in how long it takes, what threads beside it do among it.
 
 use std::{fmt::Write as _, path::Path, time::Instant};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -191,8 +191,13 @@ impl Run<'_> {
 
 /// What a service calls a request in its answer, unless it repeats our name for it.
 fn id_in(headers: &http::HeaderMap) -> Option<&str> {
-    let names = ["request-id", "x-amzn-requestid", "x-correlation-id", REQUEST_ID];
-    names.iter().find_map(|name| headers.get(*name)?.to_str().ok())
+    static NAMES: [HeaderName; 4] = [
+        HeaderName::from_static("request-id"),
+        HeaderName::from_static("x-amzn-requestid"),
+        HeaderName::from_static("x-correlation-id"),
+        HeaderName::from_static(REQUEST_ID),
+    ];
+    NAMES.iter().find_map(|name| headers.get(name)?.to_str().ok())
 }
 
 /// What a service answered.

@@ -1,6 +1,8 @@
 //! What of an argument may be written down in clear: what its schema proves harmless, and what an operator named. Never what
 //! a schema marks as secret.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::secrets::{branches, marks_secret, members};
@@ -38,6 +40,17 @@ pub(super) fn harmless(root: &Value, name: &str, value: &Value, named: &dyn Fn(&
         walk.value(&members(root, name), value, &mut vec![name]);
     }
     harmless
+}
+
+/// The arguments of which nothing is told unless an operator named them, where they are texts: most are.
+pub(super) fn plain_texts(root: &Value) -> BTreeSet<String> {
+    let is_plain = |schema: &Value| {
+        let lists = ["enum", "const"].into_iter().any(|keyword| schema.get(keyword).is_some());
+        schema.get("type").is_some_and(|kind| kind == "string") && !lists && branches(schema).next().is_none()
+    };
+    let properties = root.get("properties").and_then(Value::as_object).filter(|_| branches(root).next().is_none());
+    let plain = properties.into_iter().flatten().filter(|(_, schema)| is_plain(schema));
+    plain.map(|(name, _)| name.clone()).collect()
 }
 
 struct Walk<'a> {
@@ -155,6 +168,26 @@ mod tests {
         ] {
             assert_eq!(told(schema.clone(), value, &[]), (true, expected), "{schema}");
         }
+    }
+
+    #[test]
+    fn of_plain_texts_nothing_is_told_in_clear() {
+        for (schema, is_plain) in [
+            (json!({"type": "string"}), true),
+            (json!({"type": "string", "format": "password", "pattern": "^a"}), true),
+            (json!({"type": "string", "enum": ["a"]}), false),
+            (json!({"type": "string", "const": "a"}), false),
+            (json!({"type": "string", "anyOf": [{"const": "a"}]}), false),
+            (json!({"type": ["string", "null"]}), false),
+            (json!({"type": "integer"}), false),
+            (json!({}), false),
+        ] {
+            let root = json!({"type": "object", "properties": {"a": schema}});
+            assert_eq!(plain_texts(&root).contains("a"), is_plain, "{schema}");
+            assert_eq!(told(schema.clone(), json!("a"), &[]).1 == json!({}), !lists(&schema, &json!("a")), "{schema}");
+        }
+        let root = json!({"properties": {"a": {"type": "string"}}, "allOf": [{"properties": {"a": {"const": "a"}}}]});
+        assert!(plain_texts(&root).is_empty());
     }
 
     #[test]

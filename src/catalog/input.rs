@@ -3,7 +3,7 @@
 //! The listed schema is the plainest form that every client takes; the check uses the full one. Messages are for a
 //! model: they name the argument, what was wrong and what would be right, and never repeat a secret argument.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use jsonschema::Validator;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     JsonObject,
     explain::{dotted, explain},
-    harmless::{Harmless, harmless},
+    harmless::{Harmless, harmless, plain_texts},
     listed::{drop_unknown_format, shorten_choices, tidy_descriptions, with_end},
     secrets::{collect_secrets, marks_secret, members, replace_secrets},
 };
@@ -56,6 +56,8 @@ pub struct InputSchema {
 struct Ready {
     full: Value,
     validator: Result<Validator, String>,
+    /// Arguments of which the audit log tells nothing, where they are texts.
+    plain_texts: BTreeSet<String>,
 }
 
 impl InputSchema {
@@ -178,14 +180,15 @@ impl InputSchema {
                 .should_ignore_unknown_formats(true)
                 .build(&full)
                 .map_err(|error| error.masked().to_string());
-            Box::new(Ready { full, validator })
+            let plain_texts = plain_texts(&full);
+            Box::new(Ready { full, validator, plain_texts })
         })
     }
 
     /// Checks arguments, a JSON object. Error: [`CallError::Arguments`] with every problem, at most eight; with the
     /// first one alone where the arguments are large, since the library collects all of them at once.
     pub fn check(&self, arguments: &Value) -> Result<(), CallError> {
-        let Ready { full, validator } = self.ready();
+        let Ready { full, validator, .. } = self.ready();
         let validator = validator.as_ref().map_err(|reason| CallError::Internal(format!("input schema: {reason}")))?;
         let Err(first) = validator.validate(arguments) else { return Ok(()) };
         let mut problems: Vec<ArgumentProblem> = Vec::new();
@@ -222,7 +225,11 @@ impl InputSchema {
     /// What may be written down in clear of an argument: what the schema proves harmless, and what is named: `named` is asked
     /// with a path that begins with the argument's name.
     pub fn harmless(&self, name: &str, value: &Value, named: &dyn Fn(&[&str]) -> bool) -> Harmless {
-        harmless(&self.ready().full, name, value, named)
+        let Ready { full, plain_texts, .. } = self.ready();
+        if value.is_string() && plain_texts.contains(name) && !named(&[name]) {
+            return Harmless { is_declared: true, values: Vec::new() };
+        }
+        harmless(full, name, value, named)
     }
 
     /// The values of secret arguments, those among them that stand in an open one as well.

@@ -109,9 +109,9 @@ impl McpServer {
             caller,
             gateway,
             origin,
-            requester: Arc::new(requester),
             request_id: request_id()?,
-            is_modern: is_modern(context),
+            is_modern: requester.is_modern(),
+            requester: Arc::new(requester),
             method,
             name: name.to_owned(),
             arguments,
@@ -262,7 +262,7 @@ impl McpServer {
                         round.is_modern,
                         self.capacity.limits.max_result_bytes,
                     )?;
-                    self.sign(&mut result.meta, &context);
+                    self.sign(&mut result.meta, round.is_modern);
                     return Ok(CallToolResponse::Complete(result));
                 }
             }
@@ -353,7 +353,7 @@ impl McpServer {
             };
             let message = (prompt::Role::User, guide.text(&gateway.catalog, &access));
             let mut result = convert::messages(vec![message]).with_description(&guide.description);
-            self.sign(&mut result.meta, &context);
+            self.sign(&mut result.meta, is_modern(&context));
             return Ok(GetPromptResponse::Complete(result));
         };
         let arguments = request.arguments.unwrap_or_default();
@@ -387,7 +387,7 @@ impl McpServer {
         };
         let mut result = result.with_description(&prompt.description);
         convert::note_provenance(&mut result.meta, &services);
-        self.sign(&mut result.meta, &context);
+        self.sign(&mut result.meta, is_modern(&context));
         Ok(GetPromptResponse::Complete(result))
     }
 
@@ -430,7 +430,7 @@ impl McpServer {
         let mut result = ReadResourceResult::new(contents);
         let services = tool.map(|tool| convert::services(&tool.plan)).unwrap_or_default();
         convert::note_provenance(&mut result.meta, &services);
-        self.sign(&mut result.meta, &context);
+        self.sign(&mut result.meta, is_modern(&context));
         Ok(ReadResourceResponse::Complete(result))
     }
 
@@ -455,7 +455,7 @@ impl McpServer {
         let content = self.awaited_for(reading, None, (&original.name, &request_id), context).await?;
         let content = content.map_err(|error| convert::read_error(&error, Repetition::Harmless, &uri, &request_id))?;
         let mut result = ReadResourceResult::new(vec![convert::contents(content, uri)]);
-        self.sign(&mut result.meta, context);
+        self.sign(&mut result.meta, is_modern(context));
         Ok(ReadResourceResponse::Complete(result))
     }
 }

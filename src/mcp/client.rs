@@ -128,6 +128,11 @@ impl Requester {
         }
     }
 
+    /// Whether it speaks the newer era of the protocol.
+    pub(super) fn is_modern(&self) -> bool {
+        self.is_modern
+    }
+
     /// What it calls itself.
     pub(super) fn info(&self) -> Option<&Implementation> {
         self.info.as_ref()

@@ -129,7 +129,7 @@ impl ServerHandler for McpServer {
         let mut page = ListToolsResult::with_all_items(tools);
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
-        self.sign(&mut page.meta, &context);
+        self.sign(&mut page.meta, is_modern(&context));
         Ok(page)
     }
 
@@ -143,7 +143,7 @@ impl ServerHandler for McpServer {
         let mut page = ListResourcesResult::with_all_items(resources.into_iter().map(lists::Entry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
-        self.sign(&mut page.meta, &context);
+        self.sign(&mut page.meta, is_modern(&context));
         Ok(page)
     }
 
@@ -159,7 +159,7 @@ impl ServerHandler for McpServer {
         );
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
-        self.sign(&mut page.meta, &context);
+        self.sign(&mut page.meta, is_modern(&context));
         Ok(page)
     }
 
@@ -173,7 +173,7 @@ impl ServerHandler for McpServer {
         let mut page = ListPromptsResult::with_all_items(prompts.into_iter().map(lists::PromptEntry::listed).collect());
         page.next_cursor = next;
         fresh!(page, self, &access, &context);
-        self.sign(&mut page.meta, &context);
+        self.sign(&mut page.meta, is_modern(&context));
         Ok(page)
     }
 
@@ -192,7 +192,7 @@ impl ServerHandler for McpServer {
     ) -> Result<CompleteResult, ErrorData> {
         let info = Box::pin(self.values(&request, &context)).await?;
         let mut result = CompleteResult::new(info);
-        self.sign(&mut result.meta, &context);
+        self.sign(&mut result.meta, is_modern(&context));
         Ok(result)
     }
 
@@ -324,7 +324,7 @@ impl ServerHandler for McpServer {
     ) -> Result<GetTaskResult, ErrorData> {
         let task = self.shared.tasks.get(&request.task_id, &self.caller(&context).principal)?;
         let mut result = GetTaskResult::new(task);
-        self.sign(&mut result.meta, &context);
+        self.sign(&mut result.meta, is_modern(&context));
         Ok(result)
     }
 

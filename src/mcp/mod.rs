@@ -291,10 +291,8 @@ impl McpServer {
     }
 
     /// Names the server in a result's `_meta`, as the 2026-07-28 era asks for.
-    fn sign(&self, meta: &mut Option<MetaObject>, context: &RequestContext<RoleServer>) {
-        if is_modern(context)
-            && let Some(info) = &self.shared.info_json
-        {
+    fn sign(&self, meta: &mut Option<MetaObject>, is_modern: bool) {
+        if is_modern && let Some(info) = &self.shared.info_json {
             meta.get_or_insert_default().0.insert(SERVER_INFO_META_KEY.to_owned(), info.clone());
         }
     }

@@ -2,6 +2,7 @@
 
 // `cfg(test)` always holds here; it tells clippy that functions without `#[test]` are test code too.
 #[cfg(test)]
+mod allocations;
 mod audit;
 #[cfg(test)]
 mod auth;
