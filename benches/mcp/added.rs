@@ -6,7 +6,7 @@
 //!
 //! Where client, server and backend run on several processors, waking one up costs more than all else of a call, on virtual
 //! machines several times as much, and by chance more or less. Bound to one processor, as by `taskset -c 0` before the
-//! command, all that is done for a call shows in how long it takes, what threads beside it do among it.
+//! command once all is built, everything that is done for a call shows in how long it takes, what threads beside it do among it.
 
 use std::{fmt::Write as _, path::Path, time::Instant};
 
@@ -22,7 +22,7 @@ use super::{
 const ROUNDS: usize = 150;
 /// Calls of one turn, and those before it that are not counted: what the other build left in caches is none of its own.
 const CALLS: usize = 200;
-const FIRST: usize = 20;
+const WARM_UP: usize = 20;
 
 /// One way to a build.
 enum Way {
@@ -42,10 +42,10 @@ impl Way {
     /// The median of one turn, in microseconds.
     async fn turn(&mut self) -> Result<f64, Failure> {
         let mut times = Vec::with_capacity(CALLS);
-        for number in 0..FIRST + CALLS {
+        for number in 0..WARM_UP + CALLS {
             let before = Instant::now();
             self.ask().await?;
-            if number >= FIRST {
+            if number >= WARM_UP {
                 times.push(before.elapsed());
             }
         }
@@ -86,6 +86,7 @@ pub(crate) async fn added(folder: &Path, beside: &str, report: &mut String) -> R
             differences.push(took - took_other);
         }
         let (took, took_other, middle_difference) = (middle(&mut owns), middle(&mut others), middle(&mut differences));
+        // They are in order by now.
         let quarter = |part: usize| differences.get(differences.len() * part / 4).copied().unwrap_or_default();
         writeln!(
             report,

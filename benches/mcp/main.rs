@@ -1,12 +1,12 @@
 //! What MCP costs: a call of one tool over each transport, beside the same request made directly and beside a hop written
 //! by hand; starting, memory, and `tools/list`.
 //!
-//! `cargo bench --bench mcp` builds and runs it; `-- http stdio start list memory` names the parts that are wanted. The
+//! `cargo bench --bench mcp` builds and runs it; `-- http stdio added start list memory` names the parts that are wanted. The
 //! backend answers a `GET` with one small item. The hop is a handler that reads a JSON-RPC message, asks the backend and
 //! answers in JSON-RPC: what any server of MCP has to do at least. Each is a process of its own; all have their turn in
 //! every round, so that the machine's noise falls on all alike. Medians of the rounds and ratios are printed. Nothing is
-//! asserted about time. `beside=PROGRAM` among the parts measures calls of another build of keyglass beside; `added` alone
-//! tells by how much one call of this build takes longer than one of that.
+//! asserted about time. `beside=PROGRAM` among the parts measures calls of another build of keyglass beside, and `added` tells
+//! by how much one call of this build takes longer than one of that.
 
 use std::{ffi::OsStr, fmt::Write as _, fs, path::Path, time::Instant};
 
@@ -120,8 +120,10 @@ async fn measure(parts: &[String], beside: Option<&str>) -> Result<String, Failu
     if wanted("http") || wanted("stdio") {
         calls(folder, &backend, (wanted("http"), wanted("stdio")), beside, &mut report).await?;
     }
-    if let Some(beside) = beside.filter(|_| wanted("added")) {
-        added::added(folder, beside, &mut report).await?;
+    match beside {
+        Some(beside) if wanted("added") => added::added(folder, beside, &mut report).await?,
+        None if !parts.is_empty() && wanted("added") => return Err("`added` to what? give `beside=PROGRAM`".into()),
+        _ => {}
     }
     if wanted("start") {
         start(folder, &mut report).await?;

@@ -215,22 +215,19 @@ fn decoded(
     hide: &dyn Fn(&str) -> String,
 ) -> Result<Decoded, CallError> {
     let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let decode = |kind| decode::decode(&operation.format, kind, response.body());
-    if let Ok(json @ Decoded::Json(_)) = decode(kind) {
-        return Ok(json);
-    }
-    // It is handed on with bytes and with what is wrong, in lower case, where no secret would be known again.
-    let kind = kind.map(hide);
-    let kind = kind.as_deref();
-    match decode(kind) {
-        Ok(Decoded::Binary { media_type, bytes }) => {
+    // Of what stands there nothing but the kind of bytes is handed on, and what is said where they cannot be read.
+    match decode::decode(&operation.format, kind, response.body()) {
+        Ok(Decoded::Binary { bytes, media_type: _ }) => {
+            // Before it is in lower case, where no secret would be known again.
+            let media_type = decode::media_type(kind.map(hide).as_deref());
             // What the service says of its bytes counts, unless it says nothing.
             let stated = operation.media_type.clone().filter(|_| media_type == "application/octet-stream");
             Ok(Decoded::Binary { media_type: stated.unwrap_or(media_type), bytes })
         }
         Ok(json) => Ok(json),
         Err(problem) => {
-            let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
+            let kind = kind.map(hide);
+            let kind = kind.as_deref().and_then(|kind| kind.split(';').next()).unwrap_or("no content type");
             let kind = shorten(&one_line(kind), 60);
             let reason = format!("{kind}; {}", one_line(&hide(&problem.reason)));
             Err(CallError::Decode { status: response.status(), expected: problem.expected, reason })

@@ -42,7 +42,7 @@ pub(super) fn harmless(root: &Value, name: &str, value: &Value, named: &dyn Fn(&
     harmless
 }
 
-/// The arguments of which nothing is told unless an operator named them, where they are texts: most are.
+/// The arguments whose texts are not told in clear unless an operator named them: most are such.
 pub(super) fn plain_texts(root: &Value) -> BTreeSet<String> {
     let is_plain = |schema: &Value| {
         let lists = ["enum", "const"].into_iter().any(|keyword| schema.get(keyword).is_some());

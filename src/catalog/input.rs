@@ -56,7 +56,7 @@ pub struct InputSchema {
 struct Ready {
     full: Value,
     validator: Result<Validator, String>,
-    /// Arguments of which the audit log tells nothing, where they are texts.
+    /// Arguments whose texts are told in clear nowhere unless an operator named them.
     plain_texts: BTreeSet<String>,
 }
 

@@ -48,13 +48,9 @@ pub struct Endpoint {
     pub credential: Credential,
     /// Secrets that stand in the base URL.
     pub secrets: Vec<SecretString>,
-    /// Over all secrets, once it was asked for.
-    pub fixed: FixedMask,
+    /// The mask over all secrets, once it was asked for: each is looked for in many forms, which take long to make.
+    mask: OnceLock<Mask>,
 }
-
-/// A mask that is made when it is first needed: each secret is looked for in many forms.
-#[derive(Default)]
-pub struct FixedMask(OnceLock<Mask>);
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,14 +60,20 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// Calls to this base URL, with the secrets that stand in it, authenticate like this.
+    pub fn new(base: Url, credential: Credential, secrets: Vec<SecretString>) -> Self {
+        Self { base, credential, secrets, mask: OnceLock::new() }
+    }
+
     /// Everything that no answer may repeat, at this moment.
     pub fn secrets(&self) -> Vec<SecretString> {
         self.secrets.iter().cloned().chain(self.credential.secrets()).collect()
     }
 
-    /// A mask over [all of them](Self::secrets), where they stay the same for as long as there are calls.
+    /// A mask over [all of them](Self::secrets), where they stay the same for as long as there are calls; none where tokens
+    /// are issued.
     pub fn mask(&self) -> Option<&Mask> {
-        (!self.credential.is_issued_tokens()).then(|| self.fixed.0.get_or_init(|| Mask::new(&self.secrets())))
+        (!self.credential.is_issued_tokens()).then(|| self.mask.get_or_init(|| Mask::new(&self.secrets())))
     }
 }
 

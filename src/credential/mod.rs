@@ -210,7 +210,10 @@ impl Credential {
 
     /// Whether tokens are issued to it, which change.
     pub fn is_issued_tokens(&self) -> bool {
-        matches!(self, Self::OAuth2(_))
+        match self {
+            Self::OAuth2(_) => true,
+            Self::None | Self::Bearer(_) | Self::Keys(_) | Self::Basic(_) | Self::Digest(_) => false,
+        }
     }
 
     /// The tokens that were issued to it and may still be good.

@@ -82,7 +82,7 @@ pub enum Decoded {
     },
 }
 
-/// Why an answer could not be read. Repeats nothing of it.
+/// Why an answer could not be read. Repeats nothing of it, nor of its `Content-Type`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}: {reason}")]
 pub struct DecodeError {
@@ -191,15 +191,20 @@ pub fn decode(format: &Format, content_type: Option<&str>, body: &Bytes) -> Resu
     decode_as(format, content_type, body)
 }
 
+/// What bytes are that came with this `Content-Type`: without parameters and in lower case; `application/octet-stream` where
+/// it says nothing.
+pub fn media_type(content_type: Option<&str>) -> String {
+    let named = content_type.map(essence).filter(|kind| kind.contains('/'));
+    named.unwrap_or_else(|| "application/octet-stream".to_owned())
+}
+
 fn is_word(value: &Value, body: &[u8]) -> bool {
     value.is_null() && !body.iter().all(u8::is_ascii_whitespace)
 }
 
 fn decode_as(format: &Format, content_type: Option<&str>, body: &Bytes) -> Result<Decoded, DecodeError> {
     if *format == Format::Binary {
-        let media_type = content_type.map(essence).filter(|kind| kind.contains('/'));
-        let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-        return Ok(Decoded::Binary { media_type, bytes: body.clone() });
+        return Ok(Decoded::Binary { media_type: media_type(content_type), bytes: body.clone() });
     }
     let text = charset::to_text(format, content_type, body)?;
     if *format == Format::Text {

@@ -83,7 +83,7 @@ const HOW_TO_BEGIN: &str = "send `initialize` first (with `protocolVersion`, `ca
 const IN_HEADER: &str = "x-mcp-header";
 
 /// The `_meta` key under which a request says its version of the protocol (MCP 2026-07-28).
-const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const PROTOCOL_VERSION_META_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// The `_meta` key that names the server in results (MCP 2026-07-28).
 const SERVER_INFO_META_KEY: &str = "io.modelcontextprotocol/serverInfo";
@@ -373,7 +373,7 @@ fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     // Versions are dates, which compare as text.
     let is_newer = |version: &str| version >= ProtocolVersion::V_2026_07_28.as_str();
     // The request says it itself, or the handshake did. Looked at where it stands: each call asks several times.
-    match context.meta.get(PROTOCOL_VERSION).and_then(Value::as_str) {
+    match context.meta.get(PROTOCOL_VERSION_META_KEY).and_then(Value::as_str) {
         Some(version) => is_newer(version),
         None => context.peer.peer_info().is_some_and(|info| is_newer(info.protocol_version.as_str())),
     }

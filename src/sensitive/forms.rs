@@ -56,8 +56,8 @@ const IN_ADDRESS: [&str; 4] = [
 /// Schemes whose addresses are written as they ought to be: a `/` ends what stands before the host.
 const STRICT: [&str; 8] = ["http", "https", "ws", "wss", "git", "ssh", "ftp", "sftp"];
 
-/// Shorter texts hold no form, and no name with a value.
-const SHORTEST: usize = 10;
+/// Shorter texts hold no form, and no name with a value. So long is the shortest address with a password, `ab://:p@`.
+const SHORTEST: usize = 8;
 /// Shorter texts hold none without one of [`SIGNS`]: the one form that needs no sign has so many letters.
 const SHORTEST_WITHOUT_SIGN: usize = 39;
 /// Every other form, and every name with a value, has one of these.
@@ -223,6 +223,54 @@ mod tests {
             "a desk-0123456789abcdefghijklmnop",
         ] {
             assert!(found(plain).is_empty(), "{plain}");
+        }
+    }
+
+    /// Each as short as it can be, and nothing beside it: what is passed over for its length or its letters is none of these.
+    #[test]
+    fn each_form_is_found_where_nothing_stands_beside_it() {
+        let letters = |number: usize| "a1B2c3D4".repeat(number / 8 + 1).get(..number).unwrap().to_owned();
+        let of = |prefix: &str, number| format!("{prefix}{}", letters(number));
+        let texts = [
+            "-----BEGIN PRIVATE KEY-----".to_owned(),
+            of("ghp_", 36),
+            of("github_pat_", 50),
+            of("glpat-", 20),
+            of("xoxb-", 10),
+            of("sk-ant-", 16),
+            of("whsec_", 24),
+            of("npm_", 36),
+            of("pypi-", 50),
+            of("dckr_pat_", 20),
+            of("ya29.", 20),
+            of("hvs.", 20),
+            format!("dop_v1_{}", "a1".repeat(32)),
+            "eyJabcdefgh.eyJabcdefgh.abcdefgh".to_owned(),
+            of("ak_", 32),
+            of("rk_", 32),
+            of("rt_live_", 16),
+            of("sk-", 20),
+            of("sk_live_", 16),
+            of("AIza", 35),
+            of("hf_", 30),
+            format!("SG.{}.{}", letters(16), letters(16)),
+            "ab://:p@".to_owned(),
+            format!("http://{}@", letters(16)),
+            of("hooks.slack.com/services/", 20),
+            of("discord.com/api/webhooks/", 20),
+            "?sig=abcdefgh".to_owned(),
+            "pin=12345a".to_owned(),
+        ];
+        for text in &texts {
+            assert!(!found(text).is_empty(), "{text}");
+        }
+        let apart = APART.map(|(form, least)| format!("{form}{{{least}}}"));
+        for form in DISTINCT.iter().chain([&SIGNED]).chain(&IN_ADDRESS).copied().chain(apart.iter().map(String::as_str))
+        {
+            for alternative in form.split('|').filter(|_| !form.contains('(')).chain([form]) {
+                let form = Regex::new(alternative).unwrap();
+                assert!(texts.iter().any(|text| form.is_match(text)), "{alternative} has no text above");
+            }
         }
     }
 

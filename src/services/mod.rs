@@ -25,7 +25,7 @@ use crate::{
     base_url::{base_url, is_loopback},
     catalog::{
         compile::Services,
-        service::{Endpoint, FixedMask, Route, Service},
+        service::{Endpoint, Route, Service},
     },
     config::{ConfigError, CredentialReference},
     credential::{Credential, CredentialHeader, Secret, Slot},
@@ -113,7 +113,8 @@ impl Resolution<'_> {
                 Choice::Url(url) => remote(Some(url))?,
             };
             let is_runloop = choice::stand_in(consumes).is_none_or(|known| known.path_prefix.is_empty());
-            let endpoint = endpoint.map(|endpoint| Endpoint { credential: shared.of(endpoint.credential), ..endpoint });
+            let endpoint = endpoint
+                .map(|Endpoint { base, credential, secrets, .. }| Endpoint::new(base, shared.of(credential), secrets));
             let slots = match self.headers.get(&consumes.namespace.value) {
                 Some(header) if route == Route::Remote => vec![Slot::Header(header.name().clone())],
                 _ => consumes.authentication.as_ref().map(credentials::slots).unwrap_or_default(),
@@ -233,7 +234,7 @@ impl Resolution<'_> {
             let message = format!("`{base}` is not encrypted: the credential travels in clear text");
             problems.push(Diagnostic::warning(Code::InsecureBaseUri, namespace.span, message));
         }
-        Ok((site, Ok(Endpoint { base, credential, secrets, fixed: FixedMask::default() })))
+        Ok((site, Ok(Endpoint::new(base, credential, secrets))))
     }
 
     /// Whether callers may bring a key for this service. Error: they may, but it asks for more than a key.
@@ -344,5 +345,5 @@ fn embedded_endpoint(consumes: &Consumes, root_key: Option<&SecretString>) -> Re
     let StandIn { base_uri, path_prefix } = choice::stand_in(consumes).unwrap_or(&embedded::RUNLOOP);
     let base = base_url(&format!("{base_uri}{path_prefix}")).map_err(str::to_owned)?;
     let credential = root_key.map_or(Credential::None, |key| Credential::Bearer(Secret::unnamed(key.clone())));
-    Ok(Endpoint { base, credential, secrets: Vec::new(), fixed: FixedMask::default() })
+    Ok(Endpoint::new(base, credential, Vec::new()))
 }

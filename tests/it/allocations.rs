@@ -14,7 +14,8 @@ use keyglass::{
 };
 use serde_json::json;
 
-/// A spec of so many tools that read, each with a secret in its answer and arguments that the audit log tells of.
+/// A spec of so many tools that read, with an answer that is looked through for secrets and arguments that the audit log tells
+/// of.
 fn spec(tools: usize) -> String {
     let mut spec =
         "naftiko: \"1.0.0-alpha5\"\ncapability:\n  exposes:\n    - type: mcp\n      namespace: many\n      tools:\n"

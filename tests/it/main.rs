@@ -3,6 +3,7 @@
 // `cfg(test)` always holds here; it tells clippy that functions without `#[test]` are test code too.
 #[cfg(test)]
 mod allocations;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod auth;

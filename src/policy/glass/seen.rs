@@ -281,7 +281,7 @@ fn keys_by_lines(items: &[Value]) -> Vec<(Range<usize>, String)> {
             key.push_str(line);
             lines.end = index + 1;
             is_open = !line.contains("-----END ");
-        } else if line.len() > BEGIN.len()
+        } else if line.len() > BEGIN.len() // most are too short to be searched
             && let Some((_, begun)) = line.split_once(BEGIN)
             && begun.contains("PRIVATE KEY")
             && !begun.contains("-----END ")
