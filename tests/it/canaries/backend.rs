@@ -60,6 +60,7 @@ impl Scene {
             ("no JSON", Self::text(200, "application/json", &format!("{{\"a\": {echo} {{{{in bad JSON}}}}"))),
             ("a page", Self::text(200, "text/html", &format!("<p>{echo} {{{{in a good page}}}}</p>"))),
             ("XML", Self::text(200, "application/{{sent:url}}", &format!("<a>{echo}</b>"))),
+            ("bad JSON of a kind", Self::text(200, "application/{{credential}}+json", "{\"a\": ")),
             ("a list", Self::Success(json!([{"password": "{{in a list}}", "log": echo}]))),
             (
                 "a wrong shape",
